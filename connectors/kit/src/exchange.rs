@@ -1,0 +1,240 @@
+//! One exchange with a CRM, described: a request, and the function that reads its reply.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::{Failure, Kind, Retry};
+
+/// What a path segment may hold unencoded: RFC 3986's unreserved characters.
+const SEGMENT: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What a repeated request would do on the far side. It decides what may follow a lost reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// Changes nothing.
+    Read,
+    /// Sent twice, it leaves what sent once leaves.
+    Idempotent,
+    /// Sent twice, it may leave two records: after a lost reply the record is looked for before it is sent again.
+    Creates,
+}
+
+/// The payload of a request.
+#[derive(Clone, PartialEq)]
+pub enum Body {
+    Empty,
+    Json(serde_json::Value),
+    Form(Vec<(String, String)>),
+}
+
+/// A request without a host and without credentials; the driver adds both.
+#[derive(Clone, PartialEq)]
+pub struct Request {
+    /// Stable name of the operation, for metrics, quotas, cassettes and logs: `ticket.create`.
+    pub label: &'static str,
+    pub method: Method,
+    /// Path segments, each percent-encoded by the driver, so that an id can never reach into another path.
+    pub path: Vec<String>,
+    /// Query parameters, percent-encoded by the driver (a `+` becomes `%2B`).
+    pub query: Vec<(&'static str, String)>,
+    pub body: Body,
+    pub safety: Safety,
+}
+
+/// Only the shape is shown: payloads carry customers' data.
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Json(_) => "Json",
+            Self::Form(_) => "Form",
+        })
+    }
+}
+
+/// Neither `path`, `query` nor `body` are shown: they carry phone numbers and names.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} {} {:?})", self.label, self.method, self.safety)
+    }
+}
+
+impl Request {
+    fn new<S: Into<String>>(
+        label: &'static str,
+        method: Method,
+        safety: Safety,
+        path: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            label,
+            method,
+            path: path.into_iter().map(Into::into).collect(),
+            query: Vec::new(),
+            body: Body::Empty,
+            safety,
+        }
+    }
+
+    /// A `GET` that changes nothing.
+    pub fn get<S: Into<String>>(label: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(label, Method::GET, Safety::Read, path)
+    }
+
+    /// A `POST` that creates a record.
+    pub fn post<S: Into<String>>(label: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(label, Method::POST, Safety::Creates, path)
+    }
+
+    /// A `PUT` that leaves the same state however often it is sent.
+    pub fn put<S: Into<String>>(label: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(label, Method::PUT, Safety::Idempotent, path)
+    }
+
+    /// Overrides what a repetition would do, where the method does not say it (an upsert by `POST`, say).
+    #[must_use]
+    pub fn safety(mut self, safety: Safety) -> Self {
+        self.safety = safety;
+        self
+    }
+
+    #[must_use]
+    pub fn query(mut self, key: &'static str, value: impl ToString) -> Self {
+        self.query.push((key, value.to_string()));
+        self
+    }
+
+    #[must_use]
+    pub fn json(mut self, value: serde_json::Value) -> Self {
+        self.body = Body::Json(value);
+        self
+    }
+
+    #[must_use]
+    pub fn form(mut self, pairs: Vec<(String, String)>) -> Self {
+        self.body = Body::Form(pairs);
+        self
+    }
+
+    /// Path and query as they go over the wire, everything percent-encoded: a space is `%20` in the path and `+` in
+    /// the query, a `+` is `%2B` in both.
+    pub fn target(&self) -> String {
+        let mut target = String::new();
+        for segment in &self.path {
+            target.push('/');
+            target.extend(percent_encoding::utf8_percent_encode(segment, SEGMENT));
+        }
+        if !self.query.is_empty() {
+            target.push('?');
+            target.push_str(&form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish());
+        }
+        target
+    }
+
+    /// Reads the reply with `parse`, which may ask for one more exchange.
+    pub fn then<T>(self, parse: impl Fn(&Response) -> Result<Step<T>, Failure> + Send + Sync + 'static) -> Exchange<T> {
+        Exchange { request: self, accepts: &[], parse: Arc::new(parse) }
+    }
+
+    /// Reads the reply with `parse`, and is done.
+    pub fn done<T>(self, parse: impl Fn(&Response) -> Result<T, Failure> + Send + Sync + 'static) -> Exchange<T> {
+        self.then(move |reply| parse(reply).map(Step::Done))
+    }
+}
+
+/// What came back, whole: the driver has bounded its size.
+#[derive(Clone)]
+pub struct Response {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// The body and the headers are not shown: they carry customers' data.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response({}, {} bytes)", self.status, self.body.len())
+    }
+}
+
+impl Response {
+    /// Reads the body as JSON.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] when it is not what `T` wants. Malformed replies are tried again with backoff: more often
+    /// than not they come from a proxy in trouble, not from a change of the CRM's API.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Failure::new(Kind::Malformed, Retry::Backoff).because(format!("unreadable reply: {error}"))
+        })
+    }
+
+    /// A header as text, when it is there and readable.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Outcome of reading one reply: finished, or one more exchange is needed.
+pub enum Step<T> {
+    Done(T),
+    Then(Exchange<T>),
+}
+
+impl<T> fmt::Debug for Step<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(_) => f.write_str("Done"),
+            Self::Then(next) => write!(f, "Then({:?})", next.request),
+        }
+    }
+}
+
+type Parse<T> = Arc<dyn Fn(&Response) -> Result<Step<T>, Failure> + Send + Sync>;
+
+/// A request, the failing statuses its parser understands, and the parser.
+#[derive(Clone)]
+pub struct Exchange<T> {
+    pub request: Request,
+    /// Statuses outside 2xx that [`Exchange::parse`] reads itself (a 404 that means "none"); all other failures go to
+    /// [`crate::Connector::classify`].
+    pub accepts: &'static [StatusCode],
+    parse: Parse<T>,
+}
+
+impl<T> fmt::Debug for Exchange<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exchange({:?})", self.request)
+    }
+}
+
+impl<T> Exchange<T> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// What the connector found wrong with it.
+    pub fn parse(&self, reply: &Response) -> Result<Step<T>, Failure> {
+        (self.parse)(reply)
+    }
+
+    #[must_use]
+    pub fn accepting(mut self, statuses: &'static [StatusCode]) -> Self {
+        self.accepts = statuses;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_parameter_can_steer_the_url() {
+        let request = Request::get("x", ["api", "tickets", "1/../2?a=b#c"]).query("mobile", "+91 98&x='\"#😀");
+        assert_eq!(request.target(), "/api/tickets/1%2F..%2F2%3Fa%3Db%23c?mobile=%2B91+98%26x%3D%27%22%23%F0%9F%98%80");
+    }
+}

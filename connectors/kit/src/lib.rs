@@ -1,0 +1,29 @@
+//! The connector contract: values that describe exchanges with a CRM, and nothing that performs one.
+//!
+//! An adapter depends on this crate and on nothing else that is ours. It never sees a secret, a host name or a
+//! clock: it describes requests ([`Request`]), reads replies ([`Response`]) and says what went wrong ([`Failure`]).
+//! Sockets, credentials, quotas, timeouts, redaction and retries belong to Patchbay's driver.
+
+mod connector;
+mod exchange;
+mod failure;
+mod manifest;
+pub mod mask;
+mod phone;
+mod record;
+
+pub use connector::{Activities, Agents, Connector, Contacts, Notes, Popups};
+pub use exchange::{Body, Exchange, Request, Response, Safety, Step};
+pub use failure::{About, Failure, Kind, Retry};
+pub use manifest::{
+    Allowance, AuthScheme, Manifest, Origin, Quota, Setting, SettingKind, Settings, TextFormat, TextRules,
+};
+pub use phone::{PhoneNumber, Rendering};
+pub use record::{
+    Agent, CallActivity, CallKey, Changed, Contact, Cursor, Digits, Direction, Identity, NewContact, Note, Outcome,
+    Page, RecordRef,
+};
+
+// What an adapter needs of the vocabulary of others, so that one version of each is in use.
+pub use bytes::Bytes;
+pub use http::{HeaderMap, Method, StatusCode};

@@ -1,0 +1,215 @@
+//! The values that go into a CRM and come out of it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::PhoneNumber;
+
+/// A record in the CRM: `ticket 42`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecordRef {
+    pub kind: String,
+    pub id: String,
+}
+
+impl RecordRef {
+    pub fn new(kind: &str, id: impl ToString) -> Self {
+        Self { kind: kind.to_owned(), id: id.to_string() }
+    }
+}
+
+impl fmt::Display for RecordRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)
+    }
+}
+
+/// A person of the customer's as the CRM knows him.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    pub at: RecordRef,
+    pub name: String,
+    /// The numbers the CRM holds for him, as stored; the core compares them with what it asked for.
+    pub numbers: Vec<String>,
+    /// When he was last changed, where the CRM says it; settles which of several matches is taken.
+    pub updated_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Contact({})", self.at)
+    }
+}
+
+/// A contact to make for a caller nobody knows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewContact {
+    /// `None`: the caller withheld his number or has only a SIP address.
+    pub number: Option<PhoneNumber>,
+    pub name: String,
+    /// The same for the same caller, always: makes the creation unique where the CRM has such a field.
+    pub external_id: String,
+}
+
+impl fmt::Debug for NewContact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewContact({:?})", self.number)
+    }
+}
+
+/// What a call is known by on both sides: Exotel's CallSid.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallKey(pub String);
+
+impl fmt::Display for CallKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Incoming,
+    Outgoing,
+}
+
+/// How a call ended, as far as its record is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The caller spoke with an agent.
+    Answered,
+    /// The caller left a voicemail.
+    Voicemail,
+    /// Agents were tried, none answered, or the caller hung up while it rang.
+    Missed,
+    /// The flow ended in an IVR or Gather, no agent was tried.
+    FlowEnded,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Voicemail => "voicemail",
+            Self::Missed => "missed",
+            Self::FlowEnded => "flow_ended",
+        }
+    }
+}
+
+/// Keys a caller pressed at one step of the flow, with the name the flow's author gave that step.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Digits {
+    pub tag: String,
+    pub value: String,
+}
+
+/// The keys may be an account number or a PIN.
+impl fmt::Debug for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digits({}: {} keys)", self.tag, self.value.len())
+    }
+}
+
+/// A call as its record in the CRM should show it. Texts are composed, escaped and cut by the core.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallActivity {
+    pub key: CallKey,
+    pub outcome: Outcome,
+    pub direction: Direction,
+    /// One line of plain text.
+    pub subject: String,
+    /// In the manifest's text format. Contains the CallSid, by which [`crate::Activities::find`] finds the record.
+    pub body: String,
+    /// The customer's side, as Exotel wrote it.
+    pub customer: String,
+    /// The ExoPhone.
+    pub exophone: String,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub talk_seconds: Option<u32>,
+    pub digits: Vec<Digits>,
+    pub contact: Option<RecordRef>,
+    /// The agent the record is assigned to, where the integration assigns.
+    pub agent: Option<RecordRef>,
+}
+
+impl fmt::Debug for CallActivity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallActivity({} {:?})", self.key, self.outcome)
+    }
+}
+
+/// Which parts of a record differ from what was last written; only these are sent, so that an agent's edits stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub subject: bool,
+    pub body: bool,
+    pub agent: bool,
+    /// Times, durations, outcome: for CRMs with fields of their own for them.
+    pub facts: bool,
+}
+
+impl Changed {
+    pub fn any(self) -> bool {
+        self.subject || self.body || self.agent || self.facts
+    }
+
+    /// What differs between two versions of a record.
+    pub fn between(was: &CallActivity, is: &CallActivity) -> Self {
+        Self {
+            subject: was.subject != is.subject,
+            body: was.body != is.body,
+            agent: was.agent != is.agent && is.agent.is_some(),
+            facts: was.outcome != is.outcome
+                || was.started_at != is.started_at
+                || was.ended_at != is.ended_at
+                || was.talk_seconds != is.talk_seconds
+                || was.digits != is.digits,
+        }
+    }
+}
+
+/// A remark on a call's record, seen by agents only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub key: CallKey,
+    /// In the manifest's text format; contains the CallSid, by which [`crate::Notes::find`] finds the note.
+    pub body: String,
+}
+
+impl fmt::Debug for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Note({}, {} bytes)", self.key, self.body.len())
+    }
+}
+
+/// A human who answers calls, as the CRM lists him.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    pub at: RecordRef,
+    pub name: String,
+    pub email: Option<String>,
+    pub active: bool,
+}
+
+/// Where the next page starts, in the connector's own terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<Cursor>,
+}
+
+/// Whose credentials these are, in words for `patchbay check`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub account: String,
+}
