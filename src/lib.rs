@@ -1,1 +1,3 @@
-//! x
+//! Patchbay, as a library: `main.rs` and the end-to-end tests build the same service from it.
+
+pub mod call;

@@ -1,0 +1,150 @@
+//! What one receipt says of a call.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use patchbay_kit::{Digits, Direction, mask};
+
+/// Identity of an event: a hash over what it says (hook, CallSid, leg, type, agent, statuses, digits, recording), never
+/// over the CallSid alone and never over when it was received. The same callback sent twice is one event.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub uuid::Uuid);
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The sort of event. Open: what is not known is kept as [`EventKind::Other`], never an error.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Popup `Dial`: an agent is being dialled.
+    Dialing,
+    /// Popup `Ringing`.
+    Ringing,
+    /// Popup `Answered`: an agent has taken the call.
+    Answered,
+    /// Popup `Terminal`: this agent's attempt is over, for whatever reason.
+    AttemptEnded,
+    /// Passthru `answered` or `automated_answered`, after the conversation.
+    Completed,
+    /// Passthru `missed`.
+    Missed,
+    /// Passthru `ivr` or `gather`.
+    Gathered,
+    /// Passthru `end`.
+    FlowEnded,
+    /// Passthru `voicemail`.
+    Voicemail,
+    /// A StatusCallback.
+    StatusChanged,
+    /// Exotel's answer to a question for call details.
+    Detailed,
+    Other(String),
+}
+
+/// How an attempt to reach an agent stands. Ordered by how far it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptStatus {
+    Dialing,
+    Ringing,
+    /// Over without a conversation.
+    NotAnswered,
+    Answered,
+}
+
+/// One attempted leg, as `Legs` in a passthru says it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Leg {
+    pub number: Option<String>,
+    pub on_call_seconds: Option<u32>,
+    pub ringing_seconds: Option<u32>,
+    pub status: Option<String>,
+    pub cause: Option<String>,
+    pub cause_code: Option<String>,
+    pub disconnected_by: Option<String>,
+    pub answered_by: Option<String>,
+    pub amd_cause: Option<String>,
+}
+
+impl fmt::Debug for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leg")
+            .field("number", &self.number.as_deref().map(mask::number))
+            .field("on_call_seconds", &self.on_call_seconds)
+            .field("status", &self.status)
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an event states. Every field that Exotel left out, sent empty, as `null` or as a placeholder is `None`.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    pub direction: Option<Direction>,
+    /// The customer's side, as Exotel wrote it (`09052161119`, `sip:alice`).
+    pub customer: Option<String>,
+    /// The ExoPhone, as Exotel wrote it.
+    pub exophone: Option<String>,
+    /// The agent this event is about (`DialWhomNumber`).
+    pub agent: Option<String>,
+    pub agent_email: Option<String>,
+    pub call_status: Option<String>,
+    pub dial_call_status: Option<String>,
+    pub call_type: Option<String>,
+    /// The ticket is to be marked as made automatically (`event=automated_answered`).
+    pub automatic: bool,
+    pub legs: Vec<Leg>,
+    /// What was keyed in at this step, under the step's tag.
+    pub digits: Vec<Digits>,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// `DialCallDuration`: ringing and talking of the second leg.
+    pub dial_seconds: Option<u32>,
+    /// `ConversationDuration`: talking alone.
+    pub conversation_seconds: Option<u32>,
+    /// `Duration` of call details: the whole call.
+    pub total_seconds: Option<u32>,
+    /// Only when its host is one of Exotel's.
+    pub recording_url: Option<String>,
+    /// A recording URL was there and its host is not one of Exotel's: it was dropped. Host only.
+    pub refused_recording_host: Option<String>,
+    pub custom_field: Option<String>,
+    pub disconnected_by: Option<String>,
+    /// `Stream[…]` of a voicebot applet.
+    pub stream: BTreeMap<String, String>,
+    /// Everything else the request said, so that nothing is lost to a field that Exotel adds.
+    pub other: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Facts")
+            .field("direction", &self.direction)
+            .field("customer", &self.customer.as_deref().map(mask::number))
+            .field("agent", &self.agent.as_deref().map(mask::number))
+            .field("dial_call_status", &self.dial_call_status)
+            .field("legs", &self.legs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One thing that happened to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallEvent {
+    pub id: EventId,
+    pub call_sid: String,
+    pub kind: EventKind,
+    /// By Exotel's clock (`CurrentTime`, `EventTime`, `DateUpdated`); what order there is comes from this.
+    pub at: Option<Timestamp>,
+    pub received_at: Timestamp,
+    pub facts: Facts,
+}

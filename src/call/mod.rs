@@ -1,0 +1,16 @@
+//! The domain: what a callback says, what a call is, and what a CRM should now be made to say. Pure: values in, values
+//! out; no clock, no socket, no database, and nothing of Patchbay but the connector kit.
+
+pub mod compose;
+pub mod event;
+pub mod normalise;
+pub mod phone;
+pub mod plan;
+pub mod receipt;
+pub mod state;
+
+pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, Leg};
+pub use normalise::{Locale, Poison, normalise};
+pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
+pub use receipt::{Hook, Receipt};
+pub use state::{AgentAttempt, CallState};

@@ -1,0 +1,60 @@
+//! One request as it was received. Immutable; parsing comes after it is durable.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Which of our doors a receipt came through; it decides how the receipt is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// `/v2/accounts/{sid}/call-events?event=…`: popup, passthru, IVR, gather and voicemail applets.
+    CallEvents,
+    /// `/v2/accounts/{sid}/status`: StatusCallback of outgoing calls.
+    Status,
+    /// Not a hook of Exotel's: its answer to our question for a call's details, kept in the journal like a callback.
+    Details,
+}
+
+impl Hook {
+    pub const ALL: [Self; 3] = [Self::CallEvents, Self::Status, Self::Details];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallEvents => "call_events",
+            Self::Status => "status",
+            Self::Details => "details",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.as_str() == text)
+    }
+}
+
+/// A request as received. What it carries of credentials (userinfo, hook token) is removed before it gets here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// UUIDv7: sortable by time of arrival.
+    pub id: Uuid,
+    /// Account SID.
+    pub account: String,
+    pub hook: Hook,
+    pub received_at: Timestamp,
+    pub method: String,
+    /// Without a hook token.
+    pub path: String,
+    /// The raw query string.
+    pub query: String,
+    pub content_type: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// Query and body hold phone numbers and are not shown.
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receipt({} {} {} {} bytes)", self.id, self.account, self.hook.as_str(), self.body.len())
+    }
+}
