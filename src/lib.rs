@@ -1,3 +1,4 @@
 //! Patchbay, as a library: `main.rs` and the end-to-end tests build the same service from it.
 
 pub mod call;
+pub mod store;
