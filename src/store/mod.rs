@@ -192,6 +192,20 @@ pub enum AttemptOutcome {
     Dead,
 }
 
+impl AttemptOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Unchanged => "unchanged",
+            Self::Retry => "retry",
+            Self::Postponed => "postponed",
+            Self::Ambiguous => "ambiguous",
+            Self::Held => "held",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// One HTTP exchange of an attempt, redacted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeLog {

@@ -32,7 +32,7 @@ pub trait Connector: Send + Sync + fmt::Debug + 'static {
 }
 
 /// The record of a call.
-pub trait Activities {
+pub trait Activities: Send + Sync {
     /// Finds the record an earlier [`Activities::create`] may have left behind; it must not go through an index that
     /// lags behind writes. `None` where the CRM cannot be asked: the delivery is then held for a human.
     fn find(&self, call: &CallActivity) -> Option<Exchange<Option<RecordRef>>>;
@@ -43,14 +43,14 @@ pub trait Activities {
 }
 
 /// Remarks on a record: private, always; never anything the caller could read.
-pub trait Notes {
+pub trait Notes: Send + Sync {
     fn find(&self, on: &RecordRef, note: &Note) -> Option<Exchange<Option<RecordRef>>>;
     fn create(&self, on: &RecordRef, note: &Note) -> Exchange<RecordRef>;
     fn update(&self, at: &RecordRef, note: &Note) -> Exchange<RecordRef>;
 }
 
 /// The people who call.
-pub trait Contacts {
+pub trait Contacts: Send + Sync {
     /// All contacts stored under exactly this writing of a number. Finding never creates. The core asks for each of
     /// the manifest's renderings in turn and compares the numbers of what comes back.
     fn find(&self, rendered: &str) -> Exchange<Vec<Contact>>;
@@ -62,11 +62,11 @@ pub trait Contacts {
 }
 
 /// The humans who answer.
-pub trait Agents {
+pub trait Agents: Send + Sync {
     fn list(&self, from: Option<&Cursor>) -> Exchange<Page<Agent>>;
 }
 
 /// A CRM that shows the call to an agent by itself.
-pub trait Popups {
+pub trait Popups: Send + Sync {
     fn show(&self, agent: &RecordRef, call: &CallActivity) -> Exchange<()>;
 }

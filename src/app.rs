@@ -1,0 +1,381 @@
+//! Builds the service from a configuration. `main.rs`, the demo and the tests all run what is built here.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    http::KeepAlive,
+    web::{self, Data},
+};
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    call::{IntegrationRules, Locale, PlanRules},
+    config::{Account, Config, Integration, StoreUrl},
+    connect::{
+        catalogue,
+        transport::{Credentials, Limits, Transport},
+    },
+    decide::{AccountRules, Decider},
+    delivery::{Breaker, Driver, Lane, LaneHandle, LaneParts, Quotas},
+    exotel::{Enquirer, ExotelClient},
+    hooks::{self, Doors},
+    key::MasterKey,
+    store::{LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
+    telemetry::Metrics,
+    web as pages,
+};
+
+/// How often settled calls that are old enough are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
+/// Rows that one round of removal takes.
+const PURGE_ROWS: usize = 10_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {addr}: {error}")]
+    Listen { addr: SocketAddr, error: std::io::Error },
+    #[error("store {path}: {error}")]
+    Store { path: String, error: StoreError },
+    #[error("{0}")]
+    Key(String),
+    #[error("{0}")]
+    Transport(String),
+}
+
+/// What every request handler may reach.
+#[derive(Debug)]
+pub struct Services {
+    pub config: Config,
+    pub store: Arc<dyn Store>,
+    pub metrics: Arc<Metrics>,
+    pub doors: ArcSwap<Doors>,
+    pub decider: Arc<Decider>,
+    pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
+    pub exotel: HashMap<String, ExotelClient>,
+    pub key: MasterKey,
+    /// Woken by every durable receipt.
+    pub journal: Arc<Notify>,
+    pub public_url: Arc<OnceLock<String>>,
+    pub started: Instant,
+    pub stopping: CancellationToken,
+}
+
+impl Services {
+    /// The address in URLs that are handed out, without a slash at its end.
+    pub fn public_url(&self) -> &str {
+        self.public_url.get().map_or("", String::as_str)
+    }
+
+    pub fn account(&self, sid: &str) -> Option<&Account> {
+        self.config.accounts.iter().find(|account| account.sid == sid)
+    }
+
+    /// Reads the hook tokens anew, after one was made or expired.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn reload_doors(&self) -> Result<(), StoreError> {
+        let tokens = self.store.hook_token_hashes(Timestamp::now()).await?;
+        self.doors.store(Arc::new(Doors::new(&self.config.accounts, tokens)));
+        Ok(())
+    }
+}
+
+/// The running service.
+#[derive(Debug)]
+pub struct Service {
+    pub services: Arc<Services>,
+    /// Where it listens: with port 0 in the configuration, the port that was given.
+    pub addr: SocketAddr,
+    server: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    workers: JoinSet<()>,
+    drain: Duration,
+}
+
+impl Service {
+    /// Opens the store, recovers what the last process left, starts the lanes and listens.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let metrics = Arc::new(Metrics::default());
+        let StoreUrl::Sqlite(path) = config.store.url.clone();
+        let store = open_store(&path, config.store.queue).await?;
+        let key = MasterKey::load_or_make(config.server.master_key_file.as_deref(), &path).map_err(StartError::Key)?;
+        let store_error = |error| StartError::Store { path: path.display().to_string(), error };
+
+        // Listening comes first, so that the address in links is known; requests are served once all stands.
+        let listener = std::net::TcpListener::bind(config.server.listen)
+            .map_err(|error| StartError::Listen { addr: config.server.listen, error })?;
+        let addr = listener.local_addr().map_err(|error| StartError::Listen { addr: config.server.listen, error })?;
+        let public_url = Arc::new(OnceLock::new());
+        let _ = public_url.set(config.server.public_url.clone().unwrap_or_else(|| format!("http://{addr}")));
+
+        let now = Timestamp::now();
+        let recovered = store.recover(now + config.delivery.ambiguous_wait, now).await.map_err(store_error)?;
+        if recovered > 0 {
+            tracing::warn!(
+                recovered,
+                "deliveries were under way when the last process ended; each is looked for in \
+                its CRM before it is written"
+            );
+        }
+
+        let transport = Transport::new(config.delivery.connect_timeout).map_err(StartError::Transport)?;
+        let stopping = CancellationToken::new();
+        let journal = Arc::new(Notify::new());
+        let mut workers = JoinSet::new();
+        let mut lanes = HashMap::new();
+        let mut rules = HashMap::new();
+        let mut exotel = HashMap::new();
+        let mut enquiry_wakes = Vec::new();
+        for account in &config.accounts {
+            for integration in &account.integrations {
+                let (handle, running) =
+                    start_lane(&config, account, integration, &transport, &store, &metrics, &stopping);
+                lanes.insert(handle.lane().clone(), handle);
+                workers.spawn(async move {
+                    let _ = running.await;
+                });
+            }
+            rules.insert(account.sid.clone(), account_rules(&config, account, &key, &public_url));
+            let client = ExotelClient::new(
+                transport.clone(),
+                &account.sid,
+                &account.api_url,
+                &account.api_key,
+                &account.api_token,
+                config.enquiry.request_timeout,
+            );
+            let wake = Arc::new(Notify::new());
+            let enquirer = Enquirer {
+                account: account.sid.clone(),
+                client: client.clone(),
+                store: Arc::clone(&store),
+                metrics: Arc::clone(&metrics),
+                per_minute: NonZeroU32::new(config.enquiry.per_minute).unwrap_or(NonZeroU32::MIN),
+                wake: Arc::clone(&wake),
+                journal: Arc::clone(&journal),
+                stopping: stopping.clone(),
+            };
+            enquiry_wakes.push(wake);
+            workers.spawn(enquirer.run());
+            exotel.insert(account.sid.clone(), client);
+        }
+        let lanes = Arc::new(lanes);
+        let enquiries = Arc::new(Notify::new());
+        workers.spawn(fan_out(Arc::clone(&enquiries), enquiry_wakes, stopping.clone()));
+        let decider = Arc::new(Decider {
+            store: Arc::clone(&store),
+            accounts: rules,
+            lanes: Arc::clone(&lanes),
+            metrics: Arc::clone(&metrics),
+            wake: Arc::clone(&journal),
+            enquiries,
+            stopping: stopping.clone(),
+        });
+        workers.spawn(Arc::clone(&decider).run());
+        workers.spawn(purge(Arc::clone(&store), config.store.keep, stopping.clone()));
+
+        let tokens = store.hook_token_hashes(now).await.map_err(store_error)?;
+        let doors = ArcSwap::from_pointee(Doors::new(&config.accounts, tokens));
+        let drain = config.server.drain_timeout;
+        let (workers_count, connections) = (config.server.workers, config.server.connections);
+        let request_timeout = config.server.request_timeout;
+        let services = Arc::new(Services {
+            config,
+            store,
+            metrics,
+            doors,
+            decider,
+            lanes,
+            exotel,
+            key,
+            journal,
+            public_url,
+            started,
+            stopping,
+        });
+        let data = Data::from(Arc::clone(&services));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(data.clone())
+                .configure(hooks::routes)
+                .configure(pages::routes)
+                .default_service(web::to(pages::not_found))
+        })
+        .workers(workers_count)
+        .max_connections(connections.div_ceil(workers_count))
+        .backlog(4096)
+        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
+        .client_request_timeout(request_timeout)
+        .shutdown_timeout(drain.as_secs().max(1))
+        .disable_signals()
+        .listen(listener)
+        .map_err(|error| StartError::Listen { addr, error })?
+        .run();
+        let handle = server.handle();
+        let serving = tokio::spawn(server);
+        tracing::info!(%addr, public_url = services.public_url(), accounts = services.config.accounts.len(),
+            lanes = services.lanes.len(), ready_ms = started.elapsed().as_millis(), "ready");
+        Ok(Self { services, addr, server: handle, serving, workers, drain })
+    }
+
+    /// Stops: no new requests, what is under way may finish for the drain timeout, the rest stays durable.
+    pub async fn stop(mut self) {
+        tracing::info!("stopping");
+        self.services.stopping.cancel();
+        self.server.stop(true).await;
+        let drained = tokio::time::timeout(self.drain, async { while self.workers.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            tracing::warn!("deliveries were still under way; they are looked for and finished at the next start");
+            self.workers.abort_all();
+        }
+        let _ = self.serving.await;
+        self.services.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn open_store(path: &Path, queue: usize) -> Result<Arc<dyn Store>, StartError> {
+    let options = SqliteOptions { path: path.to_owned(), queue, group: 1024, busy_timeout: Duration::from_secs(5) };
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
+    let named = |error| StartError::Store { path: path.display().to_string(), error };
+    match opened {
+        Ok(Ok(store)) => Ok(Arc::new(store)),
+        Ok(Err(error)) => Err(named(error)),
+        Err(error) => Err(named(StoreError::Unreadable(error.to_string()))),
+    }
+}
+
+fn start_lane(
+    config: &Config,
+    account: &Account,
+    integration: &Integration,
+    transport: &Transport,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+    stopping: &CancellationToken,
+) -> (LaneHandle, JoinHandle<()>) {
+    let delivery = &config.delivery;
+    let driver = driver(config, integration, transport.clone(), Arc::clone(metrics), stopping.clone());
+    Lane::start(LaneParts {
+        lane: LaneRef { account: account.sid.clone(), integration: integration.name.clone() },
+        driver,
+        store: Arc::clone(store),
+        metrics: Arc::clone(metrics),
+        breaker: Breaker::new(delivery.breaker_after, Arc::clone(&delivery.breaker_probe), delivery.held_probe),
+        retry: Arc::clone(&delivery.retry),
+        give_up_after: delivery.give_up_after,
+        ambiguous_wait: delivery.ambiguous_wait,
+        window: delivery.window,
+    })
+}
+
+/// The driver of one integration; also what `patchbay check` asks through.
+pub fn driver(
+    config: &Config,
+    integration: &Integration,
+    transport: Transport,
+    metrics: Arc<Metrics>,
+    stopping: CancellationToken,
+) -> Driver {
+    let delivery = &config.delivery;
+    let manifest = integration.manifest;
+    let connector = connector(integration);
+    let limits = Limits { request_timeout: delivery.request_timeout, response_bytes: delivery.response_limit_bytes };
+    let quotas = Quotas::new(manifest.quotas, delivery.share, integration.quota_per_minute, Timestamp::now());
+    let credentials = Credentials::of(manifest.auth, &integration.secrets);
+    Driver::new(connector, transport, integration.origin.clone(), credentials, limits, quotas, metrics, stopping)
+}
+
+fn connector(integration: &Integration) -> Arc<dyn patchbay_kit::Connector> {
+    let entry = catalogue::all().iter().find(|entry| std::ptr::eq(entry.manifest, integration.manifest));
+    // The manifest came out of the catalogue when the configuration was read.
+    let entry = entry.expect("a manifest of the catalogue");
+    (entry.build)(&integration.settings)
+}
+
+fn account_rules(
+    config: &Config,
+    account: &Account,
+    key: &MasterKey,
+    public_url: &Arc<OnceLock<String>>,
+) -> AccountRules {
+    let integrations = account
+        .integrations
+        .iter()
+        .map(|integration| IntegrationRules {
+            name: integration.name.clone(),
+            manifest: integration.manifest,
+            notes: connector(integration).notes().is_some(),
+            assign: integration.settings.flag("assign_tickets"),
+            texts: Arc::clone(&integration.texts),
+            crm_users: account
+                .agents
+                .iter()
+                .filter_map(|agent| Some((agent.number.clone(), agent.crm_user.get(&integration.name)?.clone())))
+                .collect(),
+        })
+        .collect();
+    let emails = account.agents.iter().filter_map(|agent| Some((agent.number.clone(), agent.email.clone()?)));
+    let (key, public_url, sid) = (key.clone(), Arc::clone(public_url), account.sid.clone());
+    AccountRules {
+        locale: Locale {
+            utc_offset: account.utc_offset,
+            country: account.country.clone(),
+            recording_origins: vec![account.api_url.origin()],
+        },
+        plan: PlanRules {
+            account: account.sid.clone(),
+            country: account.country.clone(),
+            integrations,
+            agent_emails: emails.collect(),
+            recording_link: Arc::new(move |call_sid| {
+                pages::recording::link(public_url.get().map_or("", String::as_str), &key, &sid, call_sid, None)
+            }),
+            enquiry_schedule: Arc::clone(&config.enquiry.schedule),
+        },
+    }
+}
+
+async fn fan_out(from: Arc<Notify>, to: Vec<Arc<Notify>>, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = from.notified() => to.iter().for_each(|wake| wake.notify_one()),
+            () = stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToken) {
+    loop {
+        let Ok(older_than) = Timestamp::now().checked_sub(keep) else { return };
+        match store.purge(older_than, PURGE_ROWS).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "removed old, settled calls and their callbacks"),
+            Err(error) => tracing::warn!(%error, "old calls could not be removed"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PURGE_EVERY) => {}
+            () = stopping.cancelled() => return,
+        }
+    }
+}

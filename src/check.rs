@@ -1,0 +1,218 @@
+//! `patchbay check` and `patchbay connectors`: is this configuration right, and what can be configured at all.
+
+use std::{fmt::Write, path::Path, process::ExitCode, sync::Arc};
+
+use patchbay_kit::{AuthScheme, Settings};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app,
+    config::{self, Account, Config, Integration},
+    connect::{catalogue, transport::Transport},
+    delivery::Stop,
+    exotel::ExotelClient,
+    hooks,
+    telemetry::Metrics,
+};
+
+/// Tries a configuration: one line for each credential, with the cause and the cure; then what to paste where.
+pub async fn run(path: &Path) -> ExitCode {
+    let config = match config::load(path) {
+        Ok(config) => config,
+        Err(error) => {
+            eprint!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("ok    {}: read, {} account{}", path.display(), config.accounts.len(), plural(config.accounts.len()));
+    let transport = match Transport::new(config.delivery.connect_timeout) {
+        Ok(transport) => transport,
+        Err(error) => {
+            eprintln!("patchbay: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut failures = 0;
+    if config.accounts.is_empty() {
+        println!("warn  no [[account]]: nothing will be let in");
+    }
+    if config.server.admin_token.is_none() {
+        println!("warn  server.admin_token is not set: the API is closed");
+    }
+    if config.server.public_url.is_none() {
+        println!("warn  server.public_url is not set: links to recordings will only work on this machine");
+    }
+    for account in &config.accounts {
+        failures += check_account(&config, account, &transport).await;
+    }
+    for account in &config.accounts {
+        paste(&config, account);
+    }
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn check_account(config: &Config, account: &Account, transport: &Transport) -> u32 {
+    let mut failures = 0;
+    let client = ExotelClient::new(
+        transport.clone(),
+        &account.sid,
+        &account.api_url,
+        &account.api_key,
+        &account.api_token,
+        config.enquiry.request_timeout,
+    );
+    match client.identify().await {
+        Ok(()) => println!("ok    {}: Exotel at {} knows the key", account.sid, client.host()),
+        Err(cause) => {
+            failures += 1;
+            println!("FAIL  {}: {cause}", account.sid);
+        }
+    }
+    for integration in &account.integrations {
+        let place = format!("{}/{}", account.sid, integration.name);
+        match check_integration(config, account, integration, transport).await {
+            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            Err(cause) => {
+                failures += 1;
+                println!("FAIL  {place}: {cause}");
+            }
+        }
+    }
+    if !account.bots.is_empty() {
+        println!(
+            "warn  {}: voicebots are not built into this version; nothing answers for {}",
+            account.sid,
+            account.bots.join(", ")
+        );
+    }
+    failures
+}
+
+async fn check_integration(
+    config: &Config,
+    account: &Account,
+    integration: &Integration,
+    transport: &Transport,
+) -> Result<Vec<String>, String> {
+    let metrics = Arc::new(Metrics::default());
+    let driver = app::driver(config, integration, transport.clone(), metrics, CancellationToken::new());
+    let place = format!("{}/{}", account.sid, integration.name);
+    let name = integration.manifest.name;
+    let host = integration.origin.host_str().unwrap_or_default().to_owned();
+    let explain = |stop: Stop| match stop {
+        Stop::Refused { failure, status, .. } => match status {
+            401 => format!("{name} at {host} refuses the credentials (401): copy the API key anew. {failure}"),
+            404 => format!("{host} is there, and is no {name} (404): check the domain"),
+            _ => format!("{name} at {host} answered {status}: {failure}"),
+        },
+        Stop::Lost { reason, .. } => {
+            format!("{name} at {host} cannot be reached ({reason}): check the domain, and the way out")
+        }
+        Stop::Throttled { until } => format!("{name} says too many requests; try again after {until}"),
+        Stop::Stopping => "interrupted".to_owned(),
+    };
+    let mut trace = Vec::new();
+    let identity = driver.run(driver.connector.identify(), &mut trace).await.map_err(explain)?;
+    let mut lines = vec![format!("ok    {place}: {name} at {host} knows the key, as {}", identity.account)];
+    let mapped: Vec<_> = account.agents.iter().filter_map(|agent| agent.crm_user.get(&integration.name)).collect();
+    let Some(agents) = driver.connector.agents() else { return Ok(lines) };
+    let (mut known, mut from) = (Vec::new(), None);
+    loop {
+        let page = driver.run(agents.list(from.as_ref()), &mut trace).await.map_err(explain)?;
+        known.extend(page.items);
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    lines.push(format!("ok    {place}: {} agent{}, {} mapped", known.len(), plural(known.len()), mapped.len()));
+    for id in mapped {
+        match known.iter().find(|agent| agent.at.id == *id) {
+            Some(agent) if agent.active => {}
+            Some(agent) => lines.push(format!(
+                "warn  {place}: agent {id} ({}) is deactivated in {name}: his calls will not be assigned",
+                agent.name
+            )),
+            None => lines.push(format!("warn  {place}: {name} has no agent {id}: check crm_user")),
+        }
+    }
+    Ok(lines)
+}
+
+/// The exact URLs for the account's flow.
+fn paste(config: &Config, account: &Account) {
+    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
+    let (scheme, rest) = base.split_once("://").unwrap_or(("https", &base));
+    let base = format!("{scheme}://<exotel_api_key>:<exotel_api_token>@{rest}/v2/accounts/{}", account.sid);
+    println!("\nTo paste into the flow of {} (with your API key and token in their places):", account.sid);
+    for (applet, url) in hooks::sample_urls(&base) {
+        println!("  {applet}\n    {url}");
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// What a connector can do: read off what it holds, so that it cannot say something else than the code.
+fn capabilities(connector: &dyn patchbay_kit::Connector) -> Vec<&'static str> {
+    let mut able = vec!["log calls"];
+    if connector.notes().is_some() {
+        able.push("notes with recording");
+    }
+    if connector.contacts().is_some() {
+        able.push("contacts by number");
+    }
+    if connector.agents().is_some() {
+        able.push("list agents");
+    }
+    if connector.popups().is_some() {
+        able.push("screen pop");
+    }
+    able
+}
+
+/// The table of `patchbay connectors`.
+pub fn connectors(as_json: bool) -> String {
+    let entries = catalogue::all().iter().map(|entry| {
+        // Built without settings: only what it holds is looked at.
+        let connector = (entry.build)(&Settings::default());
+        (entry.manifest, capabilities(connector.as_ref()))
+    });
+    if as_json {
+        let items: Vec<Value> = entries
+            .map(|(manifest, able)| {
+                json!({
+                    "id": manifest.id,
+                    "name": manifest.name,
+                    "record": manifest.record,
+                    "auth": match manifest.auth {
+                        AuthScheme::Basic { .. } => "basic",
+                        AuthScheme::Header { .. } => "header",
+                    },
+                    "capabilities": able,
+                    "settings": manifest.settings.iter().map(|setting| json!({
+                        "key": setting.key,
+                        "required": setting.required,
+                        "secret": setting.secret,
+                        "help": setting.help,
+                    })).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        return format!("{:#}\n", Value::Array(items));
+    }
+    let mut text = String::new();
+    for (manifest, able) in entries {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{}  ({})", manifest.id, manifest.name);
+        let _ = writeln!(text, "  a call becomes a {}; can {}", manifest.record, able.join(", "));
+        for setting in manifest.settings {
+            let must = if setting.required { "required" } else { "optional" };
+            let _ = writeln!(text, "  {:<16} {must}, {}", setting.key, setting.help);
+        }
+        let _ = writeln!(text, "  and for every connector: name, base_url, quota, defaults, templates");
+    }
+    text
+}

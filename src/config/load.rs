@@ -1,0 +1,614 @@
+//! Reading a configuration: the compiled-in defaults, the file over them, the environment over both.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use jiff::tz::Offset;
+use patchbay_kit::{Manifest, Origin, SettingKind, Settings};
+use secrecy::ExposeSecret;
+use toml::{Table, Value};
+use url::Url;
+
+use super::{
+    model::{
+        Account, Agent, Config, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server, Store, StoreUrl,
+    },
+    reader::{ConfigError, Problem, Reader, distance},
+};
+use crate::{
+    call::{compose::Texts, phone},
+    connect::catalogue,
+};
+
+/// The defaults, as the documentation of every key.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// Environment variables with this prefix override keys of the file.
+const PREFIX: &str = "PATCHBAY__";
+
+/// The shortest admin token that is let through.
+const ADMIN_TOKEN_CHARS: usize = 24;
+
+/// Reads the file at `path`, with the process's environment over it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+        file: file.clone(),
+        problems: vec![Problem { key: String::new(), message: format!("cannot be read: {error}") }],
+    })?;
+    let env: BTreeMap<String, String> = std::env::vars().collect();
+    parse(&file, &text, &env)
+}
+
+/// Reads a configuration from its text; `file` is its name in messages.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(file: &str, text: &str, env: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    let mut problems = Vec::new();
+    let config = read(text, env, &mut problems);
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(ConfigError { file: file.to_owned(), problems }),
+    }
+}
+
+fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Option<Config> {
+    let mut table = parse_table(DEFAULT, problems)?;
+    merge(&mut table, parse_table(text, problems)?);
+    override_from(&mut table, env, problems);
+    expand(&mut table, "", env, problems);
+
+    let mut root = Reader::new(&table, "", problems);
+    let sections =
+        ["server", "store", "context", "log", "delivery", "enquiry", "recording"].map(|name| (name, root.table(name)));
+    let accounts = root.tables("account");
+    root.finish();
+    let section = |name: &str| sections.iter().find(|(key, _)| *key == name).and_then(|(_, table)| *table);
+
+    let server = server(section("server")?, problems);
+    let store = store(section("store")?, problems);
+    context(section("context")?, problems);
+    let log = log(section("log")?, problems);
+    let delivery = delivery(section("delivery")?, problems);
+    let enquiry = enquiry(section("enquiry")?, problems);
+    let recording = recording(section("recording")?, problems);
+    let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
+    for (at, one) in accounts.iter().enumerate() {
+        let Some(one) = one else { continue };
+        if accounts[..at].iter().flatten().any(|other| other.sid == one.sid) {
+            problems.push(Problem {
+                key: format!("account[{at}].sid"),
+                message: format!("{:?} is configured twice; put its integrations under one [[account]]", one.sid),
+            });
+        }
+    }
+    Some(Config {
+        server: server?,
+        store: store?,
+        log: log?,
+        delivery: delivery?,
+        enquiry: enquiry?,
+        recording: recording?,
+        accounts: accounts.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn parse_table(text: &str, problems: &mut Vec<Problem>) -> Option<Table> {
+    match text.parse::<Table>() {
+        Ok(table) => Some(table),
+        Err(error) => {
+            // Neither the offending line (it may hold a secret) nor more than the position is shown.
+            let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let at = line.map(|line| format!("line {line}")).unwrap_or_default();
+            problems.push(Problem { key: at, message: format!("is not TOML: {}", error.message()) });
+            None
+        }
+    }
+}
+
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Puts `PATCHBAY__A__B=x` at `a.b`, `PATCHBAY__ACCOUNT__0__SID=x` at `account[0].sid`.
+fn override_from(table: &mut Table, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
+    for (name, value) in env {
+        let Some(path) = name.strip_prefix(PREFIX) else { continue };
+        let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+        if keys.iter().any(String::is_empty) || !put(table, &keys, value) {
+            problems.push(Problem {
+                key: name.clone(),
+                message: "names no place in the configuration; write PATCHBAY__SECTION__KEY".to_owned(),
+            });
+        }
+    }
+}
+
+fn put(table: &mut Table, keys: &[String], value: &str) -> bool {
+    let [key, rest @ ..] = keys else { return false };
+    if rest.is_empty() {
+        table.insert(key.clone(), Value::String(value.to_owned()));
+        return true;
+    }
+    if let Some(index) = rest[0].parse::<usize>().ok().filter(|_| rest.len() > 1) {
+        let slot = table.entry(key.clone()).or_insert_with(|| Value::Array(Vec::new()));
+        let Value::Array(items) = slot else { return false };
+        return match items.get_mut(index) {
+            Some(Value::Table(item)) => put(item, &rest[1..], value),
+            _ => false,
+        };
+    }
+    let slot = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
+    match slot {
+        Value::Table(inner) => put(inner, rest, value),
+        _ => false,
+    }
+}
+
+/// Replaces `${NAME}` in every string.
+fn expand(table: &mut Table, at: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
+    for (key, value) in table.iter_mut() {
+        let at = if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
+        expand_value(value, &at, env, problems);
+    }
+}
+
+fn expand_value(value: &mut Value, at: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
+    match value {
+        Value::String(text) => {
+            let mut out = String::new();
+            let mut rest = text.as_str();
+            while let Some(start) = rest.find("${") {
+                let Some(len) = rest[start + 2..].find('}') else { break };
+                let name = &rest[start + 2..start + 2 + len];
+                out.push_str(&rest[..start]);
+                match env.get(name) {
+                    Some(found) => out.push_str(found),
+                    None => problems.push(Problem {
+                        key: at.to_owned(),
+                        message: format!("the environment variable {name} is not set"),
+                    }),
+                }
+                rest = &rest[start + 3 + len..];
+            }
+            out.push_str(rest);
+            *text = out;
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                expand_value(item, &format!("{at}[{index}]"), env, problems);
+            }
+        }
+        Value::Table(table) => expand(table, at, env, problems),
+        _ => {}
+    }
+}
+
+fn server(table: &Table, problems: &mut Vec<Problem>) -> Option<Server> {
+    let mut r = Reader::new(table, "server", problems);
+    let listen = r.text("listen").and_then(|text| {
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            r.wrong("listen", format!("{text:?} is not an address and port; write 127.0.0.1:8080 or [::1]:8080"));
+        }
+        parsed
+    });
+    let public_url = url(&mut r, "public_url", &["http", "https"]).map(|url| strip_slash(&url));
+    let admin_token = r.secret("admin_token");
+    if let Some(token) = &admin_token {
+        let chars = token.expose_secret().chars().count();
+        if chars < ADMIN_TOKEN_CHARS {
+            r.wrong("admin_token", format!("has {chars} characters, must have at least {ADMIN_TOKEN_CHARS}"));
+        }
+    }
+    let master_key_file = r.text("master_key_file").map(Into::into);
+    let workers = r.number("workers", 1..=256);
+    let body_limit = r.number("body_limit", 1024..=64 * 1024 * 1024);
+    let connections = r.number("connections", 1..=1_000_000);
+    let request_timeout = r.duration("request_timeout");
+    let drain_timeout = r.duration("drain_timeout");
+    r.finish();
+    Some(Server {
+        listen: listen?,
+        public_url,
+        admin_token,
+        master_key_file,
+        workers: to_usize(workers?),
+        body_limit_bytes: to_usize(body_limit?),
+        connections: to_usize(connections?),
+        request_timeout: request_timeout?,
+        drain_timeout: drain_timeout?,
+    })
+}
+
+fn store(table: &Table, problems: &mut Vec<Problem>) -> Option<Store> {
+    let mut r = Reader::new(table, "store", problems);
+    let url = r.text("url").and_then(|text| match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            Some(StoreUrl::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
+        }
+        Some(("postgres" | "postgresql", _)) => {
+            r.wrong("url", "PostgreSQL is not built into this version; write \"sqlite:data/patchbay.db\"");
+            None
+        }
+        _ => {
+            r.wrong("url", "must be \"sqlite:\" and the path of a file, such as \"sqlite:data/patchbay.db\"");
+            None
+        }
+    });
+    let queue = r.number("queue", 1..=10_000_000);
+    let keep = r.duration("keep");
+    r.finish();
+    Some(Store { url: url?, queue: to_usize(queue?), keep: keep? })
+}
+
+fn context(table: &Table, problems: &mut Vec<Problem>) {
+    let mut r = Reader::new(table, "context", problems);
+    match r.text("url").as_deref() {
+        Some("memory:") | None => {}
+        Some(url) if url.starts_with("redis") => {
+            r.wrong("url", "Redis is not built into this version; write \"memory:\"");
+        }
+        Some(_) => r.wrong("url", "must be \"memory:\""),
+    }
+    r.finish();
+}
+
+fn log(table: &Table, problems: &mut Vec<Problem>) -> Option<Log> {
+    let mut r = Reader::new(table, "log", problems);
+    let format = match r.text("format").as_deref() {
+        Some("human") => Some(LogFormat::Human),
+        Some("json") => Some(LogFormat::Json),
+        Some(other) => {
+            let message = format!("must be \"human\" or \"json\", is {other:?}");
+            r.wrong("format", message);
+            None
+        }
+        None => None,
+    };
+    let level = r.text("level").and_then(|level| match level.parse::<tracing_subscriber::filter::EnvFilter>() {
+        Ok(_) => Some(level),
+        Err(error) => {
+            r.wrong("level", format!("{level:?} is not a filter ({error}); write info, or info,patchbay=debug"));
+            None
+        }
+    });
+    r.finish();
+    Some(Log { format: format?, level: level? })
+}
+
+fn delivery(table: &Table, problems: &mut Vec<Problem>) -> Option<Delivery> {
+    let mut r = Reader::new(table, "delivery", problems);
+    let retry = r.durations("retry");
+    let give_up_after = r.duration("give_up_after");
+    let ambiguous_wait = r.duration("ambiguous_wait");
+    let request_timeout = r.duration("request_timeout");
+    let connect_timeout = r.duration("connect_timeout");
+    let response_limit = r.number("response_limit", 1024..=1024 * 1024 * 1024);
+    let window = r.number("window", 1..=1000);
+    let breaker_after = r.number("breaker_after", 1..=1_000_000);
+    let breaker_probe = r.durations("breaker_probe");
+    let held_probe = r.duration("held_probe");
+    let share = r.fraction("share");
+    r.finish();
+    Some(Delivery {
+        retry: retry?.into(),
+        give_up_after: give_up_after?,
+        ambiguous_wait: ambiguous_wait?,
+        request_timeout: request_timeout?,
+        connect_timeout: connect_timeout?,
+        response_limit_bytes: to_usize(response_limit?),
+        window: to_usize(window?),
+        breaker_after: u32::try_from(breaker_after?).ok()?,
+        breaker_probe: breaker_probe?.into(),
+        held_probe: held_probe?,
+        share: share?,
+    })
+}
+
+fn enquiry(table: &Table, problems: &mut Vec<Problem>) -> Option<Enquiry> {
+    let mut r = Reader::new(table, "enquiry", problems);
+    let schedule = r.durations("schedule");
+    let request_timeout = r.duration("request_timeout");
+    let per_minute = r.number("per_minute", 1..=100_000);
+    r.finish();
+    Some(Enquiry {
+        schedule: schedule?.into(),
+        request_timeout: request_timeout?,
+        per_minute: u32::try_from(per_minute?).ok()?,
+    })
+}
+
+fn recording(table: &Table, problems: &mut Vec<Problem>) -> Option<Recording> {
+    let mut r = Reader::new(table, "recording", problems);
+    let link_ttl = r.duration("link_ttl");
+    let limit = r.number("limit", 1024..=i64::MAX);
+    let timeout = r.duration("timeout");
+    r.finish();
+    Some(Recording { link_ttl: link_ttl?, limit_bytes: u64::try_from(limit?).ok()?, timeout: timeout? })
+}
+
+/// Exotel's addresses by region (exotel-api §1.1).
+fn region(name: &str) -> Option<(&'static str, &'static str)> {
+    match name {
+        "singapore" => Some(("https://api.exotel.com", "https://my.exotel.com")),
+        "mumbai" => Some(("https://api.in.exotel.com", "https://my.in.exotel.com")),
+        _ => None,
+    }
+}
+
+/// Families of hooks whose original carries no credential (contract §3).
+const OPEN_FAMILIES: [&str; 5] = ["freshworks", "leadsquared", "salesforce", "zoho", "ip_pstn"];
+
+fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Account> {
+    let mut r = Reader::new(table, at, problems);
+    let sid = r.required("sid", "the Account SID from Exotel's dashboard, API Settings");
+    if let Some(sid) = sid.as_deref().filter(|sid| !sid.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)))
+    {
+        r.wrong("sid", format!("{sid:?} is not an Account SID: only letters, digits, - _ and ."));
+    }
+    let region_name = r.text("region").unwrap_or_else(|| "singapore".to_owned());
+    let defaults = region(&region_name);
+    if defaults.is_none() {
+        r.wrong("region", format!("must be \"singapore\" or \"mumbai\", is {region_name:?}"));
+    }
+    let (api, portal) = defaults.unwrap_or(("https://api.exotel.com", "https://my.exotel.com"));
+    let api_url = url_or(&mut r, "api_url", api);
+    let portal_url = url_or(&mut r, "portal_url", portal);
+    // Named by the contract; nothing asks them yet, but a mistake in them is told today.
+    url(&mut r, "ccm_url", &["http", "https"]);
+    url(&mut r, "cpaas_url", &["http", "https"]);
+    r.required("api_key", "Exotel's API key; it is also the user name in the hooks' URLs");
+    let api_key = r.secret("api_key");
+    r.required("api_token", "Exotel's API token; it is also the password in the hooks' URLs");
+    let api_token = r.secret("api_token");
+    let utc_offset = r.text("utc_offset").unwrap_or_else(|| "+05:30".to_owned());
+    let offset = parse_offset(&utc_offset);
+    if offset.is_none() {
+        r.wrong("utc_offset", format!("{utc_offset:?} is not an offset; write \"+05:30\""));
+    }
+    let country = r.text("country").unwrap_or_else(|| "IN".to_owned()).to_uppercase();
+    if country.len() != 2 || phone::parse("+12015550123", &country).is_none() {
+        r.wrong("country", format!("{country:?} is not a country; write two letters such as \"IN\""));
+    }
+    let open_hooks = r.texts("open_hooks").unwrap_or_default();
+    for family in &open_hooks {
+        if !OPEN_FAMILIES.contains(&family.as_str()) {
+            r.wrong("open_hooks", format!("there is no family {family:?}; there are: {}", OPEN_FAMILIES.join(", ")));
+        }
+    }
+    let integrations = r.tables("integration");
+    let agents = r.tables("agent");
+    let bots = r.tables("bot");
+    r.finish();
+
+    let integrations: Vec<_> = integrations.into_iter().map(|(at, table)| integration(&at, table, problems)).collect();
+    for (index, one) in integrations.iter().enumerate() {
+        let Some(one) = one else { continue };
+        if integrations[..index].iter().flatten().any(|other| other.name == one.name) {
+            problems.push(Problem {
+                key: format!("{at}.integration[{index}].name"),
+                message: format!("{:?} is the name of another integration of this account; give it its own", one.name),
+            });
+        }
+    }
+    let names: Vec<&str> = integrations.iter().flatten().map(|one| one.name.as_str()).collect();
+    let agents: Vec<_> = agents.into_iter().map(|(at, table)| agent(&at, table, &country, &names, problems)).collect();
+    let bots: Vec<_> = bots.into_iter().map(|(at, table)| bot(&at, table, problems)).collect();
+    Some(Account {
+        sid: sid?,
+        api_url: api_url?,
+        portal_url: portal_url?,
+        api_key: api_key?,
+        api_token: api_token?,
+        utc_offset: offset?,
+        country,
+        open_hooks,
+        integrations: integrations.into_iter().collect::<Option<_>>()?,
+        agents: agents.into_iter().collect::<Option<_>>()?,
+        bots: bots.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn integration(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Integration> {
+    let mut r = Reader::new(table, at, problems);
+    let id = r.required("connector", "the CRM, such as \"freshdesk\"")?;
+    let Some(entry) = catalogue::find(&id) else {
+        let known: Vec<&str> = catalogue::all().iter().map(|entry| entry.manifest.id).collect();
+        let near = known.iter().find(|known| distance(&id, known) <= 2);
+        let hint = near.map(|near| format!("did you mean {near:?}?")).unwrap_or_default();
+        r.wrong("connector", format!("{id:?} is not built into this version; there are: {}. {hint}", known.join(", ")));
+        return None;
+    };
+    let manifest = entry.manifest;
+    let name = r.text("name").unwrap_or_else(|| id.clone());
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+        r.wrong("name", format!("{name:?} must be made of letters, digits, - _ and ."));
+    }
+    let base_url = url(&mut r, "base_url", &["http", "https"]);
+    let quota = r.number("quota", 1..=1_000_000).and_then(|quota| u32::try_from(quota).ok());
+
+    let mut settings = Settings::default();
+    let mut secrets = BTreeMap::new();
+    for setting in manifest.settings {
+        let origin = matches!(manifest.origin, Origin::Domain { setting: key, .. } if key == setting.key);
+        // The CRM's own address is not needed where another replaces it.
+        let required = setting.required && !(origin && base_url.is_some());
+        if required {
+            r.required(setting.key, setting.help);
+        }
+        match setting.kind {
+            SettingKind::Bool => {
+                let flag = r.bool(setting.key, false);
+                settings.flags.insert(setting.key.to_owned(), flag);
+            }
+            SettingKind::Text if setting.secret => {
+                if let Some(secret) = r.secret(setting.key) {
+                    secrets.insert(setting.key.to_owned(), secret);
+                }
+            }
+            SettingKind::Text => {
+                if let Some(text) = r.text(setting.key) {
+                    settings.text.insert(setting.key.to_owned(), text);
+                }
+            }
+        }
+    }
+    if let Some(defaults) = r.table("defaults") {
+        match serde_json::to_value(defaults) {
+            Ok(serde_json::Value::Object(map)) => settings.defaults = map,
+            _ => r.wrong("defaults", "must be a table of CRM fields"),
+        }
+    }
+    let mut overrides = BTreeMap::new();
+    if let Some(templates) = r.table("templates") {
+        for (key, value) in templates {
+            match value {
+                Value::String(text) => {
+                    overrides.insert(key.clone(), text.clone());
+                }
+                _ => r.wrong(&format!("templates.{key:?}"), "must be a string: the text of the template"),
+            }
+        }
+    }
+    let texts = match Texts::new(manifest.text, &overrides) {
+        Ok(texts) => Some(Arc::new(texts)),
+        Err(errors) => {
+            for error in errors {
+                r.wrong("templates", error.to_string());
+            }
+            None
+        }
+    };
+    let origin = match base_url {
+        Some(url) => Some(url),
+        None => derive_origin(&mut r, manifest, &settings),
+    };
+    r.finish();
+    Some(Integration { name, manifest, origin: origin?, settings, secrets, quota_per_minute: quota, texts: texts? })
+}
+
+/// The CRM's address from the setting that names it: the domain may be typed with a scheme, a path or without its end.
+fn derive_origin(r: &mut Reader<'_, '_>, manifest: &Manifest, settings: &Settings) -> Option<Url> {
+    let Origin::Domain { setting, suffix } = manifest.origin;
+    let typed = settings.text.get(setting)?.trim();
+    let host = typed.split_once("://").map_or(typed, |(_, rest)| rest);
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default().trim_end_matches('.').to_lowercase();
+    let label = host.strip_suffix(suffix).unwrap_or(&host);
+    let fits = !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let url = fits.then(|| Url::parse(&format!("https://{label}{suffix}")).ok()).flatten();
+    if url.is_none() {
+        r.wrong(setting, format!("{typed:?} is not a {} address; write \"acme{suffix}\"", manifest.name));
+    }
+    url
+}
+
+fn agent(at: &str, table: &Table, country: &str, integrations: &[&str], problems: &mut Vec<Problem>) -> Option<Agent> {
+    let mut r = Reader::new(table, at, problems);
+    let number = r.required("number", "the agent's number as \"+919711581199\", or \"sip:…\"").and_then(|typed| {
+        if typed.starts_with("sip:") {
+            return Some(typed);
+        }
+        let parsed = phone::parse(&typed, country).map(|number| number.e164);
+        if parsed.is_none() {
+            r.wrong("number", "is not a phone number; write it as \"+919711581199\", or \"sip:…\"");
+        }
+        parsed
+    });
+    let email = r.text("email");
+    if email.as_deref().is_some_and(|email| !email.contains('@')) {
+        r.wrong("email", "is not an e-mail address");
+    }
+    let caller_id = r.text("caller_id");
+    let click_to_call = r.bool("click_to_call", false);
+    let mut crm_user = BTreeMap::new();
+    if let Some(users) = r.table("crm_user") {
+        for (name, value) in users {
+            let known = integrations.contains(&name.as_str());
+            match value {
+                _ if !known => r.wrong(
+                    &format!("crm_user.{name}"),
+                    format!("there is no integration of this name; there are: {}", integrations.join(", ")),
+                ),
+                Value::String(id) => {
+                    crm_user.insert(name.clone(), id.clone());
+                }
+                Value::Integer(id) => {
+                    crm_user.insert(name.clone(), id.to_string());
+                }
+                _ => r.wrong(&format!("crm_user.{name}"), "must be the id of a CRM user"),
+            }
+        }
+    }
+    r.finish();
+    Some(Agent { number: number?, email, caller_id, click_to_call, crm_user })
+}
+
+/// Voicebots are read, so that a file with them starts; nothing answers their calls in this version.
+fn bot(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<String> {
+    let mut r = Reader::new(table, at, problems);
+    let id = r.required("id", "a short name of the bot");
+    for key in ["token", "backend", "url", "api_key", "instructions"] {
+        r.text(key);
+    }
+    r.texts("exophones");
+    r.finish();
+    id
+}
+
+fn url(r: &mut Reader<'_, '_>, key: &str, schemes: &[&str]) -> Option<Url> {
+    let text = r.text(key)?;
+    let parsed = Url::parse(&text).ok().filter(|url| {
+        schemes.contains(&url.scheme())
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if parsed.is_none() {
+        // The text is not repeated: a credential may have been typed into it.
+        r.wrong(key, "is not an address; write \"https://host\", without user, password or query");
+    }
+    parsed
+}
+
+fn url_or(r: &mut Reader<'_, '_>, key: &str, default: &str) -> Option<Url> {
+    match url(r, key, &["http", "https"]) {
+        Some(url) => Some(url),
+        None => Url::parse(default).ok(),
+    }
+}
+
+fn strip_slash(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+fn parse_offset(text: &str) -> Option<Offset> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ if text.eq_ignore_ascii_case("z") => return Some(Offset::UTC),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    if !(0..=14).contains(&hours) || !(0..60).contains(&minutes) {
+        return None;
+    }
+    Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()
+}
+
+fn to_usize(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

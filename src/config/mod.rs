@@ -1,0 +1,11 @@
+//! The configuration: what may be said ([`model`]), how it is read ([`load`]), and how a mistake is told.
+
+mod load;
+mod model;
+mod reader;
+
+pub use load::{DEFAULT, load, parse};
+pub use model::{
+    Account, Agent, Config, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server, Store, StoreUrl,
+};
+pub use reader::{ConfigError, Problem};

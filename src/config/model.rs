@@ -1,0 +1,138 @@
+//! The configuration as values, complete and valid.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::tz::Offset;
+use patchbay_kit::{Manifest, Settings};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::call::compose::Texts;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub store: Store,
+    pub log: Log,
+    pub delivery: Delivery,
+    pub enquiry: Enquiry,
+    pub recording: Recording,
+    pub accounts: Vec<Account>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Without a slash at its end. `None`: `http://` and the bound address.
+    pub public_url: Option<String>,
+    /// `None`: the API is closed.
+    pub admin_token: Option<SecretString>,
+    pub master_key_file: Option<PathBuf>,
+    pub workers: usize,
+    pub body_limit_bytes: usize,
+    pub connections: usize,
+    pub request_timeout: Duration,
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    Sqlite(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub url: StoreUrl,
+    pub queue: usize,
+    pub keep: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub format: LogFormat,
+    /// A `tracing` filter.
+    pub level: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub retry: Arc<[Duration]>,
+    pub give_up_after: Duration,
+    pub ambiguous_wait: Duration,
+    pub request_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub response_limit_bytes: usize,
+    pub window: usize,
+    pub breaker_after: u32,
+    pub breaker_probe: Arc<[Duration]>,
+    pub held_probe: Duration,
+    /// Of a CRM's request limit: above 0, at most 1.
+    pub share: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Enquiry {
+    pub schedule: Arc<[Duration]>,
+    pub request_timeout: Duration,
+    pub per_minute: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Recording {
+    pub link_ttl: Duration,
+    pub limit_bytes: u64,
+    pub timeout: Duration,
+}
+
+/// An Exotel account: our tenant.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub sid: String,
+    /// Without a slash at its end.
+    pub api_url: Url,
+    pub portal_url: Url,
+    pub api_key: SecretString,
+    pub api_token: SecretString,
+    pub utc_offset: Offset,
+    /// ISO 3166, two letters.
+    pub country: String,
+    pub open_hooks: Vec<String>,
+    pub integrations: Vec<Integration>,
+    pub agents: Vec<Agent>,
+    /// Ids of the voicebots named in the file.
+    pub bots: Vec<String>,
+}
+
+/// One account's configured use of a connector.
+#[derive(Clone, Debug)]
+pub struct Integration {
+    pub name: String,
+    pub manifest: &'static Manifest,
+    /// Where the CRM is: `base_url`, or what the manifest makes of the settings.
+    pub origin: Url,
+    /// What the adapter may see.
+    pub settings: Settings,
+    /// What it may not: by setting.
+    pub secrets: BTreeMap<String, SecretString>,
+    /// Requests per minute; replaces the manifest's.
+    pub quota_per_minute: Option<u32>,
+    pub texts: Arc<Texts>,
+}
+
+/// An agent as the file maps him.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// E.164, or `sip:…`.
+    pub number: String,
+    pub email: Option<String>,
+    pub caller_id: Option<String>,
+    pub click_to_call: bool,
+    /// Integration name → CRM user id.
+    pub crm_user: BTreeMap<String, String>,
+}

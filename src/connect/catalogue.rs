@@ -1,0 +1,23 @@
+//! The one list of connectors that are built in. A new one is one line here.
+
+use std::sync::Arc;
+
+use patchbay_kit::{Connector, Manifest, Settings};
+
+/// A connector, before it has settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub manifest: &'static Manifest,
+    pub build: fn(&Settings) -> Arc<dyn Connector>,
+}
+
+static CONNECTORS: &[Entry] = &[Entry { manifest: &patchbay_freshdesk::MANIFEST, build: patchbay_freshdesk::build }];
+
+pub fn all() -> &'static [Entry] {
+    CONNECTORS
+}
+
+/// The connector with this id.
+pub fn find(id: &str) -> Option<&'static Entry> {
+    CONNECTORS.iter().find(|entry| entry.manifest.id == id)
+}

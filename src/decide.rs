@@ -1,0 +1,230 @@
+//! The loop that reads the journal: receipts → events → state → plan, each batch one transaction.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    call::{CallEvent, CallState, EventKind, Hook, Locale, PlanRules, Receipt, normalise, plan},
+    delivery::LaneHandle,
+    store::{CallRef, Decision, LaneRef, Seq, SetAside, Store, StoreError, StoredCall, Witnessed},
+    telemetry::Metrics,
+};
+
+/// Receipts read at once.
+const BATCH: usize = 512;
+/// A missed wake-up costs no more than this.
+const IDLE: Duration = Duration::from_secs(5);
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What reading and planning for one account depends on.
+#[derive(Clone, Debug)]
+pub struct AccountRules {
+    pub locale: Locale,
+    pub plan: PlanRules,
+}
+
+/// The reader of the journal.
+#[derive(Debug)]
+pub struct Decider {
+    pub store: Arc<dyn Store>,
+    pub accounts: HashMap<String, AccountRules>,
+    pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
+    pub metrics: Arc<Metrics>,
+    /// Woken by every durable receipt.
+    pub wake: Arc<Notify>,
+    /// Woken when a call's details are to be asked for.
+    pub enquiries: Arc<Notify>,
+    pub stopping: CancellationToken,
+}
+
+impl Decider {
+    /// Runs until the service stops.
+    pub async fn run(self: Arc<Self>) {
+        let mut told = false;
+        while !self.stopping.is_cancelled() {
+            let wait = match self.step().await {
+                Ok(0) => {
+                    told = false;
+                    IDLE
+                }
+                Ok(_) => Duration::ZERO,
+                // Somebody planned one of these calls again meanwhile: read them anew.
+                Err(StoreError::Conflict) => Duration::from_millis(5),
+                Err(error) => {
+                    if !told {
+                        tracing::error!(%error, "the journal cannot be read on; trying on");
+                        told = true;
+                    }
+                    STORE_PAUSE
+                }
+            };
+            if wait.is_zero() {
+                continue;
+            }
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// Reads the next receipts and decides on them. Returns how many there were.
+    ///
+    /// # Errors
+    /// What the store says; nothing is decided then.
+    pub async fn step(&self) -> Result<usize, StoreError> {
+        let receipts = self.store.unread(BATCH).await?;
+        let Some(last) = receipts.last().map(|(seq, _)| *seq) else { return Ok(0) };
+        let count = receipts.len();
+        let now = Timestamp::now();
+        let mut set_aside = Vec::new();
+        let mut by_call: BTreeMap<CallRef, Vec<(Witnessed, Answer)>> = BTreeMap::new();
+        for (seq, receipt) in receipts {
+            match self.read(seq, &receipt) {
+                Ok((call, witnessed, answer)) => by_call.entry(call).or_default().push((witnessed, answer)),
+                Err(error) => {
+                    tracing::warn!(receipt = %receipt.id, account = %receipt.account, hook = receipt.hook.as_str(),
+                        error, "a receipt cannot be read; it is set aside");
+                    set_aside.push(SetAside { seq, error, at: now });
+                }
+            }
+        }
+        let refs: Vec<CallRef> = by_call.keys().cloned().collect();
+        let mut stored = self.store.calls(&refs).await?;
+        let mut decisions = Vec::with_capacity(by_call.len());
+        for (call, witnessed) in by_call {
+            let was = stored.remove(&call);
+            let answered = witnessed.iter().map(|(_, answer)| *answer).max().unwrap_or(Answer::None);
+            let witnessed: Vec<Witnessed> = witnessed.into_iter().map(|(witnessed, _)| witnessed).collect();
+            match self.decide(&call, was.as_ref(), &witnessed, answered, now) {
+                Ok(decision) => decisions.push(decision),
+                Err(error) => {
+                    tracing::error!(call = %call.call_sid, account = %call.account, error,
+                        "a call cannot be decided; its new receipts are set aside");
+                    set_aside.extend(witnessed.iter().map(|one| SetAside {
+                        seq: one.seq,
+                        error: error.clone(),
+                        at: now,
+                    }));
+                }
+            }
+        }
+        let events = decisions.iter().map(|decision| decision.witnessed.len()).sum::<usize>();
+        let poisoned = set_aside.len();
+        let accounts: Vec<String> = decisions
+            .iter()
+            .filter(|decision| !decision.intents.is_empty())
+            .map(|decision| decision.call.account.clone())
+            .collect();
+        let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
+        self.store.decide(decisions, set_aside, Some(last)).await?;
+        self.metrics.events.inc_by(events as u64);
+        self.metrics.set_aside.inc_by(poisoned as u64);
+        for (lane, handle) in self.lanes.iter() {
+            if accounts.contains(&lane.account) {
+                handle.wake();
+            }
+        }
+        if asks {
+            self.enquiries.notify_one();
+        }
+        Ok(count)
+    }
+
+    /// Plans a call again from what is known of it: after a change of configuration, or because somebody asked.
+    /// Returns whether there is such a call.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn replan(&self, call: &CallRef) -> Result<bool, StoreError> {
+        for _ in 0..10 {
+            let mut stored = self.store.calls(std::slice::from_ref(call)).await?;
+            let Some(was) = stored.remove(call) else { return Ok(false) };
+            let now = Timestamp::now();
+            let Ok(mut decision) = self.decide(call, Some(&was), &[], Answer::None, now) else { return Ok(true) };
+            // Exotel is asked once more, whatever the schedule says.
+            decision.enquiry.due_at = Some(now);
+            match self.store.decide(vec![decision], Vec::new(), None).await {
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.enquiries.notify_one();
+                    return Ok(true);
+                }
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    fn read(&self, seq: Seq, receipt: &Receipt) -> Result<(CallRef, Witnessed, Answer), String> {
+        let Some(rules) = self.accounts.get(&receipt.account) else {
+            return Err("its account is not in the configuration any more".to_owned());
+        };
+        let event = guarded(|| normalise(receipt, &rules.locale))?.map_err(|poison| poison.to_string())?;
+        let call = CallRef { account: receipt.account.clone(), call_sid: event.call_sid.clone() };
+        let answer = match (receipt.hook, &event.kind) {
+            (Hook::Details, EventKind::Detailed) if event.facts.call_status.is_none() => Answer::Unknown,
+            (Hook::Details, _) => Answer::Details,
+            _ => Answer::None,
+        };
+        Ok((call, Witnessed { seq, event }, answer))
+    }
+
+    fn decide(
+        &self,
+        call: &CallRef,
+        was: Option<&StoredCall>,
+        witnessed: &[Witnessed],
+        answer: Answer,
+        now: Timestamp,
+    ) -> Result<Decision, String> {
+        let rules = self.accounts.get(&call.account).ok_or("its account is not in the configuration any more")?;
+        guarded(|| {
+            let stored = was.iter().flat_map(|was| &was.events);
+            let events: Vec<&CallEvent> = stored.chain(witnessed.iter().map(|one| &one.event)).collect();
+            let state = CallState::fold(events).ok_or("the call has no events")?;
+            let schedule = &rules.plan.enquiry_schedule;
+            let mut enquiry =
+                plan::enquire(&state, schedule, was.and_then(|was| was.enquiry), answer != Answer::None, now);
+            if answer == Answer::Unknown && !state.over {
+                // Exotel does not know the call (yet): that uses up a step, so that it is not asked for ever.
+                enquiry.step = was.and_then(|was| was.enquiry).map_or(1, |was| was.step + 1);
+                enquiry.due_at = schedule.get(enquiry.step).map(|wait| now + *wait);
+            }
+            let intents = crate::call::plan(&state, &rules.plan, enquiry.step);
+            Ok(Decision {
+                call: call.clone(),
+                on_version: was.map_or(0, |was| was.version),
+                witnessed: witnessed.to_vec(),
+                state,
+                intents,
+                enquiry,
+                at: now,
+            })
+        })?
+    }
+}
+
+/// What a receipt says to an open question for details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    /// It is no answer.
+    None,
+    /// Exotel does not know the call.
+    Unknown,
+    Details,
+}
+
+/// A mistake of ours in reading one receipt must not stop the journal: a panic becomes an error of that receipt.
+fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|_| "Patchbay failed on it; please report this".to_owned())
+}

@@ -1,0 +1,428 @@
+//! One integration's stream of deliveries: what is taken when, how many at once, and what is learnt from each.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use patchbay_kit::Kind;
+use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    breaker::{Breaker, Health},
+    driver::{Driver, Stop},
+    perform::{self, Ending, Memory, Performed},
+    settle::{self, Policy, Sign},
+};
+use crate::{
+    call::IntentKind,
+    crash,
+    store::{Attempt, AttemptOutcome, Claimed, LaneRef, Next, Settlement, Store},
+    telemetry::{AttemptLabels, LaneLabels, Metrics},
+};
+
+/// How long a lane sleeps when it knows of nothing to do; a missed wake-up costs no more than this.
+const IDLE: Duration = Duration::from_secs(15);
+/// How long it waits after the store could not be asked.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a lane is made of.
+#[derive(Debug)]
+pub struct LaneParts {
+    pub lane: LaneRef,
+    pub driver: Driver,
+    pub store: Arc<dyn Store>,
+    pub metrics: Arc<Metrics>,
+    pub breaker: Breaker,
+    pub retry: Arc<[Duration]>,
+    pub give_up_after: Duration,
+    pub ambiguous_wait: Duration,
+    pub window: usize,
+}
+
+/// A running lane, as the rest of the service sees it.
+#[derive(Clone, Debug)]
+pub struct LaneHandle {
+    lane: Arc<Lane>,
+}
+
+impl LaneHandle {
+    /// There may be something new to deliver.
+    pub fn wake(&self) {
+        self.lane.wake.notify_one();
+    }
+
+    /// Asks the CRM at once whether it is there again.
+    pub fn probe_now(&self) {
+        self.lane.breaker.lock().unwrap_or_else(PoisonError::into_inner).probe_now(Timestamp::now());
+        self.lane.wake.notify_one();
+    }
+
+    pub fn health(&self) -> Health {
+        self.lane.breaker.lock().unwrap_or_else(PoisonError::into_inner).health().clone()
+    }
+
+    pub fn lane(&self) -> &LaneRef {
+        &self.lane.lane
+    }
+
+    pub fn driver(&self) -> &Driver {
+        &self.lane.driver
+    }
+}
+
+/// A lane.
+#[derive(Debug)]
+pub struct Lane {
+    lane: LaneRef,
+    labels: LaneLabels,
+    driver: Driver,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    breaker: Mutex<Breaker>,
+    policy: Policy,
+    window: usize,
+    memory: Memory,
+    wake: Notify,
+}
+
+impl Lane {
+    /// Starts the lane on the current runtime. It ends when its driver's token is cancelled and what was under way has
+    /// been settled.
+    pub fn start(parts: LaneParts) -> (LaneHandle, tokio::task::JoinHandle<()>) {
+        let LaneParts { lane, driver, store, metrics, breaker, retry, give_up_after, ambiguous_wait, window } = parts;
+        let labels = LaneLabels { account: lane.account.clone(), integration: lane.integration.clone() };
+        metrics.breaker_open.get_or_create(&labels).set(0);
+        metrics.lane_held.get_or_create(&labels).set(0);
+        let lane = Arc::new(Self {
+            lane,
+            labels,
+            driver,
+            store,
+            metrics,
+            breaker: Mutex::new(breaker),
+            policy: Policy { retry, give_up_after, ambiguous_wait },
+            window,
+            memory: Memory::default(),
+            wake: Notify::new(),
+        });
+        let running = tokio::spawn(Arc::clone(&lane).run());
+        (LaneHandle { lane }, running)
+    }
+
+    async fn run(self: Arc<Self>) {
+        let stopping: CancellationToken = self.driver.stopping.clone();
+        let mut under_way: JoinSet<IntentKind> = JoinSet::new();
+        let mut taken: BTreeMap<IntentKind, usize> = BTreeMap::new();
+        while !stopping.is_cancelled() {
+            let wait = match self.step(&mut under_way, &mut taken).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(lane = %self.lane, %error, "the store cannot be asked for deliveries");
+                    STORE_PAUSE
+                }
+            };
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                Some(ended) = under_way.join_next() => Self::ended(ended, &mut taken),
+                () = stopping.cancelled() => {}
+            }
+            while let Some(ended) = under_way.try_join_next() {
+                Self::ended(ended, &mut taken);
+            }
+        }
+        while under_way.join_next().await.is_some() {}
+    }
+
+    fn ended(ended: Result<IntentKind, tokio::task::JoinError>, taken: &mut BTreeMap<IntentKind, usize>) {
+        match ended {
+            Ok(kind) => *taken.entry(kind).or_default() -= 1,
+            // A panic in an attempt: the row stays in flight and is recovered at the next start; its place in the
+            // window is lost until then, which keeps a crash from repeating itself at full speed.
+            Err(error) => tracing::error!(%error, "an attempt ended abnormally"),
+        }
+    }
+
+    /// Takes what may be taken now; says how long there is nothing to do.
+    async fn step(
+        self: &Arc<Self>,
+        under_way: &mut JoinSet<IntentKind>,
+        taken: &mut BTreeMap<IntentKind, usize>,
+    ) -> Result<Duration, crate::store::StoreError> {
+        let now = Timestamp::now();
+        let probe_at = self.breaker().probe_at();
+        if let Some(at) = probe_at {
+            if at > now {
+                return Ok(until(at, now));
+            }
+            self.probe().await;
+            return Ok(Duration::ZERO);
+        }
+        let (room, ready) = self.driver.quotas().room(now);
+        if room == 0 {
+            return Ok(until(ready, now));
+        }
+        let mut full = false;
+        for kind in IntentKind::ALL {
+            let free = share(self.window, kind, taken).min(room);
+            if free == 0 {
+                full = true;
+                continue;
+            }
+            let claimed = self.store.claim(&self.lane, kind, free, now).await?;
+            full |= claimed.len() == free;
+            for one in claimed {
+                crash::point("delivery.after_claim");
+                *taken.entry(kind).or_default() += 1;
+                let lane = Arc::clone(self);
+                under_way.spawn(async move {
+                    lane.attempt(one).await;
+                    kind
+                });
+            }
+        }
+        if full {
+            // There may be more; the next place that falls free wakes the loop.
+            return Ok(IDLE);
+        }
+        let due = self.store.next_due(&self.lane).await?;
+        Ok(due.map_or(IDLE, |due| until(due, now).max(Duration::from_millis(5)).min(IDLE)))
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the CRM who we are: the cheapest proof that it is there and knows the credentials.
+    async fn probe(&self) {
+        let mut trace = Vec::new();
+        let asked = self.driver.run(self.driver.connector.identify(), &mut trace).await;
+        let sign = match &asked {
+            Ok(_) => Sign::There,
+            Err(stop) => sign_of(stop),
+        };
+        let reason = asked.err().map(|stop| reason_of(&stop)).unwrap_or_default();
+        if sign == Sign::Outage {
+            self.breaker().probe_failed(Timestamp::now(), &reason);
+        } else {
+            self.learn(sign, &reason);
+        }
+    }
+
+    /// Tells the breaker, and whoever watches, what an answer or its absence says.
+    fn learn(&self, sign: Sign, reason: &str) {
+        let now = Timestamp::now();
+        let gauges = |down: i64, held: i64| {
+            self.metrics.breaker_open.get_or_create(&self.labels).set(down);
+            self.metrics.lane_held.get_or_create(&self.labels).set(held);
+        };
+        let mut breaker = self.breaker();
+        match sign {
+            Sign::There => {
+                if breaker.answered() {
+                    gauges(0, 0);
+                    tracing::info!(lane = %self.lane, "the CRM is there again; the backlog is being delivered");
+                }
+            }
+            Sign::Outage => {
+                if breaker.outage(now, reason) {
+                    gauges(1, 0);
+                    tracing::warn!(lane = %self.lane, reason,
+                        "the CRM is down; deliveries wait and go out by themselves once it answers");
+                }
+            }
+            Sign::Unauthorized => {
+                if breaker.unauthorized(now, reason) {
+                    gauges(0, 1);
+                    tracing::error!(lane = %self.lane, reason,
+                        "the CRM refuses the credentials; deliveries wait until they are renewed in the configuration");
+                }
+            }
+            Sign::None => {}
+        }
+    }
+
+    /// One attempt, from the claim to its settlement.
+    async fn attempt(&self, claimed: Claimed) {
+        let at = Timestamp::now();
+        let began = Instant::now();
+        let delivery = &claimed.delivery;
+        // An outage that began since the claim: the row goes back without spending an attempt.
+        let performed = if self.breaker().probe_at().is_some() {
+            let stop = Stop::Throttled { until: at };
+            Performed { ending: Ending::Stopped(stop), link: None, contact: None, remark: String::new(), trace: vec![] }
+        } else {
+            perform::perform(&self.driver, &self.memory, &claimed, self.policy.ambiguous_wait).await
+        };
+        let Performed { ending, link, contact, remark, trace } = performed;
+        let now = Timestamp::now();
+        let (outcome, next, remote_code, detail) = match ending {
+            Ending::Written => {
+                self.learn(Sign::There, "");
+                (AttemptOutcome::Delivered, Next::Done, None, remark)
+            }
+            Ending::Unchanged => (AttemptOutcome::Unchanged, Next::Done, None, remark),
+            Ending::Undecidable => {
+                let reason = "the record may or may not be in the CRM, and the CRM cannot be asked; look there, then \
+                              retry this delivery to write it, or leave it";
+                let next = Next::Held { reason: reason.to_owned(), probe: delivery.probe };
+                (AttemptOutcome::Held, next, None, reason.to_owned())
+            }
+            Ending::Stopped(stop) => {
+                let verdict = settle::judge(&stop, delivery, &self.policy, now);
+                if trace.iter().any(|exchange| exchange.status.is_some()) || verdict.sign != Sign::There {
+                    self.learn(verdict.sign, &verdict.detail);
+                }
+                (verdict.outcome, verdict.next, verdict.remote_code, verdict.detail)
+            }
+        };
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.tell(&claimed, outcome, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
+        let settlement = Settlement {
+            delivery: delivery.id,
+            lane: self.lane.clone(),
+            call_sid: delivery.call_sid.clone(),
+            kind: delivery.kind,
+            attempt: Attempt {
+                at,
+                revision: delivery.revision,
+                outcome,
+                remote_code,
+                detail,
+                duration_ms,
+                exchanges: trace,
+            },
+            next,
+            link,
+            contact,
+        };
+        crash::point("delivery.before_settle");
+        self.settle(settlement).await;
+        crash::point("delivery.after_settle");
+        // A later delivery of this call may be free to go now.
+        self.wake.notify_one();
+    }
+
+    /// Writes the outcome. What is in the CRM must come to be known here, so this is tried until it works; a service
+    /// that is told to stop gives up, and the next start looks before it creates.
+    async fn settle(&self, settlement: Settlement) {
+        let mut told = false;
+        loop {
+            match self.store.settle(settlement.clone()).await {
+                Ok(()) => return,
+                Err(error) => {
+                    if !told {
+                        tracing::error!(lane = %self.lane, %error, "an outcome cannot be stored; trying on");
+                        told = true;
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+                () = self.driver.stopping.cancelled() => {
+                    // One last time: the store may be draining.
+                    let _ = self.store.settle(settlement).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The one line per attempt.
+    fn tell(
+        &self,
+        claimed: &Claimed,
+        outcome: AttemptOutcome,
+        record: Option<&patchbay_kit::RecordRef>,
+        detail: &str,
+        duration_ms: u64,
+        exchanges: usize,
+    ) {
+        let Claimed { delivery, .. } = claimed;
+        let outcome_name = outcome.as_str();
+        let labels = AttemptLabels {
+            account: self.lane.account.clone(),
+            integration: self.lane.integration.clone(),
+            kind: delivery.kind.as_str(),
+            outcome: outcome_name,
+        };
+        self.metrics.attempts.get_or_create(&labels).inc();
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of one attempt")]
+        self.metrics.attempt_seconds.get_or_create(&self.labels).observe(duration_ms as f64 / 1000.0);
+        let record = record.map(ToString::to_string).unwrap_or_default();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    lane = %self.lane, call = %delivery.call_sid, kind = delivery.kind.as_str(),
+                    attempt = delivery.attempts + 1, revision = delivery.revision, outcome = outcome_name,
+                    record, exchanges, ms = duration_ms, detail, "attempt"
+                )
+            };
+        }
+        match outcome {
+            AttemptOutcome::Delivered | AttemptOutcome::Unchanged => line!(info),
+            AttemptOutcome::Postponed => line!(debug),
+            AttemptOutcome::Retry | AttemptOutcome::Ambiguous => line!(warn),
+            AttemptOutcome::Held | AttemptOutcome::Dead => line!(error),
+        }
+    }
+}
+
+fn sign_of(stop: &Stop) -> Sign {
+    match stop {
+        Stop::Refused { failure, .. } => match failure.kind {
+            Kind::Unauthorized => Sign::Unauthorized,
+            Kind::Unavailable | Kind::Malformed => Sign::Outage,
+            _ => Sign::There,
+        },
+        Stop::Lost { .. } => Sign::Outage,
+        Stop::Throttled { .. } => Sign::There,
+        Stop::Stopping => Sign::None,
+    }
+}
+
+fn reason_of(stop: &Stop) -> String {
+    match stop {
+        Stop::Refused { failure, .. } => failure.to_string(),
+        Stop::Lost { reason, .. } => reason.clone(),
+        Stop::Throttled { .. } => "the CRM's request limit".to_owned(),
+        Stop::Stopping => "the service is stopping".to_owned(),
+    }
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default()
+}
+
+/// Places of the window that deliveries of `kind` may take now: all that are free, but for the one that is kept for
+/// each other kind with nothing under way. So a flood of one kind never shuts another out.
+fn share(window: usize, kind: IntentKind, taken: &BTreeMap<IntentKind, usize>) -> usize {
+    let used: usize = taken.values().sum();
+    let kept = IntentKind::ALL
+        .into_iter()
+        .filter(|other| *other != kind && taken.get(other).copied().unwrap_or_default() == 0)
+        .count();
+    let free = window.saturating_sub(used);
+    if window <= IntentKind::ALL.len() { free } else { free.saturating_sub(kept) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_logs_leaves_a_place_for_recordings() {
+        let mut taken = BTreeMap::new();
+        assert_eq!(share(8, IntentKind::Log, &taken), 7);
+        taken.insert(IntentKind::Log, 7);
+        assert_eq!(share(8, IntentKind::Log, &taken), 0);
+        assert_eq!(share(8, IntentKind::Recording, &taken), 1);
+        taken.insert(IntentKind::Recording, 1);
+        assert_eq!(share(8, IntentKind::Recording, &taken), 0);
+        assert_eq!(share(1, IntentKind::Log, &BTreeMap::new()), 1);
+    }
+}

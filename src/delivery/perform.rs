@@ -1,0 +1,223 @@
+//! One attempt at one delivery: what is asked of the CRM, in which order, and what exists afterwards.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use patchbay_kit::{About, Changed, Contact, RecordRef};
+
+use super::{
+    contact::ContactBook,
+    driver::{Driver, Stop},
+};
+use crate::{
+    call::{AgentHint, Content, IntentKind, LogContent},
+    store::{Claimed, ExchangeLog, Link, Written},
+};
+
+/// How long the CRM's list of agents is taken to be current.
+const AGENTS_FRESH: Duration = Duration::from_secs(600);
+/// Pages of agents that are read.
+const AGENT_PAGES: usize = 50;
+
+/// What a lane remembers between attempts. None of it is the truth: it can be asked again.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub contacts: ContactBook,
+    agents: Mutex<Option<(Instant, HashMap<String, RecordRef>)>>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    Written,
+    /// The CRM says exactly this already.
+    Unchanged,
+    /// A human must decide: the record may or may not exist, and the CRM cannot be asked.
+    Undecidable,
+    Stopped(Stop),
+}
+
+/// What exists after an attempt, and how it came to be.
+#[derive(Debug)]
+pub(super) struct Performed {
+    pub ending: Ending,
+    pub link: Option<Link>,
+    pub contact: Option<(String, Option<Contact>)>,
+    /// What a person should know although the attempt succeeded.
+    pub remark: String,
+    pub trace: Vec<ExchangeLog>,
+}
+
+/// Performs a claimed delivery.
+pub(super) async fn perform(
+    driver: &Driver,
+    memory: &Memory,
+    claimed: &Claimed,
+    ambiguous_wait: Duration,
+) -> Performed {
+    let mut done =
+        Performed { ending: Ending::Unchanged, link: None, contact: None, remark: String::new(), trace: Vec::new() };
+    let ended = match &claimed.delivery.content {
+        Content::Log(content) => log(driver, memory, claimed, content, ambiguous_wait, &mut done).await,
+        Content::Recording(note) => recording(driver, claimed, note, &mut done).await,
+    };
+    done.ending = ended.unwrap_or_else(Ending::Stopped);
+    done
+}
+
+async fn log(
+    driver: &Driver,
+    memory: &Memory,
+    claimed: &Claimed,
+    content: &LogContent,
+    ambiguous_wait: Duration,
+    done: &mut Performed,
+) -> Result<Ending, Stop> {
+    let mut activity = content.activity.clone();
+    if let Some(hint) = &content.agent {
+        activity.agent = agent(driver, memory, hint, &mut done.trace).await?;
+        if activity.agent.is_none() {
+            "the answering agent is not in the user mapping and not in the CRM".clone_into(&mut done.remark);
+        }
+    }
+    let linked = claimed.links.get(&IntentKind::Log);
+    let was = linked.and_then(|link| match &link.written {
+        Written::Log(was) => Some(was),
+        Written::Recording(_) => None,
+    });
+    let mut stored = claimed.contact.clone();
+    let activities = driver.connector.activities();
+    // Twice more at most: once without a contact that is gone, once without an agent who cannot be assigned.
+    for _ in 0..3 {
+        activity.contact = match (driver.connector.contacts(), was) {
+            // The record stands under its contact already; an agent may have moved it to another.
+            (_, Some(was)) => was.contact.clone(),
+            (None, None) => None,
+            (Some(contacts), None) => {
+                let contact = memory
+                    .contacts
+                    .resolve(driver, contacts, &content.caller, stored.take(), ambiguous_wait, &mut done.trace)
+                    .await?;
+                done.contact = Some((content.caller.external_id.clone(), Some(contact.clone())));
+                Some(contact.at)
+            }
+        };
+        let written = async {
+            if let (Some(link), Some(was)) = (linked, was) {
+                let changed = Changed::between(was, &activity);
+                if !changed.any() {
+                    return Ok((link.at.clone(), Ending::Unchanged));
+                }
+                let at = driver.run(activities.update(&link.at, &activity, changed), &mut done.trace).await?;
+                return Ok((at, Ending::Written));
+            }
+            if claimed.delivery.probe {
+                let Some(find) = activities.find(&activity) else {
+                    return Ok((RecordRef::new("", ""), Ending::Undecidable));
+                };
+                if let Some(at) = driver.run(find, &mut done.trace).await? {
+                    // What the lost try wrote is not known; the record is made to say what it should say now.
+                    let all = Changed { subject: true, body: true, agent: activity.agent.is_some(), facts: true };
+                    let at = driver.run(activities.update(&at, &activity, all), &mut done.trace).await?;
+                    return Ok((at, Ending::Written));
+                }
+            }
+            let at = driver.run(activities.create(&activity), &mut done.trace).await?;
+            Ok((at, Ending::Written))
+        }
+        .await;
+        match written {
+            Ok((_, Ending::Undecidable)) => return Ok(Ending::Undecidable),
+            Ok((at, ending)) => {
+                done.link = Some(Link { at, written: Written::Log(Box::new(activity)) });
+                return Ok(ending);
+            }
+            Err(Stop::Refused { failure, .. }) if failure.about == Some(About::Agent) && activity.agent.is_some() => {
+                done.remark = format!("not assigned: {failure}");
+                activity.agent = None;
+            }
+            Err(Stop::Refused { failure, .. })
+                if failure.about == Some(About::Contact) && was.is_none() && done.contact.is_some() =>
+            {
+                memory.contacts.forget(&content.caller);
+                done.contact = Some((content.caller.external_id.clone(), None));
+                done.remark = format!("the contact was looked for again: {failure}");
+            }
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(Ending::Undecidable)
+}
+
+async fn recording(
+    driver: &Driver,
+    claimed: &Claimed,
+    note: &patchbay_kit::Note,
+    done: &mut Performed,
+) -> Result<Ending, Stop> {
+    let (Some(notes), Some(record)) = (driver.connector.notes(), claimed.links.get(&IntentKind::Log)) else {
+        // Planned when the connector held notes and the record existed; neither can be mended by trying again.
+        return Ok(Ending::Undecidable);
+    };
+    let linked = claimed.links.get(&IntentKind::Recording);
+    let written = |at| Some(Link { at, written: Written::Recording(note.clone()) });
+    if let Some(link) = linked {
+        if matches!(&link.written, Written::Recording(was) if was == note) {
+            done.link = Some(link.clone());
+            return Ok(Ending::Unchanged);
+        }
+        done.link = written(driver.run(notes.update(&link.at, note), &mut done.trace).await?);
+        return Ok(Ending::Written);
+    }
+    if claimed.delivery.probe {
+        let Some(find) = notes.find(&record.at, note) else { return Ok(Ending::Undecidable) };
+        if let Some(at) = driver.run(find, &mut done.trace).await? {
+            done.link = written(driver.run(notes.update(&at, note), &mut done.trace).await?);
+            return Ok(Ending::Written);
+        }
+    }
+    done.link = written(driver.run(notes.create(&record.at, note), &mut done.trace).await?);
+    Ok(Ending::Written)
+}
+
+/// The CRM's user for the answering agent: by the user mapping, else by e-mail in the CRM's own list.
+async fn agent(
+    driver: &Driver,
+    memory: &Memory,
+    hint: &AgentHint,
+    trace: &mut Vec<ExchangeLog>,
+) -> Result<Option<RecordRef>, Stop> {
+    if let Some(id) = &hint.crm_user {
+        return Ok(Some(RecordRef::new("agent", id)));
+    }
+    let (Some(agents), Some(email)) = (driver.connector.agents(), &hint.email) else { return Ok(None) };
+    let email = email.to_lowercase();
+    {
+        let known = memory.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, by_email)) = known.as_ref()
+            && at.elapsed() < AGENTS_FRESH
+        {
+            return Ok(by_email.get(&email).cloned());
+        }
+    }
+    let mut by_email = HashMap::new();
+    let mut from = None;
+    for _ in 0..AGENT_PAGES {
+        let page = driver.run(agents.list(from.as_ref()), trace).await?;
+        for one in page.items.into_iter().filter(|one| one.active) {
+            if let Some(email) = &one.email {
+                by_email.insert(email.to_lowercase(), one.at);
+            }
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    let found = by_email.get(&email).cloned();
+    *memory.agents.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), by_email));
+    Ok(found)
+}

@@ -1,0 +1,135 @@
+//! The master key: made on first start, kept in a file only we may read; everything that is signed derives from it.
+
+use std::{
+    fmt,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+const BYTES: usize = 32;
+
+/// The key. `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct MasterKey(Arc<[u8; BYTES]>);
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(***)")
+    }
+}
+
+impl MasterKey {
+    /// Reads the key file; where none is configured, the one beside the database, made if it is not there.
+    ///
+    /// # Errors
+    /// In words: which file, what is wrong, what to do.
+    pub fn load_or_make(configured: Option<&Path>, database: &Path) -> Result<Self, String> {
+        let path = configured.map_or_else(|| beside(database), Path::to_owned);
+        match std::fs::read(&path) {
+            Ok(bytes) => Self::decode(&bytes).ok_or_else(|| {
+                format!(
+                    "key file {}: must hold 64 hexadecimal digits, as `openssl rand -hex 32` prints",
+                    path.display()
+                )
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::make(&path),
+            Err(error) => Err(format!("key file {}: {error}", path.display())),
+        }
+    }
+
+    fn make(path: &Path) -> Result<Self, String> {
+        let mut bytes = [0; BYTES];
+        rustls::crypto::ring::default_provider()
+            .secure_random
+            .fill(&mut bytes)
+            .map_err(|_| "the system gives no random numbers".to_owned())?;
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let wrong = |error: std::io::Error| format!("key file {}: cannot be made: {error}", path.display());
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(wrong)?;
+        file.write_all(hex.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
+        Ok(Self(Arc::new(bytes)))
+    }
+
+    fn decode(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?.trim();
+        let mut bytes = [0; BYTES];
+        if text.len() != 2 * BYTES || !text.is_ascii() {
+            return None;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Self(Arc::new(bytes)))
+    }
+
+    /// A signature over `parts` for one `purpose`; parts are told apart by their lengths.
+    pub fn sign(&self, purpose: &str, parts: &[&str]) -> String {
+        let tag = self.mac(purpose, parts).finalize().into_bytes();
+        // 128 bits are beyond guessing and keep the link short enough to be pasted.
+        tag[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether `signature` is [`MasterKey::sign`]'s, compared in constant time.
+    pub fn verify(&self, purpose: &str, parts: &[&str], signature: &str) -> bool {
+        use subtle::ConstantTimeEq;
+        self.sign(purpose, parts).as_bytes().ct_eq(signature.as_bytes()).into()
+    }
+
+    fn mac(&self, purpose: &str, parts: &[&str]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes keys of any length");
+        for part in std::iter::once(&purpose).chain(parts) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac
+    }
+}
+
+fn beside(database: &Path) -> PathBuf {
+    let mut name = database.file_name().unwrap_or_default().to_owned();
+    name.push(".key");
+    database.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_read_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let database = dir.path().join("patchbay.db");
+        let made = MasterKey::load_or_make(None, &database).expect("made");
+        let read = MasterKey::load_or_make(None, &database).expect("read");
+        assert_eq!(made.sign("a", &["b"]), read.sign("a", &["b"]));
+        assert_eq!(format!("{made:?}"), "MasterKey(***)");
+    }
+
+    #[test]
+    fn a_signature_is_for_one_purpose_and_these_parts() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = MasterKey::load_or_make(None, &dir.path().join("x.db")).expect("made");
+        let signature = key.sign("recording", &["a", "bc"]);
+        assert!(key.verify("recording", &["a", "bc"], &signature));
+        assert!(!key.verify("recording", &["ab", "c"], &signature));
+        assert!(!key.verify("other", &["a", "bc"], &signature));
+        assert!(!key.verify("recording", &["a", "bc"], &signature[1..]));
+    }
+
+    #[test]
+    fn a_broken_key_file_is_told_with_its_cure() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("key");
+        std::fs::write(&path, "nonsense").expect("written");
+        let error = MasterKey::load_or_make(Some(&path), &dir.path().join("x.db")).expect_err("refused");
+        assert!(error.contains("64 hexadecimal digits"), "{error}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Every metric there is, in one place, and how logs are set up.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Log, LogFormat};
+
+/// Labels of a hook's answers.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct HookLabels {
+    /// `call_events`, `status`, `token`.
+    pub hook: &'static str,
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct LaneLabels {
+    pub account: String,
+    pub integration: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AttemptLabels {
+    pub account: String,
+    pub integration: String,
+    pub kind: &'static str,
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ExchangeLabels {
+    pub connector: &'static str,
+    pub label: &'static str,
+    /// HTTP status, or 0 when there was no reply.
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct StateLabels {
+    pub account: String,
+    pub integration: String,
+    pub state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct EnquiryLabels {
+    /// `answered`, `in_progress`, `unknown_call`, `refused`, `throttled`, `failed`.
+    pub outcome: &'static str,
+}
+
+type Labelled<L> = Family<L, Counter>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// The service's metrics, as served at `/metrics`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub hook_answers: Labelled<HookLabels>,
+    /// From a hook's request to its durable receipt.
+    pub ingest_seconds: Histogram,
+    pub events: Counter,
+    pub set_aside: Counter,
+    pub attempts: Labelled<AttemptLabels>,
+    pub attempt_seconds: Histograms<LaneLabels>,
+    pub exchanges: Labelled<ExchangeLabels>,
+    /// 1 open, 0 not.
+    pub breaker_open: Family<LaneLabels, Gauge>,
+    /// 1: the lane is held because its credentials were refused.
+    pub lane_held: Family<LaneLabels, Gauge>,
+    pub enquiries: Labelled<EnquiryLabels>,
+    pub recordings: Labelled<HookLabels>,
+    pub unread_receipts: Gauge,
+    pub set_aside_receipts: Gauge,
+    pub deliveries: Family<StateLabels, Gauge>,
+    pub up_seconds: Gauge<f64, AtomicU64>,
+}
+
+fn fast_buckets() -> Histogram {
+    Histogram::new([0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0])
+}
+
+fn slow_buckets() -> Histogram {
+    Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("patchbay");
+        let hook_answers = Labelled::<HookLabels>::default();
+        registry.register("hook_answers", "Answers to Exotel's requests", hook_answers.clone());
+        let ingest_seconds = fast_buckets();
+        registry.register_with_unit(
+            "ingest",
+            "From a request to its durable receipt",
+            Unit::Seconds,
+            ingest_seconds.clone(),
+        );
+        let events = Counter::default();
+        registry.register("events", "Receipts read as call events", events.clone());
+        let set_aside = Counter::default();
+        registry.register("set_aside", "Receipts nobody could read", set_aside.clone());
+        let attempts = Labelled::<AttemptLabels>::default();
+        registry.register("attempts", "Tries at a delivery", attempts.clone());
+        let attempt_seconds = Histograms::<LaneLabels>::new_with_constructor(slow_buckets);
+        registry.register_with_unit("attempt", "Duration of a try", Unit::Seconds, attempt_seconds.clone());
+        let exchanges = Labelled::<ExchangeLabels>::default();
+        registry.register("exchanges", "HTTP exchanges with CRMs", exchanges.clone());
+        let breaker_open = Family::<LaneLabels, Gauge>::default();
+        registry.register("breaker_open", "1 while a CRM is taken to be down", breaker_open.clone());
+        let lane_held = Family::<LaneLabels, Gauge>::default();
+        registry.register("lane_held", "1 while a CRM refuses the credentials", lane_held.clone());
+        let enquiries = Labelled::<EnquiryLabels>::default();
+        registry.register("enquiries", "Questions to Exotel for call details", enquiries.clone());
+        let recordings = Labelled::<HookLabels>::default();
+        registry.register("recordings", "Requests for recordings", recordings.clone());
+        let unread_receipts = Gauge::default();
+        registry.register("unread_receipts", "Receipts not yet read", unread_receipts.clone());
+        let set_aside_receipts = Gauge::default();
+        registry.register("set_aside_receipts", "Receipts set aside and not replayed", set_aside_receipts.clone());
+        let deliveries = Family::<StateLabels, Gauge>::default();
+        registry.register("deliveries", "Deliveries by state", deliveries.clone());
+        let up_seconds = Gauge::<f64, AtomicU64>::default();
+        registry.register_with_unit("up", "Since the service started", Unit::Seconds, up_seconds.clone());
+        Self {
+            registry,
+            hook_answers,
+            ingest_seconds,
+            events,
+            set_aside,
+            attempts,
+            attempt_seconds,
+            exchanges,
+            breaker_open,
+            lane_held,
+            enquiries,
+            recordings,
+            unread_receipts,
+            set_aside_receipts,
+            deliveries,
+            up_seconds,
+        }
+    }
+}
+
+impl Metrics {
+    /// The text format of Prometheus (OpenMetrics 1.0).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Sends logs to stderr; results go to stdout.
+pub fn init(log: &Log) {
+    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    // A second call (tests in one process) keeps the first subscriber.
+    let _ = match log.format {
+        LogFormat::Human => registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        LogFormat::Json => {
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+        }
+    };
+}

@@ -1,0 +1,468 @@
+//! The JSON API under `/api/v1`: what happened to a call, what waits, sending again, hook tokens.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{StatusCode, header},
+    web::{self, Bytes, Data, Path, ServiceConfig},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use patchbay_kit::Outcome;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::{recording, timeline};
+use crate::{
+    app::Services,
+    delivery::{LaneHandle, Stop},
+    hooks,
+    store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, LaneRef, StoreError},
+};
+
+/// The most rows of one page.
+const PAGE: u32 = 200;
+/// How long a link to a recording from the API works.
+const LINK: Duration = Duration::from_secs(15 * 60);
+/// How long a rotated hook token goes on working, so that flows can be changed one by one.
+const OVERLAP: Duration = Duration::from_secs(7 * 86_400);
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    let at = |path: &str| format!("/api/v1/accounts/{{sid}}{path}");
+    config
+        .route("/api/v1/accounts", web::get().to(accounts))
+        .route(&at("/calls"), web::get().to(calls))
+        .route(&at("/calls/{call_sid}"), web::get().to(call))
+        .route(&at("/calls/{call_sid}/resync"), web::post().to(resync))
+        .route(&at("/calls/{call_sid}/recording"), web::get().to(recording_link))
+        .route(&at("/deliveries"), web::get().to(deliveries))
+        .route(&at("/deliveries/retry"), web::post().to(retry))
+        .route(&at("/integrations"), web::get().to(integrations))
+        .route(&at("/integrations/{name}/verify"), web::post().to(verify))
+        .route(&at("/receipts/replay"), web::post().to(replay))
+        .route(&at("/hooks"), web::get().to(list_hooks))
+        .route(&at("/hooks"), web::post().to(make_hook))
+        .route(&at("/hooks/{id}/rotate"), web::post().to(rotate_hook))
+        .route(&at("/hooks/{id}"), web::delete().to(delete_hook));
+}
+
+/// What can be wrong with a request to the API. One table: code, status, words.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("give the admin token as `Authorization: Bearer …`")]
+    Unauthorized,
+    #[error("the API is closed: set server.admin_token")]
+    Closed,
+    #[error("{0}")]
+    NotFound(String),
+    #[error("the store cannot be asked now")]
+    Store(#[from] StoreError),
+}
+
+impl ApiError {
+    fn parts(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Closed => (StatusCode::FORBIDDEN, "api_closed"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+        }
+    }
+
+    pub(super) fn answer(&self) -> HttpResponse {
+        let (status, code) = self.parts();
+        if let Self::Store(error) = self {
+            tracing::error!(%error, "the API cannot ask the store");
+        }
+        let mut answer = HttpResponseBuilder::new(status);
+        if status == StatusCode::UNAUTHORIZED {
+            answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        answer.json(json!({ "error": { "code": code, "message": self.to_string() } }))
+    }
+}
+
+impl actix_web::ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.parts().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.answer()
+    }
+}
+
+type Answer = Result<HttpResponse, ApiError>;
+
+/// Lets the bearer of the admin token in; the comparison takes the same time however wrong the token is.
+fn admin(request: &HttpRequest, services: &Services) -> Result<(), ApiError> {
+    let expected = services.config.server.admin_token.as_ref().ok_or(ApiError::Closed)?;
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let hash = |text: &str| Sha256::digest(text.as_bytes());
+    let same = hash(given.unwrap_or_default()).ct_eq(&hash(expected.expose_secret()));
+    if bool::from(same) { Ok(()) } else { Err(ApiError::Unauthorized) }
+}
+
+fn known(services: &Services, sid: &str) -> Result<(), ApiError> {
+    match services.account(sid) {
+        Some(_) => Ok(()),
+        None => Err(ApiError::NotFound(format!("there is no account {sid:?}"))),
+    }
+}
+
+fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
+    serde_html_form::from_str(request.query_string()).map_err(|error| ApiError::BadRequest(format!("query: {error}")))
+}
+
+/// An empty body is an empty object.
+fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
+    let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("body: {error}")))
+}
+
+fn limit(asked: Option<u32>) -> u32 {
+    asked.unwrap_or(50).clamp(1, PAGE)
+}
+
+async fn accounts(request: HttpRequest, services: Data<Services>) -> Answer {
+    admin(&request, &services)?;
+    let accounts: Vec<Value> = services
+        .config
+        .accounts
+        .iter()
+        .map(|account| json!({ "sid": account.sid, "api": account.api_url.as_str(), "country": account.country }))
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "accounts": accounts })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallsQuery {
+    outcome: Option<Outcome>,
+    /// Customer or ExoPhone, in any writing; compared from the end.
+    number: Option<String>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    before: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn calls(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    admin(&request, &services)?;
+    known(&services, &sid)?;
+    let asked: CallsQuery = query(&request)?;
+    let digits = asked.number.map(|text| {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        // Exotel writes 0 and the national number, people write the country code: the last ten digits are common.
+        digits[digits.len().saturating_sub(10)..].trim_start_matches('0').to_owned()
+    });
+    let filter = CallFilter {
+        outcome: asked.outcome,
+        number: digits,
+        since: asked.since,
+        until: asked.until,
+        before: asked.before,
+        limit: limit(asked.limit),
+    };
+    let page = services.store.list_calls(&sid, &filter).await?;
+    Ok(HttpResponse::Ok().json(json!({ "calls": page.items, "next": page.next })))
+}
+
+async fn call(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
+    admin(&request, &services)?;
+    let (account, call_sid) = path.into_inner();
+    known(&services, &account)?;
+    let file = services.store.call_file(&CallRef { account, call_sid }).await?;
+    let file = file.ok_or_else(|| ApiError::NotFound("there is no such call".to_owned()))?;
+    Ok(HttpResponse::Ok().json(timeline::call(&file)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resync {
+    /// Only this integration; all without it.
+    integration: Option<String>,
+    /// Write what is in the CRM already once more.
+    #[serde(default)]
+    force: bool,
+    /// Forget the CRM's records of this call, so that new ones are made. For records deleted there by hand.
+    #[serde(default)]
+    recreate: bool,
+}
+
+async fn resync(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
+    admin(&request, &services)?;
+    let (account, call_sid) = path.into_inner();
+    known(&services, &account)?;
+    let asked: Resync = body(&bytes)?;
+    let call = CallRef { account: account.clone(), call_sid: call_sid.clone() };
+    if asked.recreate {
+        services.store.forget_links(&call, asked.integration.as_deref()).await?;
+    }
+    if !services.decider.replan(&call).await? {
+        return Err(ApiError::NotFound("there is no such call".to_owned()));
+    }
+    let filter =
+        DeliveryFilter { integration: asked.integration, call_sid: Some(call_sid), limit: PAGE, ..Default::default() };
+    let now = Timestamp::now();
+    let sent = services.store.redrive(&account, &filter, asked.force || asked.recreate, now).await?;
+    wake(&services, &account);
+    Ok(HttpResponse::Accepted().json(json!({ "deliveries": sent })))
+}
+
+fn wake(services: &Services, account: &str) {
+    services.lanes.iter().filter(|(lane, _)| lane.account == account).for_each(|(_, handle)| handle.wake());
+}
+
+async fn recording_link(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
+    admin(&request, &services)?;
+    let (account, call_sid) = path.into_inner();
+    known(&services, &account)?;
+    let file = services.store.call_file(&CallRef { account: account.clone(), call_sid: call_sid.clone() }).await?;
+    match file.map(|file| file.state.recording_url.is_some()) {
+        Some(true) => {}
+        Some(false) => return Err(ApiError::NotFound("there is no recording of this call (yet)".to_owned())),
+        None => return Err(ApiError::NotFound("there is no such call".to_owned())),
+    }
+    let expires_at = Timestamp::now() + LINK;
+    let url = recording::link(services.public_url(), &services.key, &account, &call_sid, Some(expires_at));
+    Ok(HttpResponse::Ok().json(json!({ "url": url, "expires_at": expires_at })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeliveriesQuery {
+    /// One or several: `state=held&state=dead`, or `state=held,dead`.
+    #[serde(default)]
+    state: Vec<String>,
+    integration: Option<String>,
+    call_sid: Option<String>,
+    before: Option<String>,
+    limit: Option<u32>,
+}
+
+fn states(names: &[String]) -> Result<Vec<DeliveryState>, ApiError> {
+    let names = names.iter().flat_map(|name| name.split(',')).map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            DeliveryState::parse(name).ok_or_else(|| {
+                let known = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
+                ApiError::BadRequest(format!("there is no state {name:?}; there are: {known}"))
+            })
+        })
+        .collect()
+}
+
+async fn deliveries(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    admin(&request, &services)?;
+    known(&services, &sid)?;
+    let asked: DeliveriesQuery = query(&request)?;
+    let filter = DeliveryFilter {
+        ids: Vec::new(),
+        states: states(&asked.state)?,
+        integration: asked.integration,
+        call_sid: asked.call_sid,
+        before: asked.before,
+        limit: limit(asked.limit),
+    };
+    let page = services.store.list_deliveries(&sid, &filter).await?;
+    let items: Vec<Value> = page.items.iter().map(timeline::delivery).collect();
+    Ok(HttpResponse::Ok().json(json!({ "deliveries": items, "next": page.next })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retry {
+    #[serde(default)]
+    ids: Vec<Uuid>,
+    #[serde(default, alias = "state", deserialize_with = "one_or_many")]
+    states: Vec<String>,
+    integration: Option<String>,
+    call_sid: Option<String>,
+}
+
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(from)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
+}
+
+async fn retry(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
+    admin(&request, &services)?;
+    known(&services, &sid)?;
+    let asked: Retry = body(&bytes)?;
+    let mut states = states(&asked.states)?;
+    if states.is_empty() && asked.ids.is_empty() && asked.call_sid.is_none() && asked.integration.is_none() {
+        return Err(ApiError::BadRequest("say which: ids, states (held, dead, …), integration or call_sid".to_owned()));
+    }
+    if states.is_empty() && asked.ids.is_empty() {
+        // What a person means by "again": what did not get there.
+        states = vec![DeliveryState::Held, DeliveryState::Dead, DeliveryState::Pending];
+    }
+    let filter = DeliveryFilter {
+        ids: asked.ids,
+        states,
+        integration: asked.integration,
+        call_sid: asked.call_sid,
+        before: None,
+        limit: 0,
+    };
+    let sent = services.store.redrive(&sid, &filter, false, Timestamp::now()).await?;
+    services.lanes.iter().filter(|(lane, _)| lane.account == *sid).for_each(|(_, handle)| handle.probe_now());
+    Ok(HttpResponse::Accepted().json(json!({ "deliveries": sent })))
+}
+
+async fn integrations(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    admin(&request, &services)?;
+    let account = services.account(&sid).ok_or_else(|| ApiError::NotFound(format!("there is no account {sid:?}")))?;
+    let items: Vec<Value> = account
+        .integrations
+        .iter()
+        .map(|integration| {
+            let lane = LaneRef { account: account.sid.clone(), integration: integration.name.clone() };
+            json!({
+                "name": integration.name,
+                "connector": integration.manifest.id,
+                "address": integration.origin.as_str(),
+                "lane": services.lanes.get(&lane).map(LaneHandle::health),
+            })
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "integrations": items })))
+}
+
+async fn verify(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
+    admin(&request, &services)?;
+    let (account, integration) = path.into_inner();
+    let lane = services.lanes.get(&LaneRef { account, integration });
+    let lane = lane.ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))?;
+    let mut trace = Vec::new();
+    let asked = lane.driver().run(lane.driver().connector.identify(), &mut trace).await;
+    lane.probe_now();
+    let answer = match asked {
+        Ok(identity) => json!({ "ok": true, "as": identity.account }),
+        Err(Stop::Refused { failure, .. }) => json!({ "ok": false, "error": failure.to_string() }),
+        Err(Stop::Lost { reason, .. }) => json!({ "ok": false, "error": reason }),
+        Err(Stop::Throttled { until }) => json!({ "ok": false, "error": format!("its request limit, until {until}") }),
+        Err(Stop::Stopping) => json!({ "ok": false, "error": "the service is stopping" }),
+    };
+    Ok(HttpResponse::Ok().json(answer))
+}
+
+async fn replay(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    admin(&request, &services)?;
+    known(&services, &sid)?;
+    let receipts = services.store.replay_set_aside(&sid).await?;
+    services.journal.notify_one();
+    Ok(HttpResponse::Accepted().json(json!({ "receipts": receipts })))
+}
+
+async fn list_hooks(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    admin(&request, &services)?;
+    known(&services, &sid)?;
+    let tokens = services.store.hook_tokens(&sid).await?;
+    let base = basic_base(services.public_url(), &sid);
+    Ok(HttpResponse::Ok().json(json!({ "urls": urls(&base), "tokens": tokens })))
+}
+
+/// Hook URLs with the place for the account's key and token, as in Exotel's own connectors.
+fn basic_base(public_url: &str, sid: &str) -> String {
+    let (scheme, rest) = public_url.split_once("://").unwrap_or(("https", public_url));
+    format!("{scheme}://<exotel_api_key>:<exotel_api_token>@{rest}/v2/accounts/{sid}")
+}
+
+fn urls(base: &str) -> Vec<Value> {
+    hooks::sample_urls(base).into_iter().map(|(applet, url)| json!({ "applet": applet, "url": url })).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewHook {
+    #[serde(default)]
+    label: String,
+}
+
+async fn make_hook(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
+    admin(&request, &services)?;
+    known(&services, &sid)?;
+    let asked: NewHook = body(&bytes)?;
+    if asked.label.chars().count() > 100 {
+        return Err(ApiError::BadRequest("label: at most 100 characters".to_owned()));
+    }
+    Ok(HttpResponse::Created().json(new_token(&services, &sid, asked.label).await?))
+}
+
+/// Makes a token; this is the only time it is shown.
+async fn new_token(services: &Services, sid: &str, label: String) -> Result<Value, ApiError> {
+    let token = random_token();
+    let made = HookToken {
+        id: Uuid::now_v7(),
+        account: sid.to_owned(),
+        label,
+        created_at: Timestamp::now(),
+        expires_at: None,
+    };
+    services.store.insert_hook_token(&made, hooks::hash_token(&token)).await?;
+    services.reload_doors().await?;
+    let base = format!("{}/h/{token}", services.public_url());
+    Ok(json!({
+        "id": made.id,
+        "label": made.label,
+        "created_at": made.created_at,
+        "token": token,
+        "urls": urls(&base),
+        "status_callback": format!("{base}/status"),
+    }))
+}
+
+fn random_token() -> String {
+    // Two random UUIDs hold 244 bits of the system's randomness.
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+    bytes[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+async fn rotate_hook(request: HttpRequest, services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
+    admin(&request, &services)?;
+    let (sid, id) = path.into_inner();
+    known(&services, &sid)?;
+    let tokens = services.store.hook_tokens(&sid).await?;
+    let old = tokens.into_iter().find(|token| token.id == id && token.expires_at.is_none());
+    let old = old.ok_or_else(|| ApiError::NotFound("there is no such token, or it was rotated before".to_owned()))?;
+    let expires_at = Timestamp::now() + OVERLAP;
+    services.store.expire_hook_token(&sid, id, expires_at).await?;
+    let mut made = new_token(&services, &sid, old.label).await?;
+    made["replaces"] = json!({ "id": id, "expires_at": expires_at });
+    Ok(HttpResponse::Created().json(made))
+}
+
+async fn delete_hook(request: HttpRequest, services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
+    admin(&request, &services)?;
+    let (sid, id) = path.into_inner();
+    known(&services, &sid)?;
+    if !services.store.expire_hook_token(&sid, id, Timestamp::now()).await? {
+        return Err(ApiError::NotFound("there is no such token".to_owned()));
+    }
+    services.reload_doors().await?;
+    Ok(HttpResponse::NoContent().finish())
+}
