@@ -4,31 +4,26 @@
 //! for all of them. So a connector's tests can drive a sandbox without a socket, and the demo and the end-to-end tests
 //! drive the same one over HTTP.
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+pub mod exotel;
+mod fault;
+pub mod freshdesk;
+mod message;
+mod server;
+mod window;
+
+pub use fault::{Fault, Faults, Mix, On};
+pub use message::{Reply, Request};
+pub use server::{Seen, Server};
+
+use http::StatusCode;
 use jiff::Timestamp;
-
-/// A request as it came over the wire.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub method: Method,
-    /// Decoded path segments: `["api", "v2", "tickets", "42"]`.
-    pub path: Vec<String>,
-    /// Decoded query parameters, in order.
-    pub query: Vec<(String, String)>,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-/// The answer to one request.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
 
 /// A service that can be asked; it keeps its state and is handed the time.
 pub trait Sandbox: Send + 'static {
+    /// Carries one request out. `now` is the only clock a sandbox has.
     fn handle(&mut self, request: &Request, now: Timestamp) -> Reply;
+
+    /// Says no in the service's own form, without touching its state: how injected faults reach the client looking
+    /// like the service's own. The request is handed in because some services choose the form by the path.
+    fn refuse(&self, request: &Request, status: StatusCode, retry_after_s: Option<u64>) -> Reply;
 }

@@ -1,0 +1,153 @@
+//! How Exotel's v1 writes: JSON where the path ends in `.json`, XML otherwise, times naive and Indian (§1.3, §1.6).
+
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{Exotel, SimulatedCall};
+use crate::{Reply, Request};
+
+/// India is 5:30 ahead of UTC, the year round.
+const IST_AHEAD: SignedDuration = SignedDuration::from_mins(5 * 60 + 30);
+
+/// Fields in the order in which they are shown.
+type Shown = Vec<(&'static str, Value)>;
+
+/// A path segment without the `.json`.
+pub(super) fn bare(segment: &str) -> &str {
+    segment.strip_suffix(".json").unwrap_or(segment)
+}
+
+fn wants_json(request: &Request) -> bool {
+    request.path.last().is_some_and(|last| last.ends_with(".json"))
+}
+
+/// `2017-03-03 10:48:33`, without a zone and in IST (§1.6).
+fn ist(at: Timestamp) -> String {
+    at.checked_add(IST_AHEAD).unwrap_or(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A RestException (§1.5).
+pub(super) fn exception(request: &Request, status: StatusCode, message: &str) -> Reply {
+    let said: Shown = vec![("Status", json!(status.as_u16())), ("Message", json!(message))];
+    write(request, status, "RestException", &said)
+}
+
+/// The account: the probe of credentials (§1.1). Clients rely on its status only; the fields are few and from memory.
+pub(super) fn account(request: &Request, sid: &str) -> Reply {
+    let shown: Shown = vec![
+        ("Sid", json!(sid)),
+        ("FriendlyName", json!(sid)),
+        ("Type", json!("Full")),
+        ("Status", json!("active")),
+        ("Uri", json!(format!("/v1/Accounts/{sid}"))),
+    ];
+    write(request, StatusCode::OK, "Account", &shown)
+}
+
+/// A call: the keys, and their order, are those of §2.2; `Details` is §5.1.
+pub(super) fn call(request: &Request, account: &Exotel, call: &SimulatedCall, now: Timestamp) -> Reply {
+    let number =
+        |number: u64| if account.settings.numbers_as_strings { json!(number.to_string()) } else { json!(number) };
+    let ended = call.ended(now);
+    let told = call.told(now);
+    let status = if ended.is_some() { call.status.as_str() } else { "in-progress" };
+    let recording = call.recorded(now).map(|_| account.recording_url(&call.call_sid));
+    let uri = if wants_json(request) {
+        format!("/v1/Accounts/{}/Calls.json/{}", account.sid, call.call_sid)
+    } else {
+        format!("/v1/Accounts/{}/Calls/{}", account.sid, call.call_sid)
+    };
+    let mut shown: Shown = vec![
+        ("Sid", json!(call.call_sid)),
+        ("ParentCallSid", Value::Null),
+        ("DateCreated", json!(ist(call.started_at))),
+        ("DateUpdated", json!(ist(ended.unwrap_or(call.started_at)))),
+        ("AccountSid", json!(account.sid)),
+        ("To", json!(call.to)),
+        ("From", json!(call.from)),
+        ("PhoneNumberSid", json!(call.exophone)),
+        ("Status", json!(status)),
+        ("StartTime", json!(ist(call.started_at))),
+        ("EndTime", told.map_or(Value::Null, |ended| json!(ist(ended)))),
+        ("Duration", told.map_or(Value::Null, |ended| number(call.duration_s(ended)))),
+        ("Price", told.and(call.price.as_ref()).map_or(Value::Null, |price| json!(price))),
+        ("Direction", json!(call.direction)),
+        ("AnsweredBy", Value::Null),
+        ("ForwardedFrom", Value::Null),
+        ("CallerName", Value::Null),
+        ("Uri", json!(uri)),
+        ("RecordingUrl", json!(recording)),
+    ];
+    if request.param("details") == Some("true") {
+        shown.push(("Details", details(call, told, status, number)));
+    }
+    write(request, StatusCode::OK, "Call", &shown)
+}
+
+/// What became of the legs. The source has one sample, of an answered call; what a missed call's first leg says is a
+/// guess: the caller's leg is done, the other has the call's status.
+fn details(call: &SimulatedCall, told: Option<Timestamp>, status: &str, number: impl Fn(u64) -> Value) -> Value {
+    let leg1 = if status == "in-progress" { status } else { "completed" };
+    let leg = |id: u64, on_call_s: u64| json!({"Leg": {"Id": id, "OnCallDuration": number(on_call_s)}});
+    let legs = told.map_or_else(Vec::new, |ended| {
+        let mut legs = vec![leg(1, call.duration_s(ended))];
+        if call.talk_seconds > 0 {
+            legs.push(leg(2, call.talk_seconds));
+        }
+        legs
+    });
+    json!({
+        "ConversationDuration": told.map_or(Value::Null, |_| number(call.talk_seconds)),
+        "Leg1Status": leg1,
+        "Leg2Status": status,
+        "Legs": legs,
+    })
+}
+
+fn write(request: &Request, status: StatusCode, name: &str, shown: &Shown) -> Reply {
+    if wants_json(request) {
+        // By hand for the order of the keys, which serde_json's own map does not keep.
+        let fields: Vec<String> = shown.iter().map(|(key, value)| format!("{}:{value}", json!(key))).collect();
+        let body = format!("{{{}:{{{}}}}}", json!(name), fields.join(","));
+        return Reply::of(status, "application/json", body);
+    }
+    let mut body = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<TwilioResponse>");
+    body.push_str(&format!("<{name}>"));
+    for (key, value) in shown {
+        element(&mut body, key, value);
+    }
+    body.push_str(&format!("</{name}></TwilioResponse>"));
+    Reply::of(status, "application/xml; charset=utf-8", body)
+}
+
+fn element(body: &mut String, name: &str, value: &Value) {
+    let text = match value {
+        Value::Null => return body.push_str(&format!("<{name}/>")),
+        Value::String(text) => escape(text),
+        Value::Array(items) => {
+            let mut inner = String::new();
+            for item in items {
+                fields(&mut inner, item);
+            }
+            inner
+        }
+        Value::Object(_) => {
+            let mut inner = String::new();
+            fields(&mut inner, value);
+            inner
+        }
+        other => other.to_string(),
+    };
+    body.push_str(&format!("<{name}>{text}</{name}>"));
+}
+
+fn fields(body: &mut String, value: &Value) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        element(body, key, value);
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
