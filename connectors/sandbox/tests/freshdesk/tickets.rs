@@ -194,6 +194,10 @@ fn tickets_are_listed_by_requester_at_once_and_in_order() {
         assert_eq!(refused(desk.get(&format!("/tickets?requester_id={asha}{bad}"))), no(400, field, code));
     }
     assert_eq!(refused(desk.get("/tickets?requester_id=Asha")), no(400, "requester_id", "invalid_value"));
+
+    desk.put(&format!("/tickets/{first}"), json!({"requester_id": bina}));
+    let (_, moved) = desk.get(&format!("/tickets?requester_id={bina}&updated_since=2020-01-01"));
+    assert_eq!(ids(&moved), [third, other, first], "moved tickets take their place by creation");
 }
 
 #[test]
