@@ -146,7 +146,8 @@ fn sql_and_http_each_have_one_place() {
         if !place.starts_with("src/store/") {
             assert!(!text.contains("rusqlite"), "{place}: SQL belongs below src/store");
         }
-        let client = place == "src/connect/transport.rs" || place.starts_with("src/simulate") || place.starts_with("src/demo");
+        let client =
+            place == "src/connect/transport.rs" || place.starts_with("src/simulate") || place.starts_with("src/demo");
         if !client {
             assert!(!text.contains("reqwest::Client"), "{place}: there is one HTTP client, src/connect/transport.rs");
         }

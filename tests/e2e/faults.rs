@@ -30,7 +30,8 @@ async fn a_create_that_was_carried_out_and_not_answered_is_not_repeated() {
         rig.ticket(&call.sid).await;
         rig.settled().await;
         assert_eq!(rig.tickets(&call.sid).len(), 1, "{fault:?}");
-        let found = rig.freshdesk.requests().iter().filter(|seen| seen.method == Method::POST && seen.path == TICKETS).count();
+        let found =
+            rig.freshdesk.requests().iter().filter(|seen| seen.method == Method::POST && seen.path == TICKETS).count();
         assert_eq!(found, 1, "{fault:?}: it was looked for, not made again");
         let file = rig.account(&format!("/calls/{}", call.sid)).await;
         assert!(file.to_string().contains("ambiguous"), "{file:#}");
@@ -116,8 +117,10 @@ async fn a_revoked_key_holds_the_lane_with_one_alert_and_the_backlog_drains_afte
     for n in 0..10 {
         calls.push(missed(&rig, n).await);
     }
-    rig.until_api("/integrations", |answer| (answer["integrations"][0]["lane"]["state"] == "unauthorized").then_some(()))
-        .await;
+    rig.until_api("/integrations", |answer| {
+        (answer["integrations"][0]["lane"]["state"] == "unauthorized").then_some(())
+    })
+    .await;
     rig.freshdesk.with(|desk| desk.set_key(FD_KEY));
     for call in &calls {
         rig.ticket(&call.sid).await;
@@ -146,7 +149,9 @@ async fn a_mandatory_field_holds_the_delivery_until_the_configuration_names_it()
     rig.freshdesk.with(|desk| desk.require_field("cf_product"));
     let call = missed(&rig, 1).await;
     let held = rig
-        .until_api("/deliveries?state=held", |answer| answer["deliveries"].as_array().and_then(|rows| rows.first().cloned()))
+        .until_api("/deliveries?state=held", |answer| {
+            answer["deliveries"].as_array().and_then(|rows| rows.first().cloned())
+        })
         .await;
     let reason = held["reason"].as_str().expect("a reason");
     assert!(reason.contains("cf_product") && reason.contains("defaults.custom_fields"), "{reason}");
@@ -167,7 +172,8 @@ async fn an_agent_who_was_deactivated_is_left_out() {
     rig.hook(&call.pop("Answered", AGENT, 9)).await;
     rig.hook(&call.answered()).await;
     assert_eq!(rig.ticket(&call.sid).await.responder_id, None);
-    rig.until_api(&format!("/calls/{}", call.sid), |file| file.to_string().contains("not assigned").then_some(())).await;
+    rig.until_api(&format!("/calls/{}", call.sid), |file| file.to_string().contains("not assigned").then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,8 +201,10 @@ async fn a_ticket_deleted_by_hand_is_not_made_again_unless_somebody_asks() {
     rig.freshdesk.with(|desk| desk.change_ticket(ticket.id, now, |ticket| ticket.deleted = true));
     // A later fact: the call was answered after all.
     rig.hook(&call.answered()).await;
-    rig.until_api("/deliveries?state=dead", |answer| answer["deliveries"].as_array().filter(|rows| !rows.is_empty()).map(|_| ()))
-        .await;
+    rig.until_api("/deliveries?state=dead", |answer| {
+        answer["deliveries"].as_array().filter(|rows| !rows.is_empty()).map(|_| ())
+    })
+    .await;
     assert!(rig.tickets(&call.sid).is_empty());
     let path = format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid);
     let (status, answer) = rig.post(&path, json!({ "recreate": true })).await;

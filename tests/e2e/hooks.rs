@@ -38,7 +38,8 @@ async fn get_head_and_post_in_every_encoding() {
     assert_eq!(reply.status(), 200);
 
     let form = Call::new(2);
-    let request = rig.http.post(url("")).header("content-type", "application/x-www-form-urlencoded").body(form.missed());
+    let request =
+        rig.http.post(url("")).header("content-type", "application/x-www-form-urlencoded").body(form.missed());
     assert_eq!(authorised(request).send().await.expect("an answer").status(), 200);
 
     let multipart = Call::new(3);

@@ -38,7 +38,8 @@ async fn every_event_has_its_subject() {
     let (automatic, missed, voicemail, digits) = (Call::new(1), Call::new(2), Call::new(3), Call::new(4));
     rig.hook(&automatic.answered().replacen("answered", "automated_answered", 1)).await;
     rig.hook(&missed.missed()).await;
-    rig.hook(&voicemail.missed().replacen("event=missed", "event=voicemail", 1).replace("incomplete", "voicemail")).await;
+    rig.hook(&voicemail.missed().replacen("event=missed", "event=voicemail", 1).replace("incomplete", "voicemail"))
+        .await;
     rig.hook(&digits.keyed("ivr", "3", "&ivr_tag_1=lang_english", 4)).await;
     rig.hook(&digits.keyed("gather", "24567", "", 9)).await;
     rig.hook(&digits.end()).await;
@@ -127,8 +128,7 @@ async fn a_contact_is_found_under_every_writing_of_his_number() {
 async fn many_first_calls_at_once_make_one_contact() {
     const CALLS: u32 = 100;
     let rig = Rig::started();
-    let calls: Vec<Call> =
-        (0..CALLS).map(|n| Call { from: "09876500077".to_owned(), ..Call::new(n) }).collect();
+    let calls: Vec<Call> = (0..CALLS).map(|n| Call { from: "09876500077".to_owned(), ..Call::new(n) }).collect();
     let sent = futures_util::future::join_all(calls.iter().map(|call| {
         let query = call.missed();
         let rig = &rig;

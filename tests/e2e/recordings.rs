@@ -29,7 +29,7 @@ async fn the_link_streams_the_recording_with_range() {
         assert_eq!(part.headers()["content-range"], "bytes 100-199/50000");
         assert_eq!(part.bytes().await.expect("a body"), recording_bytes()[100..200]);
         let head = rig.http.head(&link).send().await.expect("an answer");
-        assert_eq!((head.status().as_u16(), head.headers()["content-length"].to_str()), (200, Ok("50000")));
+        assert_eq!((head.status().as_u16(), head.headers()["content-length"].as_bytes()), (200, &b"50000"[..]));
 
         let tampered = link.replace(&call.sid, &Call::new(2).sid);
         assert_eq!(rig.http.get(tampered).send().await.expect("an answer").status(), 403);

@@ -174,8 +174,9 @@ impl Rig {
             for line in BufReader::new(stderr).lines() {
                 let Ok(line) = line else { return };
                 let parsed: Option<Value> = serde_json::from_str(&line).ok();
-                if let Some(addr) =
-                    parsed.filter(|line| line["message"] == "ready").and_then(|line| line["addr"].as_str()?.parse().ok())
+                if let Some(addr) = parsed
+                    .filter(|line| line["message"] == "ready")
+                    .and_then(|line| line["addr"].as_str()?.parse().ok())
                 {
                     // Nobody listens any more after the first line.
                     let _ = tell.send(addr);
@@ -434,7 +435,10 @@ impl Call {
 
     /// `event=ivr` or `event=gather`.
     pub fn keyed(&self, event: &str, digits: &str, tag: &str, after_s: i64) -> String {
-        format!("event={event}&{}&CallStatus=in-progress&CallType=call-attempt&digits=%22{digits}%22{tag}", self.common(after_s))
+        format!(
+            "event={event}&{}&CallStatus=in-progress&CallType=call-attempt&digits=%22{digits}%22{tag}",
+            self.common(after_s)
+        )
     }
 
     pub fn end(&self) -> String {
