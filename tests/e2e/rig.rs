@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,7 +36,8 @@ pub(crate) struct Rig {
     pub(crate) exotel: Server<Exotel>,
     pub(crate) http: reqwest::Client,
     dir: TempDir,
-    child: Option<Child>,
+    /// Behind a lock, so that a test can look whether it is dead while it fires at it.
+    child: Mutex<Option<Child>>,
     addr: Option<SocketAddr>,
     logs: Arc<Mutex<Vec<String>>>,
     /// TOML put at the end of the file: more sections.
@@ -65,7 +66,7 @@ impl Rig {
             exotel,
             http: reqwest::Client::builder().timeout(PATIENCE).build().expect("an HTTP client"),
             dir: tempfile::tempdir().expect("a directory"),
-            child: None,
+            child: Mutex::default(),
             addr: None,
             logs: Arc::default(),
             extra: String::new(),
@@ -159,7 +160,7 @@ impl Rig {
 
     /// The same; `false` if the process ended before it was ready.
     pub(crate) fn try_start(&mut self) -> bool {
-        assert!(self.child.is_none(), "it is running");
+        assert!(self.child.get_mut().expect("the child").is_none(), "it is running");
         let config = self.config();
         let mut child = self
             .command(&["serve", "--config", &config.display().to_string()])
@@ -184,7 +185,7 @@ impl Rig {
                 logs.lock().expect("the logs").push(line);
             }
         });
-        self.child = Some(child);
+        *self.child.get_mut().expect("the child") = Some(child);
         match ready.recv_timeout(PATIENCE) {
             Ok(addr) => {
                 self.addr = Some(addr);
@@ -199,16 +200,23 @@ impl Rig {
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut child) = child {
             // It may have died already: that is what the crash tests want.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
+    /// Whether the process has ended.
+    pub(crate) fn dead(&self) -> bool {
+        let mut child = self.child.lock().expect("the child");
+        child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// SIGTERM; returns whether it ended by itself, and well.
     pub(crate) fn terminate(&mut self) -> bool {
-        let Some(mut child) = self.child.take() else { return false };
+        let Some(mut child) = self.child.get_mut().expect("the child").take() else { return false };
         let pid = child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         let began = Instant::now();
