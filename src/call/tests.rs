@@ -21,6 +21,7 @@ pub(super) static MANIFEST: Manifest = Manifest {
     text: TextRules { format: TextFormat::Html, subject_chars: 255, body_chars: 30_000 },
     phone: &[],
     record: "ticket",
+    record_facts: false,
 };
 
 pub(super) fn locale() -> Locale {
