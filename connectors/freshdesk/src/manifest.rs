@@ -55,4 +55,6 @@ pub static MANIFEST: Manifest = Manifest {
     // imports write numbers is a search of its own. The first is also how Patchbay writes them.
     phone: &[Rendering::E164, Rendering::National, Rendering::NationalZero, Rendering::E164NoPlus],
     record: "ticket",
+    // Times and durations stand in the texts; tickets have no fields of their own for them.
+    record_facts: false,
 };
