@@ -59,6 +59,14 @@ pub enum AttemptStatus {
     Answered,
 }
 
+/// The applet that took the digits of a [`EventKind::Gathered`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyedAt {
+    Ivr,
+    Gather,
+}
+
 /// One attempted leg, as `Legs` in a passthru says it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -103,8 +111,10 @@ pub struct Facts {
     /// The ticket is to be marked as made automatically (`event=automated_answered`).
     pub automatic: bool,
     pub legs: Vec<Leg>,
-    /// What was keyed in at this step, under the step's tag.
+    /// What was keyed in at this step, under the step's tag. Where the flow's author gave it none the tag is empty: the
+    /// fold, which alone knows all steps, numbers those.
     pub digits: Vec<Digits>,
+    pub keyed_at: Option<KeyedAt>,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     /// `DialCallDuration`: ringing and talking of the second leg.

@@ -9,7 +9,7 @@ pub mod plan;
 pub mod receipt;
 pub mod state;
 
-pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, Leg};
+pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
 pub use normalise::{Locale, Poison, normalise};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use receipt::{Hook, Receipt};

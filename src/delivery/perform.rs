@@ -107,7 +107,8 @@ async fn log(
         };
         let written = async {
             if let (Some(link), Some(was)) = (linked, was) {
-                let changed = Changed::between(was, &activity);
+                let mut changed = Changed::between(was, &activity);
+                changed.facts &= driver.connector.manifest().record_facts;
                 if !changed.any() {
                     return Ok((link.at.clone(), Ending::Unchanged));
                 }

@@ -10,7 +10,7 @@ use crate::store::{AttemptOutcome, Delivery, Next};
 
 /// What the verdict depends on, from the configuration.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub(super) struct Policy {
     pub retry: Arc<[Duration]>,
     pub give_up_after: Duration,
     pub ambiguous_wait: Duration,
@@ -18,7 +18,7 @@ pub struct Policy {
 
 /// What an attempt says of the CRM's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub(super) enum Sign {
     /// It answered.
     There,
     /// It did not, or only as a broken service does.
@@ -30,7 +30,7 @@ pub enum Sign {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     pub outcome: AttemptOutcome,
     pub next: Next,
     pub sign: Sign,
@@ -39,7 +39,7 @@ pub struct Verdict {
 }
 
 /// Judges a stop of `delivery`'s attempt at `now`.
-pub fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) -> Verdict {
+pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) -> Verdict {
     let verdict = |outcome, next, sign, detail: &str| Verdict {
         outcome,
         next,

@@ -33,6 +33,12 @@ pub enum StoreError {
     /// Somebody else changed the call since it was read: read it again and decide anew.
     #[error("the call was changed meanwhile")]
     Conflict,
+    /// Another process has it open, and would take the same deliveries.
+    #[error("the database {0} is in use by another process: stop that one first, or use another database")]
+    InUse(String),
+    /// A `before` that no answer of this store gave out.
+    #[error("not a cursor of this list")]
+    BadCursor,
     #[error("the database has schema version {found}, this program knows {known}: use a newer Patchbay, or its backup")]
     NewerSchema { found: u32, known: u32 },
 }
@@ -291,6 +297,7 @@ pub struct CallFilter {
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub before: Option<String>,
+    /// 0: the default of 50.
     pub limit: u32,
 }
 
@@ -332,7 +339,7 @@ pub struct DeliveryFilter {
     pub call_sid: Option<String>,
     /// Opaque cursor of the page before.
     pub before: Option<String>,
-    /// 0: the default of 50.
+    /// 0: the default of 50; when sending again, all.
     pub limit: u32,
 }
 

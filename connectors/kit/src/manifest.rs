@@ -105,4 +105,6 @@ pub struct Manifest {
     pub phone: &'static [Rendering],
     /// What a call becomes: `ticket`, `task`, `call`.
     pub record: &'static str,
+    /// The record has fields of its own for times, durations and outcome: a change of those alone is written too.
+    pub record_facts: bool,
 }

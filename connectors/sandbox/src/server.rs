@@ -18,7 +18,7 @@ use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -194,10 +194,8 @@ async fn serve<S: Sandbox>(stream: TcpStream, shared: Arc<Shared<S>>) {
     }
     let service = service_fn(|incoming| answer(Arc::clone(&shared), incoming));
     // An error here is a client that went away or a fault that was ordered; the journal has both.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    // No timer is given to hyper: it would close a connection that is idle for half a minute under a pooling client.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Why a service call ends without an answer: hyper then drops the connection.

@@ -416,7 +416,8 @@ impl Freshdesk {
     }
 }
 
-const REQUESTER_MISSING: &str = "It should be a/an Positive Integer; one of requester_id, email, phone, facebook_id, twitter_id, unique_external_id";
+const REQUESTER_MISSING: &str = "It should be a/an Positive Integer; one of requester_id, email, phone, facebook_id, \
+    twitter_id, unique_external_id is needed";
 
 /// Who a new ticket is for.
 enum Person {

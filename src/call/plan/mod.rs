@@ -1,0 +1,274 @@
+//! What each CRM should now be made to say, and what is still to be asked of Exotel.
+
+mod enquiry;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use patchbay_kit::{CallActivity, CallKey, Manifest, Note, Outcome, PhoneNumber};
+
+use super::{
+    compose::{Texts, UNKNOWN_CALLER, shown_number},
+    phone,
+    state::{AgentAttempt, CallState},
+};
+
+pub use enquiry::{Enquiry, enquire};
+
+/// Of intents' ids; a change of it would write every open call once more.
+const NAMESPACE: Uuid = uuid::uuid!("0c6a3c8e-2c0b-4f0d-8f0e-5d6c1f3f7a11");
+/// Characters of an `external_id`: CRMs give such fields 255 at most.
+const MAX_EXTERNAL: usize = 120;
+
+/// What sort of record an intent is about. Ordered: of one call, the earlier must be settled before the later starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentKind {
+    /// The call's record itself.
+    Log,
+    /// Recording and duration, on the record.
+    Recording,
+}
+
+impl IntentKind {
+    pub const ALL: [Self; 2] = [Self::Log, Self::Recording];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Recording => "recording",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Whom the record is about, before a contact is found for him.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// `None`: withheld, or a SIP address.
+    pub number: Option<PhoneNumber>,
+    /// Name of a contact that has to be made: the number as Exotel wrote it, or `Unknown caller`.
+    pub name: String,
+    /// The same for the same caller, always; becomes `NewContact::external_id`.
+    pub external_id: String,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Caller({:?})", self.number)
+    }
+}
+
+/// The answering agent, before a CRM user is found for him.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentHint {
+    /// From the user mapping.
+    pub crm_user: Option<String>,
+    pub email: Option<String>,
+}
+
+impl fmt::Debug for AgentHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgentHint(mapped: {})", self.crm_user.is_some())
+    }
+}
+
+/// A call's record as it should be; contact and agent are found when it is delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogContent {
+    pub activity: CallActivity,
+    pub caller: Caller,
+    pub agent: Option<AgentHint>,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    Log(Box<LogContent>),
+    Recording(Note),
+}
+
+/// One thing a CRM should now be made to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// uuid5 over account, integration, call and kind: planning again gives the same id.
+    pub id: Uuid,
+    pub integration: String,
+    pub kind: IntentKind,
+    pub content: Content,
+}
+
+/// What planning for one integration depends on.
+#[derive(Clone)]
+pub struct IntegrationRules {
+    pub name: String,
+    pub manifest: &'static Manifest,
+    /// The connector has [`patchbay_kit::Notes`]: recording and duration become a note, else part of the record.
+    pub notes: bool,
+    /// Records are assigned to the answering agent.
+    pub assign: bool,
+    pub texts: Arc<Texts>,
+    /// The user mapping: agent's number in E.164 or `sip:…` → CRM user id.
+    pub crm_users: BTreeMap<String, String>,
+}
+
+/// The user mapping holds agents' numbers.
+impl fmt::Debug for IntegrationRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntegrationRules")
+            .field("name", &self.name)
+            .field("connector", &self.manifest.id)
+            .field("notes", &self.notes)
+            .field("assign", &self.assign)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What planning for one account depends on.
+#[derive(Clone)]
+pub struct PlanRules {
+    pub account: String,
+    pub country: String,
+    pub integrations: Vec<IntegrationRules>,
+    /// The user mapping: agent's number in E.164 or `sip:…` → e-mail.
+    pub agent_emails: BTreeMap<String, String>,
+    /// Patchbay's own signed link to a call's recording.
+    pub recording_link: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// When, after the call's end became known, its details are asked for, until they are complete.
+    pub enquiry_schedule: Arc<[Duration]>,
+}
+
+impl fmt::Debug for PlanRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlanRules").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// Plans for a call: all intents that now hold, in order of kind. A call whose outcome is not known yet has none.
+///
+/// `asked` is the number of questions for details that the schedule has used up, so that a note does not wait for a
+/// recording that will not come.
+pub fn plan(state: &CallState, rules: &PlanRules, asked: usize) -> Vec<Intent> {
+    let exhausted = asked >= rules.enquiry_schedule.len();
+    // Details that stay half empty for good must not hide the call.
+    let outcome = if exhausted { state.final_outcome() } else { state.outcome };
+    let Some(outcome) = outcome else { return Vec::new() };
+    let noted = noted(state, outcome, exhausted);
+    let link = state.recording_url.as_ref().map(|_| (rules.recording_link)(&state.call_sid));
+    let link = link.as_deref();
+    let mut intents = Vec::new();
+    for kind in IntentKind::ALL {
+        for integration in &rules.integrations {
+            let content = match kind {
+                IntentKind::Log => {
+                    let with_note = noted && !integration.notes;
+                    let body = if with_note {
+                        integration.texts.body_with_note(state, outcome, link)
+                    } else {
+                        integration.texts.body(state, outcome)
+                    };
+                    Content::Log(Box::new(LogContent {
+                        activity: activity(state, outcome, integration.texts.subject(state, outcome), body),
+                        caller: caller(state, &rules.country),
+                        agent: agent(state, integration, rules),
+                    }))
+                }
+                IntentKind::Recording if noted && integration.notes => Content::Recording(Note {
+                    key: CallKey(state.call_sid.clone()),
+                    body: integration.texts.note(state, outcome, link),
+                }),
+                IntentKind::Recording => continue,
+            };
+            intents.push(Intent {
+                id: id(&rules.account, &integration.name, &state.call_sid, kind),
+                integration: integration.name.clone(),
+                kind,
+                content,
+            });
+        }
+    }
+    intents
+}
+
+/// Whether recording and duration are due: once they are known, or nothing more will be.
+fn noted(state: &CallState, outcome: Outcome, exhausted: bool) -> bool {
+    let recording = state.recording_url.is_some();
+    let talk = state.talk_seconds.is_some();
+    let last = exhausted || state.complete();
+    match outcome {
+        Outcome::Answered => (recording && talk) || (last && (recording || talk)),
+        Outcome::Voicemail => recording || (last && (talk || state.total_seconds.is_some())),
+        Outcome::Missed | Outcome::FlowEnded => recording,
+    }
+}
+
+fn activity(state: &CallState, outcome: Outcome, subject: String, body: String) -> CallActivity {
+    CallActivity {
+        key: CallKey(state.call_sid.clone()),
+        outcome,
+        direction: state.direction,
+        subject,
+        body,
+        customer: state.customer.clone().unwrap_or_default(),
+        exophone: state.exophone.clone().unwrap_or_default(),
+        started_at: state.started_at,
+        ended_at: state.ended_at,
+        talk_seconds: state.talk_seconds,
+        digits: state.digits.clone(),
+        contact: None,
+        agent: None,
+    }
+}
+
+/// One contact per number, however it is written; all who withhold theirs share one.
+fn caller(state: &CallState, country: &str) -> Caller {
+    let name = shown_number(state.customer.as_deref());
+    let number = state.customer.as_deref().and_then(|raw| phone::parse(raw, country));
+    let id = match &number {
+        Some(number) => number.e164.clone(),
+        None if name == UNKNOWN_CALLER => "unknown".to_owned(),
+        // A SIP address, or a short code: itself, whatever its case.
+        None => name.to_lowercase().chars().take(MAX_EXTERNAL).collect(),
+    };
+    Caller { number, name, external_id: format!("exotel:{id}") }
+}
+
+/// The answering agent, where records are assigned and anything is known of him that a CRM knows too.
+fn agent(state: &CallState, integration: &IntegrationRules, rules: &PlanRules) -> Option<AgentHint> {
+    if !integration.assign {
+        return None;
+    }
+    let answered = state.answered_by()?;
+    let crm_user = mapped(&integration.crm_users, answered, &rules.country);
+    let email = answered.email.clone().or_else(|| mapped(&rules.agent_emails, answered, &rules.country));
+    (crm_user.is_some() || email.is_some()).then_some(AgentHint { crm_user, email })
+}
+
+fn mapped(users: &BTreeMap<String, String>, agent: &AgentAttempt, country: &str) -> Option<String> {
+    match phone::parse(&agent.agent, country) {
+        Some(number) => users.get(&number.e164).cloned(),
+        None => {
+            let sip = agent.agent.trim();
+            users.iter().find(|(known, _)| known.trim().eq_ignore_ascii_case(sip)).map(|(_, user)| user.clone())
+        }
+    }
+}
+
+/// Lengths before the parts, so that no two quadruples run into one.
+fn id(account: &str, integration: &str, call_sid: &str, kind: IntentKind) -> Uuid {
+    let mut name = Vec::new();
+    for part in [account, integration, call_sid, kind.as_str()] {
+        name.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        name.extend_from_slice(part.as_bytes());
+    }
+    Uuid::new_v5(&NAMESPACE, &name)
+}

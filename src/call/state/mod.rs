@@ -1,0 +1,269 @@
+//! What a call is, as far as its events say: a fold that does not care about their order or number.
+
+mod attempts;
+mod outcome;
+
+#[cfg(test)]
+mod tests;
+
+use std::{cmp::Reverse, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use patchbay_kit::{Digits, Direction, Outcome, mask};
+
+use super::event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt};
+
+/// One agent who was tried.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentAttempt {
+    pub agent: String,
+    pub email: Option<String>,
+    pub status: AttemptStatus,
+    pub talk_seconds: Option<u32>,
+    pub cause: Option<String>,
+}
+
+impl fmt::Debug for AgentAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgentAttempt({} {:?})", mask::number(&self.agent), self.status)
+    }
+}
+
+/// A call, folded from its events. The same events give the same state, in any order, however often each is repeated.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallState {
+    pub call_sid: String,
+    pub direction: Direction,
+    /// As Exotel wrote it. `None`: withheld, or not said yet.
+    pub customer: Option<String>,
+    pub exophone: Option<String>,
+    pub started_at: Option<Timestamp>,
+    /// Only call details and status callbacks know it; applets send a placeholder.
+    pub ended_at: Option<Timestamp>,
+    /// In the order they were tried.
+    pub attempts: Vec<AgentAttempt>,
+    /// In the order they were keyed in.
+    pub digits: Vec<Digits>,
+    pub talk_seconds: Option<u32>,
+    pub total_seconds: Option<u32>,
+    pub recording_url: Option<String>,
+    /// `None` until it is known: the call may still go on.
+    pub outcome: Option<Outcome>,
+    /// The record is marked as made automatically.
+    pub automatic: bool,
+    /// Exotel's call details said that the call is over.
+    pub over: bool,
+    pub custom_field: Option<String>,
+    /// Distinct events folded.
+    pub events: u32,
+}
+
+/// Numbers are masked, and what the caller keyed in is not shown.
+impl fmt::Debug for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallState")
+            .field("call_sid", &self.call_sid)
+            .field("direction", &self.direction)
+            .field("customer", &self.customer.as_deref().map(mask::number))
+            .field("started_at", &self.started_at)
+            .field("ended_at", &self.ended_at)
+            .field("attempts", &self.attempts)
+            .field("digits", &self.digits)
+            .field("talk_seconds", &self.talk_seconds)
+            .field("total_seconds", &self.total_seconds)
+            .field("recording", &self.recording_url.is_some())
+            .field("outcome", &self.outcome)
+            .field("automatic", &self.automatic)
+            .field("over", &self.over)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who says it. Later ones know better how a call ended; earlier ones wrote the numbers as the agent knows them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Voice {
+    /// Of a leg of its own or something unknown: heard only where nobody else speaks.
+    Other,
+    Popup,
+    Passthru,
+    Status,
+    Details,
+}
+
+fn voice(kind: &EventKind) -> Voice {
+    match kind {
+        EventKind::Dialing | EventKind::Ringing | EventKind::Answered | EventKind::AttemptEnded => Voice::Popup,
+        EventKind::Completed
+        | EventKind::Missed
+        | EventKind::Gathered
+        | EventKind::FlowEnded
+        | EventKind::Voicemail => Voice::Passthru,
+        EventKind::StatusChanged => Voice::Status,
+        EventKind::Detailed => Voice::Details,
+        EventKind::Other(_) => Voice::Other,
+    }
+}
+
+/// The events of one call: each once, in order of what Exotel's clock says, never of arrival.
+struct Trace<'a>(Vec<&'a CallEvent>);
+
+impl<'a> Trace<'a> {
+    fn of(events: impl IntoIterator<Item = &'a CallEvent>) -> Self {
+        let mut events: Vec<&CallEvent> = events.into_iter().collect();
+        events.sort_by(|one, other| (one.at, &one.kind, one.id).cmp(&(other.at, &other.kind, other.id)));
+        let mut seen = std::collections::BTreeSet::new();
+        events.retain(|event| seen.insert(event.id));
+        Self(events)
+    }
+
+    fn said<T>(&self, fact: impl Fn(&'a Facts) -> Option<T>) -> impl Iterator<Item = (Voice, usize, T)> {
+        self.0
+            .iter()
+            .enumerate()
+            .filter_map(move |(at, event)| fact(&event.facts).map(|value| (voice(&event.kind), at, value)))
+    }
+
+    /// What the best informed voice said last.
+    fn latest<T>(&self, fact: impl Fn(&'a Facts) -> Option<T>) -> Option<T> {
+        self.said(fact).max_by_key(|(voice, at, _)| (*voice, *at)).map(|(_, _, value)| value)
+    }
+
+    /// What was said first, applets before REST: numbers and start do not change once a record shows them.
+    fn first<T>(&self, fact: impl Fn(&'a Facts) -> Option<T>) -> Option<T> {
+        let order = |voice| match voice {
+            Voice::Passthru => 0,
+            Voice::Popup => 1,
+            Voice::Status => 2,
+            Voice::Details => 3,
+            Voice::Other => 4,
+        };
+        self.said(fact).min_by_key(|(voice, at, _)| (order(*voice), *at)).map(|(_, _, value)| value)
+    }
+}
+
+impl CallState {
+    /// Folds events of one call. `None` when there are none.
+    ///
+    /// A fact that is not there never replaces one that is; of end, durations and status, call details and status
+    /// callbacks know better than applets.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> Option<Self> {
+        let trace = Trace::of(events);
+        let first = trace.0.first()?;
+        let over = outcome::over(&trace);
+        let mut attempts = attempts::of(&trace);
+        let digits = digits(&trace);
+        let outcome = outcome::of(&trace, &attempts, !digits.is_empty());
+        if outcome == Some(Outcome::Answered) {
+            attempts::settle_answered(&mut attempts);
+        }
+        let talk_seconds = talk_seconds(&trace, &attempts, outcome);
+        let direction = trace.latest(|facts| facts.direction).unwrap_or(Direction::Incoming);
+        Some(Self {
+            call_sid: first.call_sid.clone(),
+            direction,
+            customer: trace.first(|facts| facts.customer.clone()),
+            exophone: trace.first(|facts| facts.exophone.clone()),
+            started_at: trace.first(|facts| facts.started_at),
+            ended_at: trace.latest(|facts| facts.ended_at),
+            attempts: attempts.into_iter().map(|tried| tried.attempt).collect(),
+            digits,
+            talk_seconds,
+            total_seconds: trace.latest(|facts| facts.total_seconds),
+            recording_url: trace.latest(|facts| facts.recording_url.clone()),
+            outcome,
+            automatic: trace.0.iter().any(|event| event.facts.automatic),
+            over,
+            custom_field: trace.latest(|facts| facts.custom_field.clone()),
+            events: u32::try_from(trace.0.len()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// The agent who spoke with the caller.
+    pub fn answered_by(&self) -> Option<&AgentAttempt> {
+        self.attempts.iter().rev().find(|attempt| attempt.status == AttemptStatus::Answered)
+    }
+
+    /// Whether there is nothing left to ask Exotel for: recording (where there was a conversation or a voicemail),
+    /// duration and end are known.
+    pub fn complete(&self) -> bool {
+        let times = self.over && self.ended_at.is_some() && self.total_seconds.is_some();
+        times
+            && match self.outcome {
+                Some(Outcome::Answered) => self.talk_seconds.is_some() && self.recording_url.is_some(),
+                Some(Outcome::Voicemail) => self.recording_url.is_some(),
+                Some(Outcome::Missed | Outcome::FlowEnded) => true,
+                None => false,
+            }
+    }
+
+    /// The outcome as far as it can be told when nothing more will be heard: details said that the call is over, and the
+    /// rest of them never came.
+    pub(super) fn final_outcome(&self) -> Option<Outcome> {
+        self.outcome.or_else(|| {
+            let tried = !self.attempts.is_empty();
+            self.over.then_some(if tried { Outcome::Missed } else { Outcome::FlowEnded })
+        })
+    }
+}
+
+/// What was keyed in, step by step. A step without a tag gets its number among the untagged ones of its kind: the first
+/// untagged IVR is `ivr_tag_1` (seed 003, "Screenshots of tickets with IVR and Gather inputs").
+fn digits(trace: &Trace<'_>) -> Vec<Digits> {
+    let mut untagged = [0_u32; 2];
+    let mut keyed: Vec<Digits> = Vec::new();
+    for event in trace.0.iter().filter(|event| event.kind == EventKind::Gathered) {
+        for step in &event.facts.digits {
+            keyed.push(tagged(step, event.facts.keyed_at, &mut untagged));
+        }
+    }
+    // The passthru at the end repeats the last step; it is news only if that step's own passthru was lost.
+    for event in trace.0.iter().filter(|event| event.kind == EventKind::FlowEnded) {
+        for step in &event.facts.digits {
+            if !keyed.iter().any(|known| known.value == step.value) {
+                keyed.push(tagged(step, event.facts.keyed_at, &mut untagged));
+            }
+        }
+    }
+    keyed
+}
+
+fn tagged(step: &Digits, keyed_at: Option<KeyedAt>, untagged: &mut [u32; 2]) -> Digits {
+    if !step.tag.is_empty() {
+        return step.clone();
+    }
+    let (name, count) = match keyed_at {
+        Some(KeyedAt::Ivr) => ("ivr_tag", &mut untagged[0]),
+        Some(KeyedAt::Gather) | None => ("gather_tag", &mut untagged[1]),
+    };
+    *count += 1;
+    Digits { tag: format!("{name}_{count}"), value: step.value.clone() }
+}
+
+/// How long they talked: as details say, else the status callback, else the answered leg, else the time of dialling and
+/// talking together. A zero is believed only where nobody knows better: details carry it until they are filled in
+/// (exotel-api §5.1).
+fn talk_seconds(trace: &Trace<'_>, attempts: &[attempts::Tried], outcome: Option<Outcome>) -> Option<u32> {
+    let mut said: Vec<_> = trace
+        .said(|facts| facts.conversation_seconds)
+        .map(|(voice, at, seconds)| (Reverse(voice), Reverse(at), seconds))
+        .collect();
+    said.sort_unstable();
+    let said: Vec<u32> = said.into_iter().map(|(_, _, seconds)| seconds).collect();
+    if outcome != Some(Outcome::Answered) {
+        return said.first().copied();
+    }
+    let leg = || {
+        let answered = attempts.iter().rev().find(|tried| tried.attempt.status == AttemptStatus::Answered);
+        answered.and_then(|tried| tried.attempt.talk_seconds)
+    };
+    let dialled = || trace.latest(|facts| facts.dial_seconds);
+    said.iter()
+        .copied()
+        .find(|seconds| *seconds > 0)
+        .or_else(|| leg().filter(|seconds| *seconds > 0))
+        .or_else(|| dialled().filter(|seconds| *seconds > 0))
+        .or_else(|| said.first().copied())
+}

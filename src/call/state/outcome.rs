@@ -1,0 +1,147 @@
+//! How a call ended, weighed from all that was said of it.
+
+use patchbay_kit::{Direction, Outcome};
+
+use super::{Trace, Voice, attempts::Tried, voice};
+use crate::call::event::{AttemptStatus, CallEvent, EventKind, Facts};
+
+/// Whether call details said that the call is over.
+pub(super) fn over(trace: &Trace<'_>) -> bool {
+    trace.0.iter().any(|event| {
+        event.kind == EventKind::Detailed
+            && event.facts.call_status.as_deref().is_some_and(|said| ended(said).is_some())
+    })
+}
+
+/// A status that ends a call or a leg: whether by having been had (`completed`), or by having failed
+/// (exotel-api §2.2, §4.3). Both spellings of `canceled` occur.
+fn ended(status: &str) -> Option<bool> {
+    match status.to_ascii_lowercase().replace('_', "-").as_str() {
+        "completed" => Some(true),
+        "busy" | "no-answer" | "failed" | "canceled" | "cancelled" => Some(false),
+        _ => None,
+    }
+}
+
+/// How the Connect applet before this passthru went, as Exotel says it: `DialCallStatus`, else `CallType`; where it says
+/// nothing, the URL that was called says it.
+pub(super) fn of_dialling(event: &CallEvent) -> Option<bool> {
+    said_of_dialling(&event.facts).or(match event.kind {
+        EventKind::Completed => Some(true),
+        EventKind::Missed => Some(false),
+        _ => None,
+    })
+}
+
+fn said_of_dialling(facts: &Facts) -> Option<bool> {
+    if let Some(said) = facts.dial_call_status.as_deref().and_then(ended) {
+        return Some(said);
+    }
+    match facts.call_type.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("client-hangup" | "incomplete") => Some(false),
+        _ => None,
+    }
+}
+
+/// How a call between two people went, as a status callback or call details say it: `None` while it goes on. The call is
+/// `completed` as soon as the first leg was; what counts is the second (exotel-api §3, §5.1).
+pub(super) fn of_two_party(event: &CallEvent) -> Option<bool> {
+    let facts = &event.facts;
+    // The first of a status callback's events comes while the call goes on.
+    let status = ended(facts.call_status.as_deref()?)?;
+    Some(match (second_leg(facts), facts.conversation_seconds) {
+        (_, Some(seconds)) if seconds > 0 => true,
+        (Some(second), _) => second,
+        (None, Some(_)) => false,
+        (None, None) => status,
+    })
+}
+
+/// How the second leg ended. `None`: not said, not tried, or still going on.
+fn second_leg(facts: &Facts) -> Option<bool> {
+    facts.legs.get(1).and_then(|leg| leg.status.as_deref()).and_then(ended)
+}
+
+/// What details of a call that is over say of the conversation: `None` where they say nothing of it (yet).
+fn of_details(event: &CallEvent) -> Option<bool> {
+    let facts = &event.facts;
+    let status = ended(facts.call_status.as_deref()?)?;
+    match (facts.conversation_seconds, second_leg(facts)) {
+        (Some(seconds), _) if seconds > 0 => Some(true),
+        (_, Some(second)) => Some(second),
+        // Placed for an agent: without word of the legs, the call's status is theirs.
+        (None, None) if facts.direction == Some(Direction::Outgoing) && facts.agent.is_some() => Some(status),
+        // Filled in: the end is known, and there was no conversation.
+        (_, None) if !status || facts.ended_at.is_some() => Some(false),
+        // `completed` a moment ago: durations come minutes later.
+        (_, None) => None,
+    }
+}
+
+/// The outcome, if it is known. Answered beats voicemail, voicemail beats missed, missed beats the end of the flow.
+pub(super) fn of(trace: &Trace<'_>, attempts: &[Tried], keyed: bool) -> Option<Outcome> {
+    let passthrus = || trace.0.iter().filter(|event| voice(&event.kind) == Voice::Passthru);
+    let details = || trace.0.iter().filter(|event| event.kind == EventKind::Detailed);
+    let statuses = || trace.0.iter().filter(|event| event.kind == EventKind::StatusChanged);
+    let voicemail = |event: &&CallEvent| {
+        event.kind == EventKind::Voicemail
+            || event.facts.call_type.as_deref().is_some_and(|said| said.eq_ignore_ascii_case("voicemail"))
+    };
+
+    let left_voicemail = passthrus().any(|event| voicemail(&event));
+    // Nothing says whether the time of a voicemail counts as conversation: then only a second leg proves one.
+    let detailed_talk = details()
+        .any(|event| of_details(event) == Some(true) && (!left_voicemail || second_leg(&event.facts) == Some(true)));
+    // The second leg's own status is proof; a mere absence of one is none.
+    let second_leg_failed =
+        details().any(|event| of_details(event) == Some(false) && second_leg(&event.facts) == Some(false));
+
+    let answered = detailed_talk
+        || passthrus().any(|event| event.facts.dial_call_status.as_deref().and_then(ended) == Some(true))
+        || statuses().any(|event| of_two_party(event) == Some(true))
+        || passthrus().any(|event| {
+            event.kind == EventKind::Completed
+                && said_of_dialling(&event.facts).is_none()
+                && !voicemail(event)
+                && !second_leg_failed
+        });
+    if answered {
+        return Some(Outcome::Answered);
+    }
+    if left_voicemail {
+        return Some(Outcome::Voicemail);
+    }
+    let concluding =
+        |event: &&&CallEvent| matches!(event.kind, EventKind::Completed | EventKind::Missed | EventKind::FlowEnded);
+    let missed = passthrus().filter(concluding).any(|event| of_dialling(event) == Some(false))
+        // The flow goes on after a Gather, unless the caller is gone.
+        || passthrus().any(|event| {
+            event.facts.call_type.as_deref().is_some_and(|said| said.eq_ignore_ascii_case("client-hangup"))
+        })
+        || passthrus().any(|event| event.kind == EventKind::Completed)
+        || statuses().any(|event| of_two_party(event) == Some(false));
+    if missed {
+        return Some(Outcome::Missed);
+    }
+    let flow_ended = passthrus().any(|event| event.kind == EventKind::FlowEnded);
+    of_all_details(trace, attempts, keyed || flow_ended).or(flow_ended.then_some(Outcome::FlowEnded))
+}
+
+/// Details are over and there was no conversation: so that no call is lost with its passthru.
+fn of_all_details(trace: &Trace<'_>, attempts: &[Tried], in_flow: bool) -> Option<Outcome> {
+    let silent: Vec<&&CallEvent> =
+        trace.0.iter().filter(|event| event.kind == EventKind::Detailed && of_details(event) == Some(false)).collect();
+    if silent.is_empty() {
+        return None;
+    }
+    // A popup said that an agent took the call, and nobody contradicts it with more than silence.
+    let contradicted =
+        silent.iter().any(|event| second_leg(&event.facts).is_some() || event.facts.conversation_seconds.is_some());
+    if !contradicted && attempts.iter().any(|tried| tried.attempt.status == AttemptStatus::Answered) {
+        return Some(Outcome::Answered);
+    }
+    let tried = !attempts.is_empty() || silent.iter().any(|event| second_leg(&event.facts).is_some());
+    let failed = silent.iter().any(|event| event.facts.call_status.as_deref().and_then(ended) == Some(false));
+    let outgoing = silent.iter().any(|event| event.facts.direction == Some(Direction::Outgoing));
+    Some(if tried || (failed && (!in_flow || outgoing)) { Outcome::Missed } else { Outcome::FlowEnded })
+}

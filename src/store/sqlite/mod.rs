@@ -1,0 +1,363 @@
+//! The embedded store: SQLite with one writer thread and group commit.
+//!
+//! Every change is a command to the [`writer`], every question goes to one of the [`reader`]'s connections. What the
+//! operations do stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`tokens`].
+
+mod calls;
+mod decide;
+mod deliveries;
+mod fault;
+mod journal;
+mod reader;
+mod rows;
+mod schema;
+mod tokens;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::{
+    CallFile, CallFilter, CallRef, CallSummary, Claimed, Decision, Delivery, DeliveryFilter, Depths, HookToken,
+    LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError, StoredCall,
+};
+use crate::call::{IntentKind, Receipt};
+use fault::Fault;
+use reader::Readers;
+use writer::{Command, Work, Writer};
+
+/// How the embedded store is opened.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    pub path: PathBuf,
+    /// Writes that may wait for the writer thread before callers are refused.
+    pub queue: usize,
+    /// The most that one group commit takes.
+    pub group: usize,
+    /// How long a reader or writer waits for a lock of another process.
+    pub busy_timeout: Duration,
+}
+
+/// SQLite, durable: `journal_mode=WAL`, `synchronous=FULL`.
+///
+/// Times are kept to the millisecond.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// `None` only while the store is dropped.
+    commands: Option<mpsc::Sender<Command>>,
+    readers: Readers,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl SqliteStore {
+    /// Opens or makes the database, migrating its schema forward.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`], [`StoreError::InUse`], or that it cannot be opened.
+    pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        Self::open_with(options, schema::SCRIPTS)
+    }
+
+    fn open_with(options: SqliteOptions, scripts: &[&str]) -> Result<Self, StoreError> {
+        let path = &options.path;
+        let cannot_open = |fault: Fault| match fault {
+            Fault::Sql(error) => StoreError::Unwritable(format!("{}: {error}", path.display())),
+            Fault::Store(error) => error,
+        };
+        let lock = lock(path)?;
+        let conn = open_writer(path, options.busy_timeout, scripts).map_err(cannot_open)?;
+        let readers = Readers::open(path, options.busy_timeout).map_err(cannot_open)?;
+        let (commands, queue) = mpsc::channel(options.queue.max(1));
+        let commits = Arc::new(AtomicU64::new(0));
+        let writer = Writer::new(conn, queue, options.group, Arc::clone(&commits), lock).map_err(cannot_open)?;
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| StoreError::Unwritable(format!("no thread for the writer: {error}")))?;
+        Ok(Self { commands: Some(commands), readers, thread: Mutex::new(Some(thread)), commits })
+    }
+
+    /// Transactions made durable since the store was opened.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn submit(&self, command: Command) -> Result<(), StoreError> {
+        let commands = self.commands.as_ref().ok_or_else(writer::closed)?;
+        commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Full,
+            mpsc::error::TrySendError::Closed(_) => writer::closed(),
+        })
+    }
+
+    async fn write<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Work<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (command, answer) = Command::operation(run);
+        self.submit(command)?;
+        answer.await.map_err(|_| writer::closed())?
+    }
+}
+
+impl Drop for SqliteStore {
+    /// Waits for the writer, so that whoever opens the same database next finds it free.
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer thread had panicked");
+        }
+    }
+}
+
+/// Two processes would each believe the journal's cursor and the lanes to be theirs alone. SQLite's own locks cannot
+/// say so, as they are held only while something is written.
+fn lock(database: &Path) -> Result<File, StoreError> {
+    let mut path = OsString::from(database);
+    path.push(".lock");
+    let unusable = |error: std::io::Error| StoreError::Unwritable(format!("{}: {error}", Path::new(&path).display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(database.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<Connection, Fault> {
+    let mut conn = Connection::open(path)?;
+    conn.busy_timeout(busy_timeout)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    // The page size can only be chosen before the first table. A write-ahead log that is kept at its size is
+    // overwritten in place, which flushes faster than a file that grows; hence a limit above where it is folded in.
+    conn.execute_batch(
+        "PRAGMA page_size = 8192;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 268435456;
+         PRAGMA cache_size = -16384;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA mmap_size = 0;",
+    )?;
+    schema::migrate(&mut conn, scripts)?;
+    Ok(conn)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, receipt: Receipt) -> Result<Seq, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Command::Append(receipt, reply))?;
+        answer.await.map_err(|_| writer::closed())?
+    }
+
+    async fn unread(&self, limit: usize) -> Result<Vec<(Seq, Receipt)>, StoreError> {
+        self.readers.read(move |conn| journal::unread(conn, limit)).await
+    }
+
+    async fn calls(&self, refs: &[CallRef]) -> Result<BTreeMap<CallRef, StoredCall>, StoreError> {
+        let refs = refs.to_vec();
+        self.readers.read(move |conn| calls::stored(conn, refs)).await
+    }
+
+    async fn decide(
+        &self,
+        decisions: Vec<Decision>,
+        set_aside: Vec<SetAside>,
+        read_up_to: Option<Seq>,
+    ) -> Result<(), StoreError> {
+        // Documents are made here, not on the one thread everybody waits for.
+        let drafts = decisions.into_iter().map(decide::Draft::new).collect::<Result<Vec<_>, _>>()?;
+        self.write(move |work| {
+            for draft in &drafts {
+                decide::write(work.conn, draft)?;
+            }
+            journal::set_aside(work.conn, &set_aside)?;
+            read_up_to.map_or(Ok(()), |seq| journal::advance(work.conn, seq))
+        })
+        .await
+    }
+
+    async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError> {
+        let account = account.to_owned();
+        self.write(move |work| journal::replay(work, &account)).await
+    }
+
+    async fn claim(
+        &self,
+        lane: &LaneRef,
+        kind: IntentKind,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let lane = lane.clone();
+        self.write(move |work| deliveries::claim(work.conn, &lane, kind, limit, now)).await
+    }
+
+    async fn next_due(&self, lane: &LaneRef) -> Result<Option<Timestamp>, StoreError> {
+        let lane = lane.clone();
+        self.readers.read(move |conn| deliveries::next_due(conn, &lane)).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        let draft = deliveries::Settled::new(settlement)?;
+        self.write(move |work| deliveries::settle(work.conn, &draft)).await
+    }
+
+    async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        self.write(move |work| deliveries::recover(work.conn, not_before, now)).await
+    }
+
+    async fn due_enquiries(&self, account: &str, limit: usize, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| calls::due_enquiries(conn, &account, limit, now)).await
+    }
+
+    async fn put_off_enquiry(&self, call: &CallRef, due_at: Timestamp) -> Result<(), StoreError> {
+        let call = call.clone();
+        self.write(move |work| calls::put_off_enquiry(work.conn, &call, due_at)).await
+    }
+
+    async fn next_enquiry(&self, account: &str) -> Result<Option<Timestamp>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| calls::next_enquiry(conn, &account)).await
+    }
+
+    async fn list_calls(&self, account: &str, filter: &CallFilter) -> Result<Paged<CallSummary>, StoreError> {
+        let (account, filter) = (account.to_owned(), filter.clone());
+        self.readers.read(move |conn| calls::list(conn, &account, &filter)).await
+    }
+
+    async fn call_file(&self, call: &CallRef) -> Result<Option<CallFile>, StoreError> {
+        let call = call.clone();
+        self.readers.read(move |conn| calls::file(conn, &call)).await
+    }
+
+    async fn list_deliveries(&self, account: &str, filter: &DeliveryFilter) -> Result<Paged<Delivery>, StoreError> {
+        let (account, filter) = (account.to_owned(), filter.clone());
+        self.readers.read(move |conn| deliveries::list(conn, &account, &filter)).await
+    }
+
+    async fn redrive(
+        &self,
+        account: &str,
+        filter: &DeliveryFilter,
+        even_done: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut redriven = Vec::new();
+        let mut filter = filter.clone();
+        let wanted = filter.limit as usize;
+        // In pieces: a hundred thousand held deliveries must not keep callbacks waiting for their commit.
+        loop {
+            filter.limit = match wanted {
+                0 => deliveries::REDRIVE_PIECE,
+                _ => u32::try_from(wanted - redriven.len()).unwrap_or(u32::MAX).min(deliveries::REDRIVE_PIECE),
+            };
+            let (account, piece) = (account.to_owned(), filter.clone());
+            let piece =
+                self.write(move |work| deliveries::redrive(work.conn, &account, &piece, even_done, now)).await?;
+            redriven.extend(piece.items);
+            filter.before = piece.next;
+            if filter.before.is_none() || redriven.len() == wanted {
+                return Ok(redriven);
+            }
+        }
+    }
+
+    async fn forget_links(&self, call: &CallRef, integration: Option<&str>) -> Result<(), StoreError> {
+        let (call, integration) = (call.clone(), integration.map(str::to_owned));
+        self.write(move |work| deliveries::forget_links(work.conn, &call, integration.as_deref())).await
+    }
+
+    async fn insert_hook_token(&self, token: &HookToken, hash: [u8; 32]) -> Result<(), StoreError> {
+        let token = token.clone();
+        self.write(move |work| tokens::insert(work.conn, &token, hash)).await
+    }
+
+    async fn hook_tokens(&self, account: &str) -> Result<Vec<HookToken>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| tokens::of_account(conn, &account)).await
+    }
+
+    async fn hook_token_hashes(&self, now: Timestamp) -> Result<Vec<(HookToken, [u8; 32])>, StoreError> {
+        self.readers.read(move |conn| tokens::valid(conn, now)).await
+    }
+
+    async fn expire_hook_token(&self, account: &str, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
+        let account = account.to_owned();
+        self.write(move |work| tokens::expire(work.conn, &account, id, at)).await
+    }
+
+    async fn depths(&self) -> Result<Depths, StoreError> {
+        self.readers
+            .read(|conn| {
+                let (unread_receipts, set_aside) = journal::depths(conn)?;
+                Ok(Depths { unread_receipts, set_aside, deliveries: deliveries::depths(conn)? })
+            })
+            .await
+    }
+
+    async fn purge(&self, older_than: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        // What can go is looked for by a reader, as that may walk over much that must stay; the writer looks again at
+        // these alone.
+        let receipts = self.readers.read(move |conn| journal::purgeable(conn, older_than, limit)).await?;
+        let left = limit.saturating_sub(receipts.len());
+        let calls = self.readers.read(move |conn| calls::purgeable(conn, older_than, left)).await?;
+        if receipts.is_empty() && calls.is_empty() {
+            return Ok(0);
+        }
+        self.write(move |work| Ok(journal::purge(work.conn, &receipts)? + calls::purge(work.conn, &calls, older_than)?))
+            .await
+    }
+
+    async fn ping(&self) -> Result<Duration, StoreError> {
+        let asked = Instant::now();
+        self.write(|work| {
+            work.conn.prepare_cached("UPDATE ping SET times = times + 1 WHERE one = 1")?.execute([])?;
+            Ok(())
+        })
+        .await?;
+        Ok(asked.elapsed())
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        if let Some(commands) = &self.commands {
+            // Waits for room where the others are refused. An error means that it is closed already.
+            let _ = commands.send(Command::Close).await;
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the writer thread had panicked");
+            }
+        }
+    }
+}

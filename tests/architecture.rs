@@ -1,0 +1,179 @@
+//! The arrows of the architecture: who may use whom. `docs/ARCHITECTURE.md` draws them; this test holds them.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Dependencies a crate of ours names, without those of its tests.
+fn dependencies(manifest: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(manifest).expect("a manifest");
+    let table: toml::Table = text.parse().expect("TOML");
+    let named = table.get("dependencies").and_then(toml::Value::as_table);
+    named.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn sources(under: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut left = vec![root().join(under)];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            let text = fs::read_to_string(&path).expect("a source");
+            found.push((path.strip_prefix(root()).expect("below the root").to_owned(), text));
+        }
+    }
+    assert!(!found.is_empty(), "{under} has no sources");
+    found
+}
+
+/// First segments of `crate::…` paths in a source.
+fn modules_used(text: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            // `use crate::{a::b, c::{d, e}}`: the names at the group's own level.
+            let (mut depth, mut name) = (0, String::new());
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        used.insert(first(&name));
+                        name.clear();
+                    }
+                    c if depth == 0 => name.push(c),
+                    _ => {}
+                }
+            }
+            used.insert(first(&name));
+        } else {
+            used.insert(first(rest));
+        }
+    }
+    used.remove("");
+    used
+}
+
+fn first(path: &str) -> String {
+    path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn the_kit_is_values_only() {
+    let used = dependencies(&root().join("connectors/kit/Cargo.toml"));
+    let allowed = ["bytes", "form_urlencoded", "http", "jiff", "percent-encoding", "serde", "serde_json"];
+    let allowed: BTreeSet<String> = allowed.map(str::to_owned).into();
+    let more: Vec<_> = used.difference(&allowed).collect();
+    assert!(more.is_empty(), "no runtime, no HTTP client, no web framework in the contract: {more:?}");
+}
+
+#[test]
+fn a_connector_depends_on_the_kit_alone() {
+    let ours = ["kit", "testkit", "sandbox"];
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("connectors")).expect("connectors") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if ours.contains(&name.as_str()) {
+            continue;
+        }
+        seen += 1;
+        let used = dependencies(&path.join("Cargo.toml"));
+        let io = ["tokio", "reqwest", "hyper", "actix-web", "rusqlite"];
+        for dependency in &used {
+            let of_ours = dependency.starts_with("patchbay") && dependency != "patchbay-kit";
+            assert!(!of_ours && !io.contains(&dependency.as_str()), "{name} uses {dependency}");
+        }
+        assert!(path.join("README.md").exists(), "{name} has no set-up page");
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn the_service_ships_without_the_testkit() {
+    assert!(!dependencies(&root().join("Cargo.toml")).contains("patchbay-testkit"));
+}
+
+#[test]
+fn the_domain_is_pure() {
+    for (path, text) in sources("src/call") {
+        let used = modules_used(&text);
+        let others: Vec<_> = used.iter().filter(|module| *module != "call").collect();
+        assert!(others.is_empty(), "{} uses {others:?}", path.display());
+        for io in ["tokio", "reqwest", "actix_web", "rusqlite", "std::fs", "std::net", "Timestamp::now", "SystemTime"] {
+            assert!(!text.contains(io), "{} names {io}: the domain takes values and a clock reading", path.display());
+        }
+    }
+}
+
+#[test]
+fn each_module_uses_only_what_stands_below_it() {
+    // What each part may name, from the top down; itself is always allowed.
+    let rules: &[(&str, &[&str])] = &[
+        ("src/config", &["call", "connect"]),
+        ("src/connect", &[]),
+        ("src/telemetry", &["config"]),
+        ("src/store", &["call", "crash"]),
+        ("src/exotel", &["call", "connect", "store", "telemetry"]),
+        ("src/delivery", &["call", "connect", "crash", "store", "telemetry"]),
+        ("src/hooks", &["app", "call", "config", "crash", "store", "telemetry"]),
+        ("src/web", &["app", "call", "delivery", "exotel", "hooks", "key", "store", "telemetry"]),
+    ];
+    for (part, below) in rules {
+        let own = part.trim_start_matches("src/");
+        for (path, text) in sources(part) {
+            for module in modules_used(&text) {
+                let allowed = module == own || below.contains(&module.as_str());
+                assert!(allowed, "{} uses crate::{module}; {part} may use {below:?}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn sql_and_http_each_have_one_place() {
+    for (path, text) in sources("src") {
+        let place = path.to_string_lossy().into_owned();
+        if !place.starts_with("src/store/") {
+            assert!(!text.contains("rusqlite"), "{place}: SQL belongs below src/store");
+        }
+        let client =
+            place == "src/connect/transport.rs" || place.starts_with("src/simulate") || place.starts_with("src/demo");
+        if !client {
+            assert!(!text.contains("reqwest::Client"), "{place}: there is one HTTP client, src/connect/transport.rs");
+        }
+    }
+}
+
+#[test]
+fn every_module_says_why_it_exists() {
+    let mut all = sources("src");
+    all.extend(sources("connectors"));
+    all.extend(sources("tests"));
+    for (path, text) in all {
+        let skipped = path.file_name().is_some_and(|name| name == "tests.rs");
+        assert!(skipped || text.starts_with("//! "), "{} does not begin with its reason", path.display());
+    }
+}
+
+#[test]
+fn every_example_configuration_loads() {
+    let env = ["PATCHBAY_ADMIN_TOKEN", "EXOTEL_KEY", "EXOTEL_TOKEN", "FRESHDESK_KEY"]
+        .map(|name| (name.to_owned(), "x".repeat(32)))
+        .into();
+    for entry in fs::read_dir(root().join("config/examples")).expect("examples") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("an example");
+        let name = path.display().to_string();
+        patchbay::config::parse(&name, &text, &env).unwrap_or_else(|error| panic!("{error}"));
+    }
+}

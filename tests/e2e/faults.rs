@@ -1,0 +1,250 @@
+//! A CRM in trouble: nothing is lost, nothing is there twice.
+
+use std::time::Duration;
+
+use http::Method;
+use patchbay_sandbox::{Fault, On};
+use serde_json::json;
+
+use crate::rig::{AGENT, AGENT_ID, Call, FD_KEY, Rig, SID};
+
+const TICKETS: &str = "/api/v2/tickets";
+
+async fn missed(rig: &Rig, n: u32) -> Call {
+    let call = Call::new(n);
+    assert_eq!(rig.hook(&call.missed()).await, 200);
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_was_carried_out_and_not_answered_is_not_repeated() {
+    for fault in [
+        Fault::ResetAfter,
+        Fault::StallAfter(Duration::from_secs(5)),
+        // Carried out after the client gave up (1 s), within the wait before it looks (1.5 s).
+        Fault::LateCommit(Duration::from_millis(1700)),
+    ] {
+        let rig = Rig::started();
+        rig.freshdesk.faults().push(On::exactly(Method::POST, TICKETS), fault);
+        let call = missed(&rig, 1).await;
+        rig.ticket(&call.sid).await;
+        rig.settled().await;
+        assert_eq!(rig.tickets(&call.sid).len(), 1, "{fault:?}");
+        let found =
+            rig.freshdesk.requests().iter().filter(|seen| seen.method == Method::POST && seen.path == TICKETS).count();
+        assert_eq!(found, 1, "{fault:?}: it was looked for, not made again");
+        let file = rig.account(&format!("/calls/{}", call.sid)).await;
+        assert!(file.to_string().contains("ambiguous"), "{file:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_was_not_carried_out_is_made_once() {
+    for fault in [Fault::ResetBefore, Fault::Status(500), Fault::Status(503), Fault::Garbage, Fault::BlackHole] {
+        let rig = Rig::started();
+        rig.freshdesk.faults().push(On::exactly(Method::POST, TICKETS), fault);
+        let call = missed(&rig, 1).await;
+        rig.ticket(&call.sid).await;
+        rig.settled().await;
+        assert_eq!(rig.tickets(&call.sid).len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_whose_creation_was_not_answered_is_found() {
+    for fault in [Fault::ResetAfter, Fault::LateCommit(Duration::from_millis(1700))] {
+        let rig = Rig::started();
+        rig.freshdesk.faults().push(On::exactly(Method::POST, "/api/v2/contacts"), fault);
+        let from = "09876500042".to_owned();
+        let calls: Vec<Call> = (0..5).map(|n| Call { from: from.clone(), ..Call::new(n) }).collect();
+        for call in &calls {
+            rig.hook(&call.missed()).await;
+        }
+        for call in &calls {
+            rig.ticket(&call.sid).await;
+        }
+        rig.settled().await;
+        assert_eq!(rig.freshdesk.with(|desk| desk.contacts().count()), 1, "{fault:?}");
+        assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), 5, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_that_was_carried_out_and_not_answered_is_not_repeated() {
+    let rig = Rig::started();
+    rig.freshdesk.faults().push(On::exactly(Method::POST, "/api/v2/tickets/*/notes"), Fault::ResetAfter);
+    let call = Call::new(1);
+    rig.simulate(&call);
+    rig.hook(&call.answered()).await;
+    rig.note(&call.sid).await;
+    rig.settled().await;
+    let ticket = rig.ticket(&call.sid).await;
+    assert_eq!(rig.notes(ticket.id).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_crm_is_down_calls_are_taken_and_no_attempt_is_spent() {
+    let rig = Rig::started();
+    rig.freshdesk.faults().go_down();
+    let mut calls = Vec::new();
+    for n in 0..40 {
+        calls.push(missed(&rig, n).await);
+    }
+    rig.until_api("/integrations", |answer| (answer["integrations"][0]["lane"]["state"] == "down").then_some(())).await;
+    let (status, ready) = rig.get("/readyz").await;
+    assert_eq!((status, &ready["status"]), (200, &json!("degraded")));
+    let waiting = rig.account("/deliveries?state=pending,inflight&limit=200").await;
+    let waiting = waiting["deliveries"].as_array().expect("rows").clone();
+    assert_eq!(waiting.len(), 40);
+    let spent: Vec<u64> = waiting.iter().filter_map(|row| row["attempts"].as_u64()).collect();
+    // The breaker opens after five outages; the window lets a few more happen at the same time.
+    assert!(spent.iter().sum::<u64>() <= 16, "{spent:?}");
+    rig.freshdesk.faults().lift();
+    for call in &calls {
+        rig.ticket(&call.sid).await;
+    }
+    rig.settled().await;
+    assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), 40);
+    let alerts = rig.logs().iter().filter(|line| line.contains("the CRM is down")).count();
+    assert_eq!(alerts, 1, "one alert per target, not one per delivery");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_holds_the_lane_with_one_alert_and_the_backlog_drains_after() {
+    let rig = Rig::started();
+    rig.freshdesk.with(patchbay_sandbox::freshdesk::Freshdesk::revoke_key);
+    let mut calls = Vec::new();
+    for n in 0..10 {
+        calls.push(missed(&rig, n).await);
+    }
+    rig.until_api("/integrations", |answer| {
+        (answer["integrations"][0]["lane"]["state"] == "unauthorized").then_some(())
+    })
+    .await;
+    rig.freshdesk.with(|desk| desk.set_key(FD_KEY));
+    for call in &calls {
+        rig.ticket(&call.sid).await;
+    }
+    rig.settled().await;
+    assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), 10);
+    assert_eq!(rig.logs().iter().filter(|line| line.contains("refuses the credentials")).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_cost_no_attempt() {
+    let rig = Rig::started();
+    rig.freshdesk.faults().push(On::exactly(Method::POST, TICKETS), Fault::RateLimited { retry_after_s: 1 });
+    let call = missed(&rig, 1).await;
+    rig.ticket(&call.sid).await;
+    rig.settled().await;
+    let rows = rig.account(&format!("/deliveries?call_sid={}", call.sid)).await;
+    // The one attempt that delivered it.
+    assert!(rows["deliveries"][0]["attempts"].as_u64() <= Some(1), "{rows:#}");
+    assert_eq!(rig.tickets(&call.sid).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mandatory_field_holds_the_delivery_until_the_configuration_names_it() {
+    let mut rig = Rig::started();
+    rig.freshdesk.with(|desk| desk.require_field("cf_product"));
+    let call = missed(&rig, 1).await;
+    let held = rig
+        .until_api("/deliveries?state=held", |answer| {
+            answer["deliveries"].as_array().and_then(|rows| rows.first().cloned())
+        })
+        .await;
+    let reason = held["reason"].as_str().expect("a reason");
+    assert!(reason.contains("cf_product") && reason.contains("defaults.custom_fields"), "{reason}");
+    assert!(rig.terminate());
+    rig.integration.push_str("\ndefaults = { custom_fields = { cf_product = \"calls\" } }");
+    rig.start();
+    let (status, _) = rig.post(&format!("/api/v1/accounts/{SID}/deliveries/retry"), json!({ "state": "held" })).await;
+    assert_eq!(status, 202);
+    let ticket = rig.ticket(&call.sid).await;
+    assert_eq!(ticket.custom_fields["cf_product"], "calls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_was_deactivated_is_left_out() {
+    let rig = Rig::started();
+    rig.freshdesk.with(|desk| desk.deactivate_agent(AGENT_ID));
+    let call = Call::new(1);
+    rig.hook(&call.pop("Answered", AGENT, 9)).await;
+    rig.hook(&call.answered()).await;
+    assert_eq!(rig.ticket(&call.sid).await.responder_id, None);
+    rig.until_api(&format!("/calls/{}", call.sid), |file| file.to_string().contains("not assigned").then_some(()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_deleted_in_the_crm_is_looked_for_again() {
+    let rig = Rig::started();
+    let id = rig.freshdesk.with(|desk| desk.add_contact("Asha", Some("+919876500050"), None));
+    let first = Call { from: "09876500050".to_owned(), ..Call::new(1) };
+    rig.hook(&first.missed()).await;
+    assert_eq!(rig.ticket(&first.sid).await.requester_id, id);
+    rig.settled().await;
+    rig.freshdesk.with(|desk| desk.soft_delete_contact(id, jiff::Timestamp::now()));
+    let second = Call { from: "09876500050".to_owned(), ..Call::new(2) };
+    rig.hook(&second.missed()).await;
+    let ticket = rig.ticket(&second.sid).await;
+    assert_ne!(ticket.requester_id, id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_deleted_by_hand_is_not_made_again_unless_somebody_asks() {
+    let rig = Rig::started();
+    let call = missed(&rig, 1).await;
+    let ticket = rig.ticket(&call.sid).await;
+    rig.settled().await;
+    let now = jiff::Timestamp::now();
+    rig.freshdesk.with(|desk| desk.change_ticket(ticket.id, now, |ticket| ticket.deleted = true));
+    // A later fact: the call was answered after all.
+    rig.hook(&call.answered()).await;
+    rig.until_api("/deliveries?state=dead", |answer| {
+        answer["deliveries"].as_array().filter(|rows| !rows.is_empty()).map(|_| ())
+    })
+    .await;
+    assert!(rig.tickets(&call.sid).is_empty());
+    let path = format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid);
+    let (status, answer) = rig.post(&path, json!({ "recreate": true })).await;
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(rig.ticket(&call.sid).await.subject, format!("Incoming Call from {}", call.from));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_mix_of_faults_every_call_is_one_ticket() {
+    let rig = Rig::started();
+    rig.freshdesk.faults().set_mix(Some(patchbay_sandbox::Mix {
+        seed: 7,
+        per_mille: vec![
+            (Fault::Status(500), 40),
+            (Fault::Status(502), 20),
+            (Fault::RateLimited { retry_after_s: 1 }, 10),
+            (Fault::ResetBefore, 30),
+            (Fault::ResetAfter, 40),
+            (Fault::Garbage, 20),
+            (Fault::StallAfter(Duration::from_millis(1300)), 10),
+            (Fault::LateCommit(Duration::from_millis(1400)), 10),
+        ],
+    }));
+    let mut calls = Vec::new();
+    for n in 0..60 {
+        let call = Call::new(n);
+        rig.simulate(&call);
+        rig.hook(&call.answered()).await;
+        calls.push(call);
+    }
+    for call in &calls {
+        rig.note(&call.sid).await;
+    }
+    rig.freshdesk.faults().clear();
+    rig.settled().await;
+    for call in &calls {
+        let tickets = rig.tickets(&call.sid);
+        assert_eq!(tickets.len(), 1, "{}", call.sid);
+        assert_eq!(rig.notes(tickets[0].id).len(), 1, "{}", call.sid);
+    }
+    assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), calls.len());
+    assert_eq!(rig.freshdesk.with(|desk| desk.contacts().count()), calls.len());
+}

@@ -1,0 +1,158 @@
+//! What Exotel meets at the door.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::rig::{Call, KEY, Rig, SID, TOKEN};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_are_told_nothing() {
+    let rig = Rig::started();
+    let ask = |sid: &str, key: &str, token: &str| {
+        let url = rig.url(&format!("/v2/accounts/{sid}/call-events?{}", Call::new(1).missed()));
+        let request = rig.http.get(url).basic_auth(key, Some(token));
+        async move {
+            let reply = request.send().await.expect("an answer");
+            (reply.status().as_u16(), reply.text().await.expect("a body"))
+        }
+    };
+    let wrong = ask(SID, KEY, "wrong").await;
+    assert_eq!(wrong.0, 401);
+    assert_eq!(ask("nobody", KEY, TOKEN).await, wrong);
+    assert_eq!(ask(SID, TOKEN, KEY).await, wrong);
+    let none = rig.http.get(rig.url(&format!("/v2/accounts/{SID}/call-events"))).send().await.expect("an answer");
+    assert_eq!(none.status(), 401);
+    assert_eq!(rig.account("/calls").await["calls"], json!([]));
+    assert_eq!(ask(SID, KEY, TOKEN).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn get_head_and_post_in_every_encoding() {
+    let rig = Rig::started();
+    let url = |query: &str| rig.url(&format!("/v2/accounts/{SID}/call-events{query}"));
+    let authorised = |request: reqwest::RequestBuilder| request.basic_auth(KEY, Some(TOKEN));
+
+    let head = Call::new(1);
+    let reply = authorised(rig.http.head(url(&format!("?{}", head.missed())))).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200);
+
+    let form = Call::new(2);
+    let request =
+        rig.http.post(url("")).header("content-type", "application/x-www-form-urlencoded").body(form.missed());
+    assert_eq!(authorised(request).send().await.expect("an answer").status(), 200);
+
+    let multipart = Call::new(3);
+    let mut body = String::new();
+    for (name, value) in url::form_urlencoded::parse(multipart.missed().as_bytes()) {
+        body.push_str(&format!("--bound\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+    }
+    body.push_str("--bound--\r\n");
+    let request = rig.http.post(url("")).header("content-type", "multipart/form-data; boundary=bound").body(body);
+    assert_eq!(authorised(request).send().await.expect("an answer").status(), 200);
+
+    let json_call = Call::new(4);
+    let fields: serde_json::Map<String, serde_json::Value> = url::form_urlencoded::parse(json_call.missed().as_bytes())
+        .filter(|(name, _)| name != "event")
+        .map(|(name, value)| (name.into_owned(), json!(value)))
+        .collect();
+    let request = rig
+        .http
+        .post(url("?event=missed"))
+        .header("content-type", "application/json")
+        .body(serde_json::Value::Object(fields).to_string());
+    assert_eq!(authorised(request).send().await.expect("an answer").status(), 200);
+
+    for call in [&form, &multipart, &json_call] {
+        assert_eq!(rig.ticket(&call.sid).await.subject, format!("Missed Call from {}", call.from));
+    }
+    // HEAD has no effect: by now the others, sent later, have their tickets.
+    assert!(rig.tickets(&head.sid).is_empty());
+
+    let reply = authorised(rig.http.put(url(""))).send().await.expect("an answer");
+    assert_eq!(reply.status(), 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_token_opens_its_account_until_it_is_taken_away() {
+    let rig = Rig::started();
+    let hooks = format!("/api/v1/accounts/{SID}/hooks");
+    let (status, made) = rig.post(&hooks, json!({ "label": "support flow" })).await;
+    assert_eq!(status, 201, "{made}");
+    let token = made["token"].as_str().expect("a token").to_owned();
+    let id = made["id"].as_str().expect("an id").to_owned();
+    let send = |token: &str, path: &str, call: &Call| {
+        let request = rig.http.get(rig.url(&format!("/h/{token}{path}?{}", call.missed())));
+        async move { request.send().await.expect("an answer").status().as_u16() }
+    };
+    let (first, second) = (Call::new(1), Call::new(2));
+    assert_eq!(send(&token, "/call-events", &first).await, 200);
+    assert_eq!(send(&token, &format!("/v2/accounts/{SID}/call-events"), &second).await, 200);
+    assert_eq!(send(&token, "/v2/accounts/other/call-events", &second).await, 404);
+    assert_eq!(send("guess", "/call-events", &second).await, 404);
+    rig.ticket(&first.sid).await;
+    rig.ticket(&second.sid).await;
+
+    // Two are valid while one is rotated; nothing that is listed is a token.
+    let (status, rotated) = rig.post(&format!("{hooks}/{id}/rotate"), json!({})).await;
+    assert_eq!(status, 201, "{rotated}");
+    let new = rotated["token"].as_str().expect("a token").to_owned();
+    assert_eq!(send(&token, "/call-events", &first).await, 200);
+    assert_eq!(send(&new, "/call-events", &first).await, 200);
+    let listed = rig.account("/hooks").await.to_string();
+    assert!(!listed.contains(&token) && !listed.contains(&new), "{listed}");
+
+    let gone = rig.http.delete(rig.url(&format!("{hooks}/{id}"))).bearer_auth(crate::rig::ADMIN).send().await;
+    assert_eq!(gone.expect("an answer").status(), 204);
+    assert_eq!(send(&token, "/call-events", &first).await, 404);
+    assert_eq!(send(&new, "/call-events", &first).await, 200);
+    assert!(!rig.logs().iter().any(|line| line.contains(&token) || line.contains(&new)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_nobody_can_read_is_set_aside_and_stops_nobody() {
+    let rig = Rig::started();
+    assert_eq!(rig.hook("event=missed&From=09876500001").await, 200);
+    let call = Call::new(2);
+    assert_eq!(rig.hook(&call.missed()).await, 200);
+    rig.ticket(&call.sid).await;
+    let metrics = rig.http.get(rig.url("/metrics")).send().await.expect("metrics").text().await.expect("text");
+    assert!(metrics.contains("patchbay_set_aside_receipts 1"), "{metrics}");
+    let (status, answer) = rig.post(&format!("/api/v1/accounts/{SID}/receipts/replay"), json!({})).await;
+    assert_eq!((status, &answer["receipts"]), (202, &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_beyond_the_limit_is_refused() {
+    let mut rig = Rig::new();
+    rig.env.push(("PATCHBAY__SERVER__BODY_LIMIT".to_owned(), "2048".to_owned()));
+    rig.start();
+    let url = rig.url(&format!("/v2/accounts/{SID}/call-events"));
+    let request = rig.http.post(&url).basic_auth(KEY, Some(TOKEN)).body("x=".to_owned() + &"y".repeat(4000));
+    assert_eq!(request.send().await.expect("an answer").status(), 413);
+    assert_eq!(rig.hook(&format!("x={}", "y".repeat(4000))).await, 413);
+    let call = Call::new(1);
+    let reply = rig.http.get(format!("{url}?{}", call.missed())).timeout(Duration::from_secs(5));
+    assert_eq!(reply.basic_auth(KEY, Some(TOKEN)).send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_callback_of_an_outgoing_call_becomes_a_ticket() {
+    let rig = Rig::started();
+    // exotel-api §3, terminal with AMD (S:193-232), numbers invented.
+    let body = json!({
+        "CallSid": "f3dec10279a310e2831754a4ec841a5f", "ConversationDuration": "13", "EventType": "terminal",
+        "DateCreated": "2026-05-15 16:46:13", "DateUpdated": "2026-05-15 16:46:50", "Direction": "outbound-api",
+        "From": "09711581199", "To": "09876500012", "PhoneNumberSid": "08047494574", "Status": "completed",
+        "StartTime": "2026-05-15 16:46:13", "EndTime": "2026-05-15 16:46:50", "DisconnectedBy": "Callee",
+        "Legs": [
+            { "OnCallDuration": "26", "RingingDuration": "5", "Status": "completed", "AnsweredBy": "NA", "AmdCause": "" },
+            { "OnCallDuration": "13", "RingingDuration": "4", "Status": "completed", "AnsweredBy": "HUMAN" },
+        ],
+    });
+    let url = rig.url(&format!("/v2/accounts/{SID}/status"));
+    let request = rig.http.post(url).basic_auth(KEY, Some(TOKEN)).header("content-type", "application/json");
+    assert_eq!(request.body(body.to_string()).send().await.expect("an answer").status(), 200);
+    let ticket = rig.ticket("f3dec10279a310e2831754a4ec841a5f").await;
+    assert_eq!(ticket.subject, "Outgoing Call to 09876500012");
+}

@@ -1,0 +1,9 @@
+//! The real binary, a strict Freshdesk and a simulated Exotel: what a user of Patchbay would notice.
+
+mod api;
+mod faults;
+mod hooks;
+mod main_job;
+mod operations;
+mod recordings;
+mod rig;

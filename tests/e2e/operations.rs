@@ -1,0 +1,151 @@
+//! Running it: start, stop, health, configuration, check.
+
+use std::time::Duration;
+
+use patchbay_sandbox::{Fault, On};
+
+use crate::rig::{Call, Rig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_readiness_and_metrics() {
+    let rig = Rig::started();
+    let call = Call::new(1);
+    rig.hook(&call.missed()).await;
+    rig.ticket(&call.sid).await;
+    rig.settled().await;
+    assert_eq!(rig.get("/healthz").await.0, 200);
+    let (status, ready) = rig.get("/readyz").await;
+    assert_eq!((status, ready["status"].as_str()), (200, Some("ready")), "{ready}");
+    let metrics = rig.http.get(rig.url("/metrics")).send().await.expect("metrics").text().await.expect("text");
+    for line in [
+        "patchbay_hook_answers_total{hook=\"call_events\",status=\"200\"} 1",
+        "patchbay_exchanges_total{connector=\"freshdesk\",label=\"ticket.create\",status=\"201\"} 1",
+        "patchbay_deliveries{account=\"acme1\",integration=\"support\",state=\"done\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_finishes_what_is_under_way() {
+    let mut rig = Rig::started();
+    let slow = Fault::StallAfter(Duration::from_millis(700));
+    rig.freshdesk.faults().push(On::exactly(http::Method::POST, "/api/v2/tickets"), slow);
+    let call = Call::new(1);
+    rig.hook(&call.missed()).await;
+    rig.ticket(&call.sid).await;
+    assert!(rig.terminate(), "it ends well: {:?}", rig.logs().last());
+    rig.start();
+    rig.settled().await;
+    assert_eq!(rig.tickets(&call.sid).len(), 1);
+    let file = rig.account(&format!("/calls/{}", call.sid)).await;
+    // It was settled before the end, not found again after it.
+    assert!(!file.to_string().contains("ticket.find"), "{file:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_before_a_crash_is_delivered_after_it() {
+    let mut rig = Rig::started();
+    rig.freshdesk.faults().go_down();
+    let calls: Vec<Call> = (0..20).map(Call::new).collect();
+    for call in &calls {
+        rig.hook(&call.missed()).await;
+    }
+    rig.kill();
+    rig.freshdesk.faults().lift();
+    rig.start();
+    for call in &calls {
+        rig.ticket(&call.sid).await;
+    }
+    rig.settled().await;
+    assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), calls.len());
+}
+
+#[test]
+fn a_wrong_configuration_is_told_whole() {
+    let rig = tokio::runtime::Runtime::new().expect("a runtime").block_on(async { Rig::new() });
+    let path = rig.path("wrong.toml");
+    let text = r#"
+        [server]
+        listn = "127.0.0.1:8080"
+        admin_token = "short"
+        [delivery]
+        retry = ["5 parsecs"]
+        [[account]]
+        sid = "acme1"
+        region = "mars"
+        api_key = "${NO_SUCH_VARIABLE}"
+        [[account.integration]]
+        connector = "freshdsk"
+        [[account.integration]]
+        connector = "freshdesk"
+        name = "two"
+        api_key = "x"
+        templates = { "missed.subjekt" = "x" }
+    "#;
+    std::fs::write(&path, text).expect("written");
+    for command in ["serve", "check"] {
+        let output = rig.command(&[command, "--config", &path.display().to_string()]).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        for expected in [
+            "wrong.toml",
+            "server.listn: there is no such key; did you mean \"listen\"?",
+            "server.admin_token: has 5 characters",
+            "delivery.retry[0]: \"5 parsecs\" is not a duration",
+            "account[0].region: must be \"singapore\" or \"mumbai\"",
+            "account[0].api_key: the environment variable NO_SUCH_VARIABLE is not set",
+            "account[0].api_token: is missing",
+            "account[0].integration[0].connector: \"freshdsk\" is not built into this version",
+            "did you mean \"freshdesk\"?",
+            "account[0].integration[1].domain: is missing",
+            "missed.subjekt",
+        ] {
+            assert!(told.contains(expected), "{expected:?} is not in\n{told}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_cause_and_cure() {
+    let rig = Rig::new();
+    let config = rig.config().display().to_string();
+    let check = || {
+        let output = rig.command(&["check", "--config", &config]).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = tokio::task::block_in_place(check);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("Exotel at 127.0.0.1 knows the key"), "{told}");
+    assert!(told.contains("/v2/accounts/acme1/call-events?event=automated_answered"), "{told}");
+    rig.freshdesk.with(patchbay_sandbox::freshdesk::Freshdesk::revoke_key);
+    let (code, told) = tokio::task::block_in_place(check);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("FAIL  acme1/support") && told.contains("copy the API key anew"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_a_newer_version_is_refused() {
+    let mut rig = Rig::started();
+    rig.terminate();
+    let connection = rusqlite::Connection::open(rig.path("patchbay.db")).expect("the database");
+    connection.pragma_update(None, "user_version", 9_999).expect("changed");
+    drop(connection);
+    let config = rig.config().display().to_string();
+    let output = rig.command(&["serve", "--config", &config]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("schema version 9999") && told.contains("newer Patchbay"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_mistakes_exit_2() {
+    let rig = Rig::new();
+    for args in [&["serve"][..], &["nonsense"], &["check", "--config"]] {
+        let output = rig.command(args).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+    let output = rig.command(&["connectors", "--json"]).output().expect("it runs");
+    let table: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(table[0]["id"], "freshdesk");
+}

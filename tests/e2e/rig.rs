@@ -1,0 +1,447 @@
+//! The rig: starts the real binary against sandboxes, sends callbacks as Exotel does, and looks at what came of them.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use jiff::{Timestamp, ToSpan, tz::Offset};
+use patchbay_sandbox::{
+    Faults, Server,
+    exotel::{Exotel, RecordingPlan, SimulatedCall},
+    freshdesk::{Freshdesk, Ticket},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const SID: &str = "acme1";
+pub const KEY: &str = "exo-key-5f3c9a";
+pub const TOKEN: &str = "exo-token-81d2bb";
+pub const FD_KEY: &str = "fd-key-77ab01c2";
+pub const ADMIN: &str = "admin-token-0123456789abcdef";
+pub const AGENT: &str = "09711581199";
+pub const AGENT_ID: u64 = 81_007_555_518;
+pub const AGENT2: &str = "09945476362";
+pub const AGENT2_ID: u64 = 81_025_450_493;
+pub const EXOPHONE: &str = "08047494574";
+/// How long anything may take before a test says that it does not happen. Generous: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Rig {
+    pub freshdesk: Server<Freshdesk>,
+    pub exotel: Server<Exotel>,
+    pub http: reqwest::Client,
+    dir: TempDir,
+    child: Option<Child>,
+    addr: Option<SocketAddr>,
+    logs: Arc<Mutex<Vec<String>>>,
+    /// TOML put at the end of the file: more sections.
+    pub extra: String,
+    /// TOML put into `[[account.integration]]`.
+    pub integration: String,
+    pub env: Vec<(String, String)>,
+}
+
+impl Rig {
+    /// Sandboxes without a service.
+    pub fn new() -> Self {
+        // A second test in this process finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut desk = Freshdesk::new(FD_KEY);
+        desk.add_agent("Avnish Gupta", "avnish@example.com", AGENT_ID);
+        desk.add_agent("Rahil Mohammed", "rahil@example.com", AGENT2_ID);
+        let freshdesk = Server::start(loopback, desk, Faults::none()).expect("the Freshdesk sandbox starts");
+        let exotel = Exotel::new(SID, KEY, TOKEN);
+        let exotel = Server::start(loopback, exotel, Faults::none()).expect("the simulated Exotel starts");
+        let url = exotel.url();
+        exotel.with(|exotel| exotel.set_public_url(url));
+        Self {
+            freshdesk,
+            exotel,
+            http: reqwest::Client::builder().timeout(PATIENCE).build().expect("an HTTP client"),
+            dir: tempfile::tempdir().expect("a directory"),
+            child: None,
+            addr: None,
+            logs: Arc::default(),
+            extra: String::new(),
+            integration: "assign_tickets = true".to_owned(),
+            env: Vec::new(),
+        }
+    }
+
+    /// Sandboxes and a running service.
+    pub fn started() -> Self {
+        let mut rig = Self::new();
+        rig.start();
+        rig
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The configuration as a file; every run of one rig has the same store and, once known, the same port.
+    pub fn config(&self) -> PathBuf {
+        let listen = self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
+        let text = format!(
+            r#"
+            [server]
+            listen = "{listen}"
+            admin_token = "{ADMIN}"
+            drain_timeout = "5s"
+            [store]
+            url = "sqlite:{db}"
+            [log]
+            format = "json"
+            level = "info,patchbay=debug"
+            [delivery]
+            retry = ["100ms", "200ms", "400ms"]
+            ambiguous_wait = "1500ms"
+            request_timeout = "1s"
+            breaker_probe = ["100ms", "200ms"]
+            held_probe = "300ms"
+            [enquiry]
+            schedule = ["200ms", "400ms", "800ms", "1s", "1s", "1s"]
+            per_minute = 100000
+            {extra}
+            [[account]]
+            sid = "{SID}"
+            api_url = "{exotel}"
+            api_key = "${{EXOTEL_KEY}}"
+            api_token = "${{EXOTEL_TOKEN}}"
+            [[account.integration]]
+            connector = "freshdesk"
+            name = "support"
+            base_url = "{freshdesk}"
+            api_key = "${{FRESHDESK_KEY}}"
+            quota = 1000000
+            {integration}
+            [[account.agent]]
+            number = "+919711581199"
+            crm_user = {{ support = "{AGENT_ID}" }}
+            [[account.agent]]
+            number = "{AGENT2}"
+            email = "rahil@example.com"
+            "#,
+            db = self.path("patchbay.db").display(),
+            exotel = self.exotel.url(),
+            freshdesk = self.freshdesk.url(),
+            extra = self.extra,
+            integration = self.integration,
+        );
+        let path = self.path("patchbay.toml");
+        std::fs::write(&path, text).expect("the configuration is written");
+        path
+    }
+
+    /// `patchbay …` with the rig's environment.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("EXOTEL_KEY", KEY)
+            .env("EXOTEL_TOKEN", TOKEN)
+            .env("FRESHDESK_KEY", FD_KEY)
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts the service and waits until it says that it is ready.
+    pub fn start(&mut self) {
+        assert!(self.try_start(), "the service does not start:\n{}", self.logs().join("\n"));
+    }
+
+    /// The same; `false` if the process ended before it was ready.
+    pub fn try_start(&mut self) -> bool {
+        assert!(self.child.is_none(), "it is running");
+        let config = self.config();
+        let mut child = self
+            .command(&["serve", "--config", &config.display().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = child.stderr.take().expect("its stderr");
+        let logs = Arc::clone(&self.logs);
+        let (tell, ready) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let Ok(line) = line else { return };
+                let parsed: Option<Value> = serde_json::from_str(&line).ok();
+                if let Some(addr) = parsed
+                    .filter(|line| line["message"] == "ready")
+                    .and_then(|line| line["addr"].as_str()?.parse().ok())
+                {
+                    // Nobody listens any more after the first line.
+                    let _ = tell.send(addr);
+                }
+                logs.lock().expect("the logs").push(line);
+            }
+        });
+        self.child = Some(child);
+        match ready.recv_timeout(PATIENCE) {
+            Ok(addr) => {
+                self.addr = Some(addr);
+                true
+            }
+            Err(_) => {
+                self.kill();
+                false
+            }
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have died already: that is what the crash tests want.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM; returns whether it ended by itself, and well.
+    pub fn terminate(&mut self) -> bool {
+        let Some(mut child) = self.child.take() else { return false };
+        let pid = child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        let began = Instant::now();
+        loop {
+            match child.try_wait().expect("the process can be asked") {
+                Some(status) => return status.success(),
+                None if began.elapsed() > PATIENCE => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return false;
+                }
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Whether the process is still there.
+    pub fn alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    pub fn logs(&self) -> Vec<String> {
+        self.logs.lock().expect("the logs").clone()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr.expect("the service was started"))
+    }
+
+    /// A callback by GET with the account's credential.
+    pub async fn hook(&self, query: &str) -> u16 {
+        self.try_hook(query).await.expect("the service answers")
+    }
+
+    pub async fn try_hook(&self, query: &str) -> Result<u16, reqwest::Error> {
+        let url = self.url(&format!("/v2/accounts/{SID}/call-events?{query}"));
+        Ok(self.http.get(url).basic_auth(KEY, Some(TOKEN)).send().await?.status().as_u16())
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        let reply = self.http.get(self.url(path)).bearer_auth(ADMIN).send().await.expect("the API answers");
+        let status = reply.status().as_u16();
+        (status, serde_json::from_slice(&reply.bytes().await.expect("a body")).unwrap_or_default())
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = self.http.post(self.url(path)).bearer_auth(ADMIN).body(body.to_string());
+        let reply = request.send().await.expect("the API answers");
+        let status = reply.status().as_u16();
+        (status, serde_json::from_slice(&reply.bytes().await.expect("a body")).unwrap_or_default())
+    }
+
+    /// `/api/v1/accounts/{sid}` + path.
+    pub async fn account(&self, path: &str) -> Value {
+        let (status, body) = self.get(&format!("/api/v1/accounts/{SID}{path}")).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// Tickets that are about this call.
+    pub fn tickets(&self, call_sid: &str) -> Vec<Ticket> {
+        self.freshdesk.with(|desk| {
+            desk.tickets().filter(|ticket| !ticket.deleted && ticket.description.contains(call_sid)).cloned().collect()
+        })
+    }
+
+    /// Notes on a ticket, as text with tags.
+    pub fn notes(&self, ticket: u64) -> Vec<String> {
+        self.freshdesk.with(|desk| desk.conversations(ticket).iter().map(|note| note.body.clone()).collect())
+    }
+
+    /// The one ticket of a call, once it is there.
+    pub async fn ticket(&self, call_sid: &str) -> Ticket {
+        self.until(&format!("a ticket of {call_sid}"), || self.tickets(call_sid).into_iter().next()).await
+    }
+
+    /// The one note of a call's ticket, once it is there.
+    pub async fn note(&self, call_sid: &str) -> String {
+        let ticket = self.ticket(call_sid).await;
+        self.until(&format!("a note on ticket {}", ticket.id), || self.notes(ticket.id).into_iter().next()).await
+    }
+
+    /// Waits for something to become true.
+    pub async fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(began.elapsed() < PATIENCE, "never: {what}\n{}", self.tail());
+            tick.tick().await;
+        }
+    }
+
+    /// Waits for an answer of the API to become what is wanted.
+    pub async fn until_api<T>(&self, path: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            let answer = self.account(path).await;
+            if let Some(found) = look(&answer) {
+                return found;
+            }
+            assert!(began.elapsed() < PATIENCE, "never at {path}: {answer:#}\n{}", self.tail());
+            tick.tick().await;
+        }
+    }
+
+    /// Waits until nothing is to be delivered and nothing to be read any more.
+    pub async fn settled(&self) {
+        self.until_api("/deliveries?state=pending,inflight", |answer| {
+            answer["deliveries"].as_array().filter(|rows| rows.is_empty()).map(|_| ())
+        })
+        .await;
+    }
+
+    fn tail(&self) -> String {
+        let logs = self.logs();
+        logs[logs.len().saturating_sub(25)..].join("\n")
+    }
+
+    /// Tells the simulated Exotel of a call.
+    pub fn simulate(&self, call: &Call) {
+        let mut simulated = SimulatedCall::new(&call.sid, &call.from, EXOPHONE, call.started_at);
+        simulated.status = if call.talk_s > 0 { "completed" } else { "no-answer" }.to_owned();
+        simulated.ended_at = Some(call.started_at + Duration::from_secs(27));
+        simulated.facts_after_end = Duration::ZERO;
+        simulated.talk_seconds = call.talk_s;
+        if call.talk_s > 0 {
+            simulated.recording =
+                Some(RecordingPlan { available_after_end: call.recording_after, bytes: recording_bytes().into() });
+        }
+        self.exotel.with(|exotel| exotel.add_call(simulated));
+    }
+}
+
+impl Drop for Rig {
+    /// What must never be in a log is looked for after every test, whatever it was about.
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            return;
+        }
+        for line in self.logs() {
+            for secret in [KEY, TOKEN, FD_KEY, ADMIN, "exotelrecordings"] {
+                assert!(!line.contains(secret), "a secret is in a log line: {line}");
+            }
+            for number in ["9876543", "9711581199", "9945476362", "8047494574"] {
+                assert!(!line.contains(number), "a phone number is in a log line: {line}");
+            }
+        }
+    }
+}
+
+pub fn recording_bytes() -> Vec<u8> {
+    (0..50_000u32).map(|n| u8::try_from(n % 251).expect("below 251")).collect()
+}
+
+/// A call that callbacks are about.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub sid: String,
+    pub from: String,
+    pub started_at: Timestamp,
+    pub talk_s: u64,
+    /// After its end, which is 27 s after its start.
+    pub recording_after: Duration,
+}
+
+impl Call {
+    /// The `n`th call of a test: its own CallSid and its own caller.
+    pub fn new(n: u32) -> Self {
+        Self {
+            sid: format!("{:032x}", 0x5eed_0000_0000_u64 + u64::from(n)),
+            from: format!("098765{n:05}"),
+            // So long ago that Exotel knows all of it.
+            started_at: Timestamp::now() - 10.minutes(),
+            talk_s: 8,
+            recording_after: Duration::ZERO,
+        }
+    }
+
+    pub fn at(&self, after_s: i64) -> String {
+        let offset = Offset::from_seconds(19_800).expect("IST");
+        let at = offset.to_datetime(self.started_at + after_s.seconds());
+        at.strftime("%Y-%m-%d+%H%%3A%M%%3A%S").to_string()
+    }
+
+    fn common(&self, after_s: i64) -> String {
+        let Self { sid, from, .. } = self;
+        format!(
+            "CallSid={sid}&CallFrom={from}&CallTo={EXOPHONE}&Direction=incoming&From={from}&To={EXOPHONE}\
+             &StartTime={}&CurrentTime={}&flow_id=249196&tenant_id=113828",
+            self.at(0),
+            self.at(after_s)
+        )
+    }
+
+    /// `event=pop`.
+    pub fn pop(&self, event_type: &str, agent: &str, after_s: i64) -> String {
+        let status = if event_type == "Terminal" { "free" } else { "busy" };
+        format!("event=pop&{}&DialWhomNumber={agent}&Status={status}&EventType={event_type}", self.common(after_s))
+    }
+
+    /// `event=answered`, without a recording yet.
+    pub fn answered(&self) -> String {
+        format!(
+            "event=answered&{}&CallStatus=completed&CallType=completed&DialCallStatus=completed&DialCallDuration=19\
+             &DialWhomNumber={AGENT}&EndTime=1970-01-01+05%3A30%3A00&Legs%5B0%5D%5BNumber%5D={AGENT}\
+             &Legs%5B0%5D%5BType%5D=single&Legs%5B0%5D%5BOnCallDuration%5D=8&Legs%5B0%5D%5BCause%5D=16\
+             &Legs%5B0%5D%5BCauseCode%5D=NORMAL_CLEARING&ProcessStatus=null&ForwardedFrom=null",
+            self.common(27)
+        )
+    }
+
+    pub fn missed(&self) -> String {
+        format!(
+            "event=missed&{}&CallStatus=no-answer&CallType=incomplete&DialCallStatus=no-answer&DialCallDuration=0\
+             &DialWhomNumber={AGENT}&EndTime=1970-01-01+05%3A30%3A00",
+            self.common(31)
+        )
+    }
+
+    /// `event=ivr` or `event=gather`.
+    pub fn keyed(&self, event: &str, digits: &str, tag: &str, after_s: i64) -> String {
+        format!(
+            "event={event}&{}&CallStatus=in-progress&CallType=call-attempt&digits=%22{digits}%22{tag}",
+            self.common(after_s)
+        )
+    }
+
+    pub fn end(&self) -> String {
+        format!("event=end&{}&CallStatus=in-progress&CallType=call-attempt", self.common(20))
+    }
+}
