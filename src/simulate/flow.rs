@@ -16,7 +16,19 @@ macro_rules! files {
     };
 }
 
-files![];
+files![
+    "answered",
+    "automated",
+    "missed",
+    "hung_up",
+    "ivr",
+    "voicemail",
+    "second_agent",
+    "disorder",
+    "lost_passthru",
+    "ivr_abandoned",
+    "outgoing",
+];
 
 /// Exotel's clock is India's, 5:30 ahead of UTC (exotel-api §1.6).
 const IST_AHEAD: SignedDuration = SignedDuration::from_mins(5 * 60 + 30);

@@ -109,20 +109,7 @@ impl Player {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(target: Target) -> Result<Self, String> {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS: {error}"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            // Exotel does not follow one either: a redirect is a mistake in the set-up that should be seen.
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(PATIENCE)
-            .user_agent(concat!("patchbay-simulate/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| format!("HTTP client: {error}"))?;
+        let client = client()?;
         Ok(Self { client, target })
     }
 
@@ -189,6 +176,27 @@ impl Player {
             latency: sent.elapsed(),
         }
     }
+}
+
+/// An HTTP client of the outside world's, with nothing of the service's own.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub(crate) fn client() -> Result<reqwest::Client, String> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS: {error}"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        // Exotel does not follow one either: a redirect is a mistake in the set-up that should be seen.
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(PATIENCE)
+        .user_agent(concat!("patchbay-simulate/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| format!("HTTP client: {error}"))
 }
 
 /// The cause, without the layers that only say that there is one.
