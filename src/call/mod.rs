@@ -9,6 +9,9 @@ pub mod plan;
 pub mod receipt;
 pub mod state;
 
+#[cfg(test)]
+mod tests;
+
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
 pub use normalise::{Locale, Poison, normalise};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};

@@ -1,6 +1,11 @@
 //! The worker that asks Exotel for calls' details until they are complete. Answers go through the journal.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -19,8 +24,11 @@ use crate::{
 /// Questions under way at once, per account.
 const WINDOW: usize = 4;
 const IDLE: Duration = Duration::from_secs(15);
-/// A question under way is not asked a second time before this.
-const ASKING: Duration = Duration::from_secs(60);
+/// What is due and was asked already is looked at again after this.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// An answer is in the journal at once and read a moment later; the question stays due until then, and is not asked
+/// again before this. Kept in memory only: after a crash it is simply asked again.
+const READING: Duration = Duration::from_secs(30);
 /// After no answer, or one that says nothing.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// After refused credentials.
@@ -47,8 +55,9 @@ impl Enquirer {
         let this = Arc::new(self);
         let limiter: Arc<DefaultDirectRateLimiter> = Arc::new(RateLimiter::direct(Quota::per_minute(this.per_minute)));
         let mut refused = false;
+        let mut asked = HashMap::new();
         while !this.stopping.is_cancelled() {
-            let wait = match this.step(&limiter, &mut refused).await {
+            let wait = match this.step(&limiter, &mut asked, &mut refused).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(account = %this.account, %error, "the store cannot be asked for open questions");
@@ -66,24 +75,29 @@ impl Enquirer {
     async fn step(
         self: &Arc<Self>,
         limiter: &Arc<DefaultDirectRateLimiter>,
+        asked: &mut HashMap<String, (Timestamp, Instant)>,
         refused: &mut bool,
     ) -> Result<Duration, StoreError> {
         loop {
             let now = Timestamp::now();
-            let due = self.store.due_enquiries(&self.account, WINDOW, now).await?;
+            asked.retain(|_, (_, at)| at.elapsed() < READING);
+            let mut due = self.store.due_enquiries(&self.account, WINDOW + asked.len(), now).await?;
+            due.retain(|(call_sid, due_at)| asked.get(call_sid).is_none_or(|(at, _)| at != due_at));
+            due.truncate(WINDOW);
             if due.is_empty() {
                 let next = self.store.next_enquiry(&self.account).await?;
                 let wait = next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-                return Ok(wait.map_or(IDLE, |wait| wait.clamp(Duration::from_millis(20), IDLE)));
+                return Ok(wait.map_or(IDLE, |wait| wait.clamp(SHORTEST, IDLE)));
             }
+            asked.extend(due.iter().map(|(call_sid, due_at)| (call_sid.clone(), (*due_at, Instant::now()))));
             let mut asking = JoinSet::new();
-            for call_sid in due {
+            for (call_sid, _) in due {
                 let (this, limiter) = (Arc::clone(self), Arc::clone(limiter));
                 asking.spawn(async move { this.ask(call_sid, &limiter).await });
             }
             let mut now_refused = None;
-            while let Some(asked) = asking.join_next().await {
-                if let Ok(answer) = asked {
+            while let Some(answered) = asking.join_next().await {
+                if let Ok(answer) = answered {
                     now_refused = answer?.or(now_refused);
                 }
             }
@@ -113,8 +127,6 @@ impl Enquirer {
             () = self.stopping.cancelled() => return Ok(None),
         }
         let call = CallRef { account: self.account.clone(), call_sid };
-        // So that a crash or a slow answer does not make this the only question that is ever asked.
-        self.store.put_off_enquiry(&call, Timestamp::now() + ASKING).await?;
         let details = self.client.details(&call.call_sid).await;
         let (outcome, wait, verdict) = match &details {
             Details::Call(_) => ("answered", None, Some(false)),

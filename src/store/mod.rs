@@ -414,8 +414,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// `not_before` (a request of the dead process may still be being carried out). Returns how many.
     async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// Calls whose details are to be asked for, oldest first.
-    async fn due_enquiries(&self, account: &str, limit: usize, now: Timestamp) -> Result<Vec<String>, StoreError>;
+    /// Calls whose details are to be asked for, with the time they were due, oldest first.
+    async fn due_enquiries(
+        &self,
+        account: &str,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(String, Timestamp)>, StoreError>;
 
     /// Puts the question off without using up a step of its schedule.
     async fn put_off_enquiry(&self, call: &CallRef, due_at: Timestamp) -> Result<(), StoreError>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
     http::{Method, StatusCode, header},
     web::{Bytes, Data, Path, Query},
 };
@@ -99,12 +100,13 @@ async fn answer(
 }
 
 /// Headers of Exotel's answer that mean something to a player.
-const PASSED: [header::HeaderName; 4] =
-    [header::CONTENT_LENGTH, header::CONTENT_RANGE, header::ETAG, header::LAST_MODIFIED];
+const PASSED: [header::HeaderName; 3] = [header::CONTENT_RANGE, header::ETAG, header::LAST_MODIFIED];
 
 fn pass_on(request: &HttpRequest, reply: reqwest::Response, limit: u64, patience: Duration) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-    if reply.content_length().is_some_and(|length| length > limit) {
+    // Not `content_length()`, which is what is left of the body.
+    let length = reply.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit) {
         return say(StatusCode::BAD_GATEWAY, "The recording is larger than recording.limit allows.");
     }
     let mut answer = HttpResponseBuilder::new(status);
@@ -123,12 +125,16 @@ fn pass_on(request: &HttpRequest, reply: reqwest::Response, limit: u64, patience
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"));
     if *request.method() == Method::HEAD {
-        return answer.finish();
+        // The length is told, the body is not sent.
+        return match length {
+            Some(length) => {
+                answer.body(SizedStream::new(length, futures_util::stream::empty::<std::io::Result<Bytes>>()))
+            }
+            None => answer.finish(),
+        };
     }
     let mut left = limit;
-    let mut chunks = Box::pin(reply.bytes_stream());
-    let body = futures_util::stream::poll_fn(move |context| chunks.poll_next_unpin(context)).boxed();
-    let body = futures_util::stream::unfold(Some(body), move |body| async move {
+    let body = futures_util::stream::unfold(Some(reply.bytes_stream().boxed()), move |body| async move {
         let mut body = body?;
         match tokio::time::timeout(patience, body.next()).await {
             Ok(Some(Ok(chunk))) => Some((Ok::<Bytes, std::io::Error>(chunk), Some(body))),
@@ -147,7 +153,10 @@ fn pass_on(request: &HttpRequest, reply: reqwest::Response, limit: u64, patience
         left -= length;
         Ok(chunk)
     });
-    answer.streaming(body)
+    match length {
+        Some(length) => answer.body(SizedStream::new(length, body.boxed_local())),
+        None => answer.streaming(body.boxed_local()),
+    }
 }
 
 fn say(status: StatusCode, text: &'static str) -> HttpResponse {

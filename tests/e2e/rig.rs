@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,37 +18,38 @@ use patchbay_sandbox::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub const SID: &str = "acme1";
-pub const KEY: &str = "exo-key-5f3c9a";
-pub const TOKEN: &str = "exo-token-81d2bb";
-pub const FD_KEY: &str = "fd-key-77ab01c2";
-pub const ADMIN: &str = "admin-token-0123456789abcdef";
-pub const AGENT: &str = "09711581199";
-pub const AGENT_ID: u64 = 81_007_555_518;
-pub const AGENT2: &str = "09945476362";
-pub const AGENT2_ID: u64 = 81_025_450_493;
-pub const EXOPHONE: &str = "08047494574";
+pub(crate) const SID: &str = "acme1";
+pub(crate) const KEY: &str = "exo-key-5f3c9a";
+pub(crate) const TOKEN: &str = "exo-token-81d2bb";
+pub(crate) const FD_KEY: &str = "fd-key-77ab01c2";
+pub(crate) const ADMIN: &str = "admin-token-0123456789abcdef";
+pub(crate) const AGENT: &str = "09711581199";
+pub(crate) const AGENT_ID: u64 = 81_007_555_518;
+pub(crate) const AGENT2: &str = "09945476362";
+pub(crate) const AGENT2_ID: u64 = 81_025_450_493;
+pub(crate) const EXOPHONE: &str = "08047494574";
 /// How long anything may take before a test says that it does not happen. Generous: the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Rig {
-    pub freshdesk: Server<Freshdesk>,
-    pub exotel: Server<Exotel>,
-    pub http: reqwest::Client,
+pub(crate) struct Rig {
+    pub(crate) freshdesk: Server<Freshdesk>,
+    pub(crate) exotel: Server<Exotel>,
+    pub(crate) http: reqwest::Client,
     dir: TempDir,
-    child: Option<Child>,
+    /// Behind a lock, so that a test can look whether it is dead while it fires at it.
+    child: Mutex<Option<Child>>,
     addr: Option<SocketAddr>,
     logs: Arc<Mutex<Vec<String>>>,
     /// TOML put at the end of the file: more sections.
-    pub extra: String,
+    pub(crate) extra: String,
     /// TOML put into `[[account.integration]]`.
-    pub integration: String,
-    pub env: Vec<(String, String)>,
+    pub(crate) integration: String,
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Rig {
     /// Sandboxes without a service.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // A second test in this process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -65,7 +66,7 @@ impl Rig {
             exotel,
             http: reqwest::Client::builder().timeout(PATIENCE).build().expect("an HTTP client"),
             dir: tempfile::tempdir().expect("a directory"),
-            child: None,
+            child: Mutex::default(),
             addr: None,
             logs: Arc::default(),
             extra: String::new(),
@@ -75,18 +76,18 @@ impl Rig {
     }
 
     /// Sandboxes and a running service.
-    pub fn started() -> Self {
+    pub(crate) fn started() -> Self {
         let mut rig = Self::new();
         rig.start();
         rig
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The configuration as a file; every run of one rig has the same store and, once known, the same port.
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         let listen = self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
         let text = format!(
             r#"
@@ -140,7 +141,7 @@ impl Rig {
     }
 
     /// `patchbay …` with the rig's environment.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_patchbay"));
         command
             .args(args)
@@ -153,13 +154,13 @@ impl Rig {
     }
 
     /// Starts the service and waits until it says that it is ready.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.try_start(), "the service does not start:\n{}", self.logs().join("\n"));
     }
 
     /// The same; `false` if the process ended before it was ready.
-    pub fn try_start(&mut self) -> bool {
-        assert!(self.child.is_none(), "it is running");
+    pub(crate) fn try_start(&mut self) -> bool {
+        assert!(self.child.get_mut().expect("the child").is_none(), "it is running");
         let config = self.config();
         let mut child = self
             .command(&["serve", "--config", &config.display().to_string()])
@@ -184,7 +185,7 @@ impl Rig {
                 logs.lock().expect("the logs").push(line);
             }
         });
-        self.child = Some(child);
+        *self.child.get_mut().expect("the child") = Some(child);
         match ready.recv_timeout(PATIENCE) {
             Ok(addr) => {
                 self.addr = Some(addr);
@@ -198,17 +199,24 @@ impl Rig {
     }
 
     /// SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+    pub(crate) fn kill(&mut self) {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut child) = child {
             // It may have died already: that is what the crash tests want.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
+    /// Whether the process has ended.
+    pub(crate) fn dead(&self) -> bool {
+        let mut child = self.child.lock().expect("the child");
+        child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// SIGTERM; returns whether it ended by itself, and well.
-    pub fn terminate(&mut self) -> bool {
-        let Some(mut child) = self.child.take() else { return false };
+    pub(crate) fn terminate(&mut self) -> bool {
+        let Some(mut child) = self.child.get_mut().expect("the child").take() else { return false };
         let pid = child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         let began = Instant::now();
@@ -225,36 +233,31 @@ impl Rig {
         }
     }
 
-    /// Whether the process is still there.
-    pub fn alive(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
-    }
-
-    pub fn logs(&self) -> Vec<String> {
+    pub(crate) fn logs(&self) -> Vec<String> {
         self.logs.lock().expect("the logs").clone()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr.expect("the service was started"))
     }
 
     /// A callback by GET with the account's credential.
-    pub async fn hook(&self, query: &str) -> u16 {
+    pub(crate) async fn hook(&self, query: &str) -> u16 {
         self.try_hook(query).await.expect("the service answers")
     }
 
-    pub async fn try_hook(&self, query: &str) -> Result<u16, reqwest::Error> {
+    pub(crate) async fn try_hook(&self, query: &str) -> Result<u16, reqwest::Error> {
         let url = self.url(&format!("/v2/accounts/{SID}/call-events?{query}"));
         Ok(self.http.get(url).basic_auth(KEY, Some(TOKEN)).send().await?.status().as_u16())
     }
 
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let reply = self.http.get(self.url(path)).bearer_auth(ADMIN).send().await.expect("the API answers");
         let status = reply.status().as_u16();
         (status, serde_json::from_slice(&reply.bytes().await.expect("a body")).unwrap_or_default())
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         let request = self.http.post(self.url(path)).bearer_auth(ADMIN).body(body.to_string());
         let reply = request.send().await.expect("the API answers");
         let status = reply.status().as_u16();
@@ -262,37 +265,37 @@ impl Rig {
     }
 
     /// `/api/v1/accounts/{sid}` + path.
-    pub async fn account(&self, path: &str) -> Value {
+    pub(crate) async fn account(&self, path: &str) -> Value {
         let (status, body) = self.get(&format!("/api/v1/accounts/{SID}{path}")).await;
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
     /// Tickets that are about this call.
-    pub fn tickets(&self, call_sid: &str) -> Vec<Ticket> {
+    pub(crate) fn tickets(&self, call_sid: &str) -> Vec<Ticket> {
         self.freshdesk.with(|desk| {
             desk.tickets().filter(|ticket| !ticket.deleted && ticket.description.contains(call_sid)).cloned().collect()
         })
     }
 
     /// Notes on a ticket, as text with tags.
-    pub fn notes(&self, ticket: u64) -> Vec<String> {
+    pub(crate) fn notes(&self, ticket: u64) -> Vec<String> {
         self.freshdesk.with(|desk| desk.conversations(ticket).iter().map(|note| note.body.clone()).collect())
     }
 
     /// The one ticket of a call, once it is there.
-    pub async fn ticket(&self, call_sid: &str) -> Ticket {
+    pub(crate) async fn ticket(&self, call_sid: &str) -> Ticket {
         self.until(&format!("a ticket of {call_sid}"), || self.tickets(call_sid).into_iter().next()).await
     }
 
     /// The one note of a call's ticket, once it is there.
-    pub async fn note(&self, call_sid: &str) -> String {
+    pub(crate) async fn note(&self, call_sid: &str) -> String {
         let ticket = self.ticket(call_sid).await;
         self.until(&format!("a note on ticket {}", ticket.id), || self.notes(ticket.id).into_iter().next()).await
     }
 
     /// Waits for something to become true.
-    pub async fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let began = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         loop {
@@ -305,7 +308,7 @@ impl Rig {
     }
 
     /// Waits for an answer of the API to become what is wanted.
-    pub async fn until_api<T>(&self, path: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
+    pub(crate) async fn until_api<T>(&self, path: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
         let began = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         loop {
@@ -319,7 +322,7 @@ impl Rig {
     }
 
     /// Waits until nothing is to be delivered and nothing to be read any more.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         self.until_api("/deliveries?state=pending,inflight", |answer| {
             answer["deliveries"].as_array().filter(|rows| rows.is_empty()).map(|_| ())
         })
@@ -332,7 +335,7 @@ impl Rig {
     }
 
     /// Tells the simulated Exotel of a call.
-    pub fn simulate(&self, call: &Call) {
+    pub(crate) fn simulate(&self, call: &Call) {
         let mut simulated = SimulatedCall::new(&call.sid, &call.from, EXOPHONE, call.started_at);
         simulated.status = if call.talk_s > 0 { "completed" } else { "no-answer" }.to_owned();
         simulated.ended_at = Some(call.started_at + Duration::from_secs(27));
@@ -364,24 +367,24 @@ impl Drop for Rig {
     }
 }
 
-pub fn recording_bytes() -> Vec<u8> {
+pub(crate) fn recording_bytes() -> Vec<u8> {
     (0..50_000u32).map(|n| u8::try_from(n % 251).expect("below 251")).collect()
 }
 
 /// A call that callbacks are about.
 #[derive(Clone, Debug)]
-pub struct Call {
-    pub sid: String,
-    pub from: String,
-    pub started_at: Timestamp,
-    pub talk_s: u64,
+pub(crate) struct Call {
+    pub(crate) sid: String,
+    pub(crate) from: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) talk_s: u64,
     /// After its end, which is 27 s after its start.
-    pub recording_after: Duration,
+    pub(crate) recording_after: Duration,
 }
 
 impl Call {
     /// The `n`th call of a test: its own CallSid and its own caller.
-    pub fn new(n: u32) -> Self {
+    pub(crate) fn new(n: u32) -> Self {
         Self {
             sid: format!("{:032x}", 0x5eed_0000_0000_u64 + u64::from(n)),
             from: format!("098765{n:05}"),
@@ -392,7 +395,7 @@ impl Call {
         }
     }
 
-    pub fn at(&self, after_s: i64) -> String {
+    pub(crate) fn at(&self, after_s: i64) -> String {
         let offset = Offset::from_seconds(19_800).expect("IST");
         let at = offset.to_datetime(self.started_at + after_s.seconds());
         at.strftime("%Y-%m-%d+%H%%3A%M%%3A%S").to_string()
@@ -409,13 +412,13 @@ impl Call {
     }
 
     /// `event=pop`.
-    pub fn pop(&self, event_type: &str, agent: &str, after_s: i64) -> String {
+    pub(crate) fn pop(&self, event_type: &str, agent: &str, after_s: i64) -> String {
         let status = if event_type == "Terminal" { "free" } else { "busy" };
         format!("event=pop&{}&DialWhomNumber={agent}&Status={status}&EventType={event_type}", self.common(after_s))
     }
 
     /// `event=answered`, without a recording yet.
-    pub fn answered(&self) -> String {
+    pub(crate) fn answered(&self) -> String {
         format!(
             "event=answered&{}&CallStatus=completed&CallType=completed&DialCallStatus=completed&DialCallDuration=19\
              &DialWhomNumber={AGENT}&EndTime=1970-01-01+05%3A30%3A00&Legs%5B0%5D%5BNumber%5D={AGENT}\
@@ -425,7 +428,7 @@ impl Call {
         )
     }
 
-    pub fn missed(&self) -> String {
+    pub(crate) fn missed(&self) -> String {
         format!(
             "event=missed&{}&CallStatus=no-answer&CallType=incomplete&DialCallStatus=no-answer&DialCallDuration=0\
              &DialWhomNumber={AGENT}&EndTime=1970-01-01+05%3A30%3A00",
@@ -434,14 +437,14 @@ impl Call {
     }
 
     /// `event=ivr` or `event=gather`.
-    pub fn keyed(&self, event: &str, digits: &str, tag: &str, after_s: i64) -> String {
+    pub(crate) fn keyed(&self, event: &str, digits: &str, tag: &str, after_s: i64) -> String {
         format!(
             "event={event}&{}&CallStatus=in-progress&CallType=call-attempt&digits=%22{digits}%22{tag}",
             self.common(after_s)
         )
     }
 
-    pub fn end(&self) -> String {
+    pub(crate) fn end(&self) -> String {
         format!("event=end&{}&CallStatus=in-progress&CallType=call-attempt", self.common(20))
     }
 }

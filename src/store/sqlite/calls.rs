@@ -53,12 +53,17 @@ pub(super) fn due_enquiries(
     account: &str,
     limit: usize,
     now: Timestamp,
-) -> Result<Vec<String>, Fault> {
+) -> Result<Vec<(String, Timestamp)>, Fault> {
     let mut statement = conn.prepare_cached(
-        "SELECT call_sid FROM call WHERE account = ?1 AND enquiry_due_ms <= ?2 ORDER BY enquiry_due_ms, n LIMIT ?3",
+        "SELECT call_sid, enquiry_due_ms FROM call WHERE account = ?1 AND enquiry_due_ms <= ?2
+         ORDER BY enquiry_due_ms, n LIMIT ?3",
     )?;
-    let found = statement.query_map(params![account, now.as_millisecond(), sql_limit(limit)], |row| row.get(0))?;
-    Ok(found.collect::<Result<_, _>>()?)
+    let mut found = statement.query(params![account, now.as_millisecond(), sql_limit(limit)])?;
+    let mut due = Vec::new();
+    while let Some(row) = found.next()? {
+        due.push((row.get(0)?, rows::time(row.get(1)?)?));
+    }
+    Ok(due)
 }
 
 /// Only where a question is open: one that was meanwhile answered stays answered.

@@ -233,7 +233,12 @@ impl Store for SqliteStore {
         self.write(move |work| deliveries::recover(work.conn, not_before, now)).await
     }
 
-    async fn due_enquiries(&self, account: &str, limit: usize, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    async fn due_enquiries(
+        &self,
+        account: &str,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(String, Timestamp)>, StoreError> {
         let account = account.to_owned();
         self.readers.read(move |conn| calls::due_enquiries(conn, &account, limit, now)).await
     }

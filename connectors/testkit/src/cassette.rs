@@ -1,0 +1,1 @@
+//! Cassettes: what goes over the wire, written down and replayed.

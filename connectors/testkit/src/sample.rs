@@ -1,0 +1,58 @@
+//! The calls, callers and notes of the tests, with everything in them that has broken an integration before.
+
+use jiff::Timestamp;
+use patchbay_kit::{CallActivity, CallKey, Digits, Direction, NewContact, Note, Outcome, PhoneNumber, RecordRef};
+
+/// When the tests take place: 2026-01-15T10:00:00Z.
+pub const NOW: Timestamp = Timestamp::constant(1_768_471_200, 0);
+
+/// Every character that means something to a URL, a query language, JSON or HTML, and one beyond 16 bits.
+pub const AWKWARD: &str = "+ & ' \" # 😀 % %2B / ? = ; \\ <i>x</i> \u{202e}é";
+
+/// A CallSid as Exotel writes them.
+pub const CALL_SID: &str = "27ba29be09721e231a10dd5e9885158p";
+
+/// The caller's number.
+pub fn number() -> PhoneNumber {
+    PhoneNumber { e164: "+919876543210".into(), country: "91".into(), national: "9876543210".into() }
+}
+
+/// An unknown caller.
+pub fn caller() -> NewContact {
+    NewContact { number: Some(number()), name: "+919876543210".into(), external_id: "exotel:+919876543210".into() }
+}
+
+/// A caller who withheld his number.
+pub fn withheld() -> NewContact {
+    NewContact { number: None, name: "Unknown caller".into(), external_id: "exotel:withheld".into() }
+}
+
+/// An answered call.
+pub fn call(key: &str, contact: Option<RecordRef>) -> CallActivity {
+    CallActivity {
+        key: CallKey(key.to_owned()),
+        outcome: Outcome::Answered,
+        direction: Direction::Incoming,
+        subject: "Incoming Call from 09876543210 (Created automatically)".to_owned(),
+        body: format!("From: 09876543210<br>CallSid: {key}"),
+        customer: "09876543210".to_owned(),
+        exophone: "08047494574".to_owned(),
+        started_at: NOW.checked_sub(std::time::Duration::from_secs(300)).ok(),
+        ended_at: Some(NOW),
+        talk_seconds: Some(34),
+        digits: vec![Digits { tag: "language".to_owned(), value: "2".to_owned() }],
+        contact,
+        agent: None,
+    }
+}
+
+/// The recording's note.
+pub fn note(key: &str) -> Note {
+    Note {
+        key: CallKey(key.to_owned()),
+        body: format!(
+            "<a href=\"https://calls.example.com/r/{n}?a=1&amp;b=2\">Call Recording</a><br>Call Duration: 34s<br>CallSid: {key}",
+            n = key.len()
+        ),
+    }
+}

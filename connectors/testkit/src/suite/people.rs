@@ -1,0 +1,154 @@
+//! Cases about contacts and agents.
+
+use std::collections::BTreeSet;
+
+use patchbay_kit::{About, Contact, Kind};
+
+use super::{Bench, Subject, What};
+use crate::sample;
+
+/// Pages before a list of agents is taken for endless.
+const PAGES_MAX: usize = 50;
+
+pub(super) fn agents_paged<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(agents) = connector.agents() else { return };
+    let how_many = 2 * bench.subject.more_than_a_page();
+    let added = bench.subject.add_agents(&mut bench.line.sandbox, how_many);
+    assert_eq!(added.len(), how_many);
+    let (mut seen, mut from, mut pages) = (BTreeSet::new(), None, 0);
+    loop {
+        let page = bench.ok(agents.list(from.as_ref()));
+        for agent in page.items {
+            assert!(seen.insert(agent.at.id.clone()), "{} is listed twice", agent.at);
+            assert!(!agent.name.is_empty() && agent.active, "{}", agent.at);
+        }
+        pages += 1;
+        assert!(pages < PAGES_MAX, "no end to the agents");
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 1, "{how_many} agents do not fill a page; `more_than_a_page` is too small");
+    for agent in added {
+        assert!(seen.contains(&agent.id), "{agent} is not listed");
+    }
+}
+
+pub(super) fn deactivated_agent<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(agents) = connector.agents() else { return };
+    let agent = bench.subject.add_agents(&mut bench.line.sandbox, 1).pop().expect("an agent");
+    let now = bench.line.now;
+    if bench.subject.remove(&mut bench.line.sandbox, &agent, now) {
+        let page = bench.ok(agents.list(None));
+        assert!(page.items.iter().all(|one| one.at != agent || !one.active), "{agent} is listed as active");
+    }
+}
+
+/// The clock stands still, so an index that lags knows nothing yet.
+pub(super) fn found_after_created<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(contacts) = connector.contacts() else { return };
+    let made = bench.ok(contacts.create(&sample::caller()));
+    assert!(made.numbers.iter().any(|stored| sample::number().matches(stored)), "the number was not stored");
+    assert_eq!(search(bench).iter().map(|one| &one.at).collect::<Vec<_>>(), [&made.at]);
+    if let Some(find) = contacts.find_created(&sample::caller().external_id) {
+        assert_eq!(bench.ok(find).map(|one| one.at), Some(made.at));
+    }
+}
+
+/// What the core does with a number: every rendering in turn, and of what comes back only what is that number.
+fn search<S: Subject>(bench: &mut Bench<'_, S>) -> Vec<Contact> {
+    let connector = bench.connector();
+    let (number, mut found) = (sample::number(), Vec::<Contact>::new());
+    let Some(contacts) = connector.contacts() else { return found };
+    for rendering in connector.manifest().phone {
+        for one in bench.ok(contacts.find(&number.render(*rendering))) {
+            let his = one.numbers.iter().any(|stored| number.matches(stored));
+            if his && found.iter().all(|other| other.at != one.at) {
+                found.push(one);
+            }
+        }
+    }
+    found
+}
+
+/// A contact that a human stored, in whichever field and of the manifest's writings, is found.
+pub(super) fn every_rendering<S: Subject>(bench: &mut Bench<'_, S>) {
+    if bench.connector().contacts().is_none() {
+        return;
+    }
+    for field in bench.subject.number_fields() {
+        for rendering in bench.connector().manifest().phone {
+            let mut bench = Bench::new(bench.subject);
+            let stored = sample::number().render(*rendering);
+            let at = bench.subject.add_contact(&mut bench.line.sandbox, field, &stored);
+            let found = search(&mut bench);
+            assert_eq!(found.iter().map(|one| &one.at).collect::<Vec<_>>(), [&at], "{rendering:?} in {field}");
+            assert_eq!(bench.count(What::Contact), 1);
+            bench.assert_discreet();
+        }
+    }
+}
+
+/// Found under its other writing, a contact is not made again.
+pub(super) fn one_contact<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(contacts) = connector.contacts() else { return };
+    let made = bench.ok(contacts.create(&sample::caller()));
+    let [first, .., last] = connector.manifest().phone else { return };
+    for rendering in [first, last] {
+        let field = bench.subject.number_fields().first().expect("a field for numbers");
+        // Somebody else with nearly the same number.
+        let mut near = sample::number().render(*rendering);
+        near.push('0');
+        bench.subject.add_contact(&mut bench.line.sandbox, field, &near);
+    }
+    assert_eq!(search(bench).iter().map(|one| &one.at).collect::<Vec<_>>(), [&made.at]);
+}
+
+pub(super) fn created_twice<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(contacts) = connector.contacts() else { return };
+    let caller = sample::caller();
+    // The first time the reply is lost, as it is when the second creation comes about.
+    bench.line.loses_creations = true;
+    bench.refused(contacts.create(&caller));
+    bench.line.loses_creations = false;
+    assert_eq!(bench.count(What::Contact), 1, "creating the contact is not one request that creates");
+    match bench.run(contacts.create(&caller)) {
+        Ok(again) => assert_eq!(search(bench).first().map(|one| one.at.clone()), Some(again.at)),
+        Err(failure) => assert_eq!(failure.kind, Kind::Conflict, "{failure}"),
+    }
+    assert_eq!(bench.count(What::Contact), 1, "one external id, two contacts");
+}
+
+pub(super) fn withheld<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(contacts) = connector.contacts() else { return };
+    let made = bench.ok(contacts.create(&sample::withheld()));
+    assert!(made.numbers.is_empty(), "a number was made up");
+    let at = bench.ok(connector.activities().create(&sample::call(sample::CALL_SID, Some(made.at))));
+    bench.stored(&at);
+}
+
+pub(super) fn gone_contact<S: Subject>(bench: &mut Bench<'_, S>) {
+    let Some(contact) = bench.caller() else { return };
+    let now = bench.line.now;
+    if !bench.subject.remove(&mut bench.line.sandbox, &contact, now) {
+        return;
+    }
+    let call = sample::call(sample::CALL_SID, Some(contact));
+    let failure = bench.refused(bench.connector().activities().create(&call));
+    assert_eq!(failure.about, Some(About::Contact), "{failure}");
+    assert!(search(bench).is_empty(), "a contact that is gone is found");
+}
+
+pub(super) fn popup<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(popups) = connector.popups() else { return };
+    let agent = bench.subject.add_agents(&mut bench.line.sandbox, 1).pop().expect("an agent");
+    bench.ok(popups.show(&agent, &sample::call(sample::CALL_SID, None)));
+}
