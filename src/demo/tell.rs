@@ -26,14 +26,15 @@ const IST_AHEAD: SignedDuration = SignedDuration::from_mins(5 * 60 + 30);
 
 /// What is going to happen.
 pub(super) fn before(stage: &Stage, calls: usize, paint: Paint) -> String {
-    format!(
-        "{}\n{calls} calls at once, from a simulated Exotel ({}) through Patchbay ({})\nto a sandbox of Freshdesk ({}). \
-         A minute of a call passes in a second.\n",
-        paint.bold("Patchbay demo"),
-        stage.exotel.url(),
-        stage.url(),
-        stage.freshdesk.url(),
-    )
+    let mut out = format!("{}\n", paint.bold(&format!("{calls} calls at once; a minute of a call passes in a second")));
+    for (name, url) in [
+        ("Exotel, simulated", stage.exotel.url()),
+        ("Patchbay", stage.url().to_owned()),
+        ("Freshdesk, a sandbox", stage.freshdesk.url()),
+    ] {
+        let _ = writeln!(out, "  {name:<20}  {url}");
+    }
+    out
 }
 
 /// Every call.
