@@ -1,0 +1,505 @@
+//! A load of callbacks that costs little to make, because whom it is made for shares the machine: one blocking thread
+//! per connection, requests built once and patched in place, answers read no further than needed.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::histogram::{Histogram, Percentiles};
+
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After a connection could not be made.
+const PAUSE: Duration = Duration::from_millis(100);
+const STACK_BYTES: usize = 128 * 1024;
+
+/// The events of a call, in order; a load with fewer callbacks per call leaves out from the front, but for `answered`.
+const EVENTS: [&str; 5] = ["Dial", "Ringing", "Answered", "Terminal", "answered"];
+/// The most callbacks of one call.
+pub const CALLBACKS_MAX: usize = EVENTS.len();
+
+/// What to send where.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    pub to: SocketAddr,
+    /// The `Host` header.
+    pub host: String,
+    /// Path of the hook, without a query.
+    pub path: String,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    pub connections: usize,
+    pub duration: Duration,
+    /// Requests per second in all; `None`: each connection sends as soon as its last request is answered.
+    pub rate: Option<u32>,
+    /// Callbacks of each call, 1 to [`CALLBACKS_MAX`], one after the other on one connection.
+    pub callbacks_per_call: usize,
+}
+
+/// How it went.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadReport {
+    pub connections: usize,
+    /// Requests per second that were to be sent; `None`: as many as possible.
+    pub rate: Option<u32>,
+    pub requests: u64,
+    pub answers_by_status: BTreeMap<u16, u64>,
+    /// Requests without an answer, and connections that could not be made.
+    pub errors: u64,
+    pub first_error: Option<String>,
+    /// Distinct CallSids of which at least one callback was answered 2xx.
+    pub calls_acknowledged: u64,
+    pub seconds: f64,
+    /// Answers per second.
+    pub per_second: f64,
+    /// At a fixed rate from the moment the request was due, else from when it was sent.
+    pub latency: Percentiles,
+}
+
+impl LoadReport {
+    /// Whether every request was answered 2xx.
+    pub fn good(&self) -> bool {
+        self.requests > 0 && self.errors == 0 && self.answers_by_status.keys().all(|status| (200..300).contains(status))
+    }
+}
+
+/// Sends the load, and returns when it is over. Blocks: from async code, call it in `spawn_blocking`.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub fn run(options: &LoadOptions) -> io::Result<LoadReport> {
+    let began = Instant::now();
+    let schedule = Arc::new(Schedule {
+        began,
+        ends: began + options.duration,
+        rate: options.rate,
+        slot: AtomicU64::new(0),
+        run: Uuid::new_v4().as_u128() as u64,
+    });
+    let mut threads = Vec::with_capacity(options.connections);
+    for number in 0..options.connections {
+        let (schedule, mut sender) = (Arc::clone(&schedule), Sender::new(options, schedule.run, number));
+        let thread = thread::Builder::new().name(format!("load-{number}")).stack_size(STACK_BYTES);
+        threads.push(thread.spawn(move || {
+            sender.send_all(&schedule);
+            sender.tally
+        })?);
+    }
+    let mut all = Tally::default();
+    for thread in threads {
+        match thread.join() {
+            Ok(tally) => all.merge(tally),
+            Err(_) => all.fail("a thread of the load generator panicked".to_owned()),
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(LoadReport {
+        connections: options.connections,
+        rate: options.rate,
+        requests: all.requests,
+        errors: all.errors,
+        first_error: all.first_error,
+        calls_acknowledged: all.calls_acknowledged,
+        seconds,
+        per_second: all.latencies.count() as f64 / seconds,
+        latency: all.latencies.percentiles(),
+        answers_by_status: all.by_status,
+    })
+}
+
+/// Looks the host up once.
+///
+/// # Errors
+/// When it has no address.
+pub fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    (host, port).to_socket_addrs()?.next().ok_or_else(|| io::Error::other(format!("{host} has no address")))
+}
+
+/// When requests are due, for all connections together.
+struct Schedule {
+    began: Instant,
+    ends: Instant,
+    rate: Option<u32>,
+    slot: AtomicU64,
+    /// Keeps the CallSids of one run apart from another's.
+    run: u64,
+}
+
+impl Schedule {
+    /// Waits for the next request's turn. Returns the moment its latency counts from; `None` when the load is over.
+    ///
+    /// At a fixed rate that is the moment the request was due, however late a connection is free for it: a server that
+    /// stalls is charged for everything that should have been sent meanwhile.
+    fn next(&self) -> Option<Instant> {
+        let Some(rate) = self.rate else {
+            let now = Instant::now();
+            return (now < self.ends).then_some(now);
+        };
+        let slot = self.slot.fetch_add(1, Ordering::Relaxed);
+        let due = self.began + Duration::from_secs_f64(slot as f64 / f64::from(rate.max(1)));
+        if due >= self.ends {
+            return None;
+        }
+        let wait = due.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            thread::sleep(wait);
+        }
+        Some(due)
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    requests: u64,
+    by_status: BTreeMap<u16, u64>,
+    errors: u64,
+    first_error: Option<String>,
+    calls_acknowledged: u64,
+    latencies: Histogram,
+}
+
+impl Tally {
+    fn fail(&mut self, error: String) {
+        self.errors += 1;
+        self.first_error.get_or_insert(error);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.requests += other.requests;
+        for (status, count) in other.by_status {
+            *self.by_status.entry(status).or_default() += count;
+        }
+        self.errors += other.errors;
+        self.first_error = self.first_error.take().or(other.first_error);
+        self.calls_acknowledged += other.calls_acknowledged;
+        self.latencies.merge(&other.latencies);
+    }
+}
+
+/// One connection.
+struct Sender {
+    to: SocketAddr,
+    templates: Vec<Template>,
+    stream: Option<TcpStream>,
+    read: Vec<u8>,
+    /// First half of every CallSid of this connection.
+    run: u64,
+    number: u64,
+    calls: u64,
+    tally: Tally,
+}
+
+impl Sender {
+    fn new(options: &LoadOptions, run: u64, number: usize) -> Self {
+        let wanted = options.callbacks_per_call.clamp(1, CALLBACKS_MAX);
+        let (pops, answered) = EVENTS.split_at(CALLBACKS_MAX - 1);
+        let events = pops[..wanted - 1].iter().chain(answered);
+        Self {
+            to: options.to,
+            templates: events.map(|event| Template::new(options, event)).collect(),
+            stream: None,
+            read: Vec::with_capacity(1024),
+            run,
+            number: number as u64,
+            calls: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    fn send_all(&mut self, schedule: &Schedule) {
+        loop {
+            self.calls += 1;
+            let call = (self.number << 40) | self.calls;
+            let mut acknowledged = false;
+            for template in 0..self.templates.len() {
+                let Some(from) = schedule.next() else {
+                    self.tally.calls_acknowledged += u64::from(acknowledged);
+                    return;
+                };
+                self.templates[template].patch(self.run, call);
+                self.tally.requests += 1;
+                match self.exchange(template) {
+                    Ok(status) => {
+                        self.tally.latencies.record(from.elapsed());
+                        *self.tally.by_status.entry(status).or_default() += 1;
+                        acknowledged |= (200..300).contains(&status);
+                    }
+                    Err(error) => {
+                        self.stream = None;
+                        self.tally.fail(error);
+                        // Only a server that is not there is waited for; it would be asked a million times else.
+                        thread::sleep(PAUSE.min(schedule.ends.saturating_duration_since(Instant::now())));
+                    }
+                }
+            }
+            self.tally.calls_acknowledged += u64::from(acknowledged);
+        }
+    }
+
+    fn exchange(&mut self, template: usize) -> Result<u16, String> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(connect(self.to).map_err(|error| format!("cannot connect to {}: {error}", self.to))?),
+        };
+        stream.write_all(&self.templates[template].bytes).map_err(|error| format!("cannot send: {error}"))?;
+        self.read.clear();
+        loop {
+            let mut chunk = [0; 4096];
+            let got = match stream.read(&mut chunk) {
+                Ok(0) => return Err("the server closed the connection without an answer".to_owned()),
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    return Err(format!("no answer within {} s", PATIENCE.as_secs()));
+                }
+                Err(error) => return Err(format!("cannot read the answer: {error}")),
+            };
+            self.read.extend_from_slice(&chunk[..got]);
+            if let Some(answer) = Answer::parse(&self.read)? {
+                if answer.closes {
+                    self.stream = None;
+                }
+                return Ok(answer.status);
+            }
+        }
+    }
+}
+
+fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// A complete answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    closes: bool,
+}
+
+impl Answer {
+    /// `None`: more is to come.
+    fn parse(bytes: &[u8]) -> Result<Option<Self>, String> {
+        let Some(head_len) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return if bytes.len() > 64 * 1024 { Err("the answer's head does not end".to_owned()) } else { Ok(None) };
+        };
+        let head = std::str::from_utf8(&bytes[..head_len]).map_err(|_| "the answer is not HTTP".to_owned())?;
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok());
+        let status: u16 = status.ok_or_else(|| "the answer is not HTTP/1".to_owned())?;
+        let (mut length, mut chunked, mut closes) = (None, false, false);
+        for line in lines {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let value = value.trim();
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.parse::<usize>().ok();
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                chunked = value.to_ascii_lowercase().ends_with("chunked");
+            } else if name.eq_ignore_ascii_case("connection") {
+                closes = value.eq_ignore_ascii_case("close");
+            }
+        }
+        let body = &bytes[head_len + 4..];
+        let complete = match length {
+            _ if chunked => body.ends_with(b"0\r\n\r\n"),
+            _ if matches!(status, 204 | 304) => true,
+            Some(length) => body.len() >= length,
+            None => return Err("the answer says neither its length nor that it comes in chunks".to_owned()),
+        };
+        Ok(complete.then_some(Self { status, closes }))
+    }
+}
+
+/// A request whose CallSid and caller are replaced in place.
+struct Template {
+    bytes: Vec<u8>,
+    call_sids: Vec<usize>,
+    callers: Vec<usize>,
+}
+
+/// Stand-ins that occur nowhere else in a request; the caller's first digits, behind a 0, are everybody's.
+const CALL_SID: &str = "@CallSid@@@@@@@@@@@@@@@@@@@@@@@@";
+const CALLER: &str = "@Caller@";
+const _: () = assert!(CALL_SID.len() == 32 && CALLER.len() == 8);
+
+impl Template {
+    fn new(options: &LoadOptions, event: &str) -> Self {
+        let popup = event != "answered";
+        let mut query = if popup { "event=pop".to_owned() } else { "event=answered".to_owned() };
+        let _ = write!(
+            query,
+            "&CallSid={CALL_SID}&CallFrom=098{CALLER}&CallTo=08047494574&Direction=incoming\
+             &Created=Wed%2C+27+Dec+2023+12%3A17%3A05&From=098{CALLER}&To=08047494574&DialWhomNumber=09711581199\
+             &CurrentTime=2023-12-27+12%3A17%3A32"
+        );
+        // The names and order of exotel-api §4.2 and §4.3.
+        if popup {
+            let status = if event == "Terminal" { "free" } else { "busy" };
+            let _ = write!(query, "&Status={status}&EventType={event}&AgentEmail=avnish%40example.com");
+        } else {
+            let _ = write!(
+                query,
+                "&CallStatus=completed&DialCallDuration=8&StartTime=2023-12-27+12%3A17%3A05\
+                 &EndTime=1970-01-01+05%3A30%3A00&CallType=completed&flow_id=249196&tenant_id=113828\
+                 &DialCallStatus=completed&ProcessStatus=null\
+                 &RecordingUrl=https%3A%2F%2Frecordings.exotel.com%2Fexotelrecordings%2Facme1%2F{CALL_SID}.mp3\
+                 &RecordingAvailableBy=Wed%2C+27+Dec+2023+12%3A22%3A32\
+                 &Legs=%5B%7B%22Number%22%3A%2209711581199%22%2C%22Type%22%3A%22single%22%2C\
+                 %22OnCallDuration%22%3A%228%22%2C%22CauseCode%22%3A%22NORMAL_CLEARING%22%2C\
+                 %22Cause%22%3A%2216%22%2C%22DisconnectedBy%22%3A%22Caller%22%7D%5D"
+            );
+        }
+        let mut text = format!("GET {}?{query} HTTP/1.1\r\nHost: {}\r\n", options.path, options.host);
+        if let Some(authorization) = &options.authorization {
+            let _ = write!(text, "Authorization: {authorization}\r\n");
+        }
+        text.push_str("User-Agent: Exotel\r\nAccept: */*\r\n\r\n");
+        let places = |what: &str| text.match_indices(what).map(|(at, _)| at).collect();
+        Self { call_sids: places(CALL_SID), callers: places(CALLER), bytes: text.into_bytes() }
+    }
+
+    fn patch(&mut self, run: u64, call: u64) {
+        let (mut call_sid, mut caller) = ([0; 32], [0; 8]);
+        hex(run, &mut call_sid[..16]);
+        hex(call, &mut call_sid[16..]);
+        let mut left = call;
+        for digit in caller.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        for at in &self.call_sids {
+            self.bytes[*at..at + 32].copy_from_slice(&call_sid);
+        }
+        for at in &self.callers {
+            self.bytes[*at..at + 8].copy_from_slice(&caller);
+        }
+    }
+}
+
+fn hex(mut value: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(value & 15) as usize];
+        value >>= 4;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::BufRead, io::BufReader, net::TcpListener};
+
+    use super::*;
+
+    fn options(to: SocketAddr) -> LoadOptions {
+        LoadOptions {
+            to,
+            host: to.to_string(),
+            path: "/v2/accounts/acme1/call-events".into(),
+            authorization: Some("Basic eDp5".into()),
+            connections: 3,
+            duration: Duration::from_millis(200),
+            rate: None,
+            callbacks_per_call: 2,
+        }
+    }
+
+    /// A server that answers each request line with `answer`, and hands out the lines it saw.
+    fn server(answer: &'static [u8]) -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = listener.local_addr().expect("an address");
+        let (send, receive) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let send = send.clone();
+                thread::spawn(move || {
+                    let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+                    let mut out = stream;
+                    while let Some(Ok(line)) = lines.next() {
+                        if line.is_empty() && out.write_all(answer).is_err() {
+                            return;
+                        }
+                        if line.starts_with("GET") && send.send(line).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        (to, receive)
+    }
+
+    #[test]
+    fn a_closed_loop_counts_every_answer_and_every_call_once() {
+        let (to, lines) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK");
+        let report = run(&options(to)).expect("a report");
+        assert!(report.good(), "{report:?}");
+        assert_eq!(report.answers_by_status[&200], report.requests);
+        let seen: Vec<String> = lines.try_iter().collect();
+        assert_eq!(seen.len() as u64, report.requests);
+        let sid = |line: &String| line.split_once("CallSid=").map(|(_, rest)| rest[..32].to_owned());
+        let calls: std::collections::BTreeSet<_> = seen.iter().map(sid).collect();
+        assert_eq!(calls.len() as u64, report.calls_acknowledged);
+        assert!(seen.iter().all(|line| !line.contains('@')), "a stand-in was sent: {}", seen[0]);
+    }
+
+    #[test]
+    fn a_fixed_rate_is_kept_and_charges_a_slow_server_from_when_the_request_was_due() {
+        let (to, lines) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        let report = run(&LoadOptions { rate: Some(100), ..options(to) }).expect("a report");
+        assert_eq!((report.requests, lines.try_iter().count()), (20, 20));
+
+        // The sixth request is due 5 ms after the beginning, and its latency counts from there.
+        let began = Instant::now();
+        let schedule = Schedule { began, ends: began + PATIENCE, rate: Some(1000), slot: AtomicU64::new(5), run: 0 };
+        assert_eq!(schedule.next(), Some(began + Duration::from_millis(5)));
+        assert!(began.elapsed() >= Duration::from_millis(5));
+    }
+
+    #[test]
+    fn a_refusal_and_a_server_that_is_gone_are_told() {
+        let (to, _lines) =
+            server(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let report = run(&LoadOptions { duration: Duration::from_millis(50), ..options(to) }).expect("a report");
+        assert!(!report.good() && report.answers_by_status.contains_key(&503), "{report:?}");
+        assert_eq!(report.calls_acknowledged, 0);
+
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let report = run(&LoadOptions { duration: Duration::from_millis(50), ..options(free) }).expect("a report");
+        assert!(report.first_error.as_deref().is_some_and(|error| error.contains("cannot connect")), "{report:?}");
+    }
+
+    #[test]
+    fn answers_are_read_to_their_end_however_they_come() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK";
+        for cut in 0..whole.len() {
+            assert_eq!(Answer::parse(&whole[..cut]), Ok(None), "{cut}");
+        }
+        assert_eq!(Answer::parse(whole), Ok(Some(Answer { status: 200, closes: true })));
+        let chunked = b"HTTP/1.1 401 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n";
+        assert_eq!(Answer::parse(&chunked[..chunked.len() - 1]), Ok(None));
+        assert_eq!(Answer::parse(chunked), Ok(Some(Answer { status: 401, closes: false })));
+        assert!(Answer::parse(b"SSH-2.0-x\r\n\r\n").is_err());
+        assert!(Answer::parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn requests_have_the_size_of_real_ones() {
+        let options = options("127.0.0.1:80".parse().expect("an address"));
+        let answered = Template::new(&options, "answered").bytes.len();
+        assert!((600..1300).contains(&answered), "{answered}");
+    }
+}
