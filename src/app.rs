@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroU32,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -72,6 +72,8 @@ pub struct Services {
     pub journal: Arc<Notify>,
     pub public_url: Arc<OnceLock<String>>,
     pub started: Instant,
+    /// Callbacks are being answered 503: told once, when it begins and when it ends.
+    pub refusing: AtomicBool,
     pub stopping: CancellationToken,
 }
 
@@ -211,6 +213,7 @@ impl Service {
             journal,
             public_url,
             started,
+            refusing: AtomicBool::new(false),
             stopping,
         });
         let data = Data::from(Arc::clone(&services));
