@@ -236,6 +236,9 @@ impl Service {
         .run();
         let handle = server.handle();
         let serving = tokio::spawn(server);
+        if services.config.accounts.is_empty() {
+            tracing::warn!("there is no [[account]] in the configuration: nothing is let in");
+        }
         tracing::info!(%addr, public_url = services.public_url(), accounts = services.config.accounts.len(),
             lanes = services.lanes.len(), ready_ms = started.elapsed().as_millis(), "ready");
         Ok(Self { services, addr, server: handle, serving, workers, drain })
