@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroU32,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -72,6 +72,8 @@ pub struct Services {
     pub journal: Arc<Notify>,
     pub public_url: Arc<OnceLock<String>>,
     pub started: Instant,
+    /// Callbacks are being answered 503: told once, when it begins and when it ends.
+    pub refusing: AtomicBool,
     pub stopping: CancellationToken,
 }
 
@@ -211,6 +213,7 @@ impl Service {
             journal,
             public_url,
             started,
+            refusing: AtomicBool::new(false),
             stopping,
         });
         let data = Data::from(Arc::clone(&services));
@@ -233,6 +236,9 @@ impl Service {
         .run();
         let handle = server.handle();
         let serving = tokio::spawn(server);
+        if services.config.accounts.is_empty() {
+            tracing::warn!("there is no [[account]] in the configuration: nothing is let in");
+        }
         tracing::info!(%addr, public_url = services.public_url(), accounts = services.config.accounts.len(),
             lanes = services.lanes.len(), ready_ms = started.elapsed().as_millis(), "ready");
         Ok(Self { services, addr, server: handle, serving, workers, drain })

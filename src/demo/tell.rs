@@ -345,7 +345,7 @@ mod tests {
         let text = attempt(AttemptOutcome::Ambiguous, "the reply was lost", 12, &exchanges, 2);
         assert_eq!(
             text,
-            "ticket.create 201 · note.create no reply → ambiguous, 12 ms (revision 2): the reply was lost"
+            "contact.find 200 ×2 · ticket.create 201 · note.create no reply → ambiguous, 12 ms (revision 2): the reply was lost"
         );
     }
 }

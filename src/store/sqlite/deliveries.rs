@@ -367,6 +367,8 @@ pub(super) fn forget_links(conn: &Connection, call: &CallRef, integration: Optio
     if let Some((n, _)) = calls::find(conn, &call.account, &call.call_sid)? {
         conn.prepare_cached("DELETE FROM link WHERE call = ?1 AND (?2 IS NULL OR integration = ?2)")?
             .execute(params![n, integration])?;
+        conn.prepare_cached("UPDATE delivery SET probe = 1 WHERE call = ?1 AND (?2 IS NULL OR integration = ?2)")?
+            .execute(params![n, integration])?;
     }
     Ok(())
 }
