@@ -158,14 +158,7 @@ impl Service {
                 });
             }
             rules.insert(account.sid.clone(), account_rules(&config, account, &key, &public_url));
-            let client = ExotelClient::new(
-                transport.clone(),
-                &account.sid,
-                &account.api_url,
-                &account.api_key,
-                &account.api_token,
-                config.enquiry.request_timeout,
-            );
+            let client = exotel_client(&config, account, transport.clone());
             let wake = Arc::new(Notify::new());
             let enquirer = Enquirer {
                 account: account.sid.clone(),
@@ -293,6 +286,12 @@ fn start_lane(
         ambiguous_wait: delivery.ambiguous_wait,
         window: delivery.window,
     })
+}
+
+/// The client of one account's Exotel; also what `patchbay check` asks through.
+pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -> ExotelClient {
+    let Account { sid, api_url, api_key, api_token, .. } = account;
+    ExotelClient::new(transport, sid, api_url, api_key, api_token, config.enquiry.request_timeout)
 }
 
 /// The driver of one integration; also what `patchbay check` asks through.

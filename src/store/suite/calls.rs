@@ -11,7 +11,10 @@ async fn enquire(store: &dyn Store, sid: &str, due: Option<i64>) {
 }
 
 pub(in crate::store) async fn enquiries_are_due_and_put_off(store: &dyn Store) {
-    let due = async |now| store.due_enquiries(ACCOUNT, 10, at(now)).await.expect("due");
+    let due = async |now| {
+        let due = store.due_enquiries(ACCOUNT, 10, at(now)).await.expect("due");
+        due.into_iter().map(|(call_sid, _)| call_sid).collect::<Vec<_>>()
+    };
     assert_eq!(store.next_enquiry(ACCOUNT).await.expect("next"), None);
     enquire(store, "late", Some(50)).await;
     enquire(store, "b", Some(7)).await;
@@ -20,7 +23,7 @@ pub(in crate::store) async fn enquiries_are_due_and_put_off(store: &dyn Store) {
     assert_eq!(store.next_enquiry(ACCOUNT).await.expect("next"), Some(at(5)));
     assert_eq!(due(4).await, Vec::<String>::new());
     assert_eq!(due(10).await, ["a", "b"]);
-    assert_eq!(store.due_enquiries(ACCOUNT, 1, at(10)).await.expect("due"), ["a"]);
+    assert_eq!(store.due_enquiries(ACCOUNT, 1, at(10)).await.expect("due"), [("a".to_owned(), at(5))]);
     store.put_off_enquiry(&call("a"), at(20)).await.expect("put off");
     store.put_off_enquiry(&call("never"), at(1)).await.expect("put off");
     assert_eq!(due(30).await, ["b", "a"]);
