@@ -1,6 +1,8 @@
 //! The truth: receipts, calls, deliveries, links. The only SQL of Patchbay is below this module.
 
 mod sqlite;
+#[cfg(test)]
+mod suite;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 

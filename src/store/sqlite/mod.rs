@@ -173,8 +173,8 @@ fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
-         PRAGMA wal_autocheckpoint = 4000;
-         PRAGMA journal_size_limit = 268435456;
+         PRAGMA wal_autocheckpoint = 2000;
+         PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;
          PRAGMA mmap_size = 0;",
