@@ -28,16 +28,18 @@ pub(super) const READY: &str = "SELECT n, call FROM delivery INDEXED BY delivery
      WHERE account = ?1 AND integration = ?2 AND kind = ?3 AND state = 'pending' AND blocked = 0 AND due_ms <= ?4
      ORDER BY due_ms, n LIMIT ?5";
 
+// The indices are named: of a condition on call and state SQLite, knowing no numbers, would as soon walk over all that is
+// pending as over the two rows of the call.
+pub(super) const REFRESH: &str = "UPDATE delivery AS this INDEXED BY delivery_of_call SET blocked = NOT blocked
+     WHERE call = ?1 AND state = 'pending' AND blocked <> EXISTS (
+       SELECT 1 FROM delivery AS other INDEXED BY delivery_of_call
+       WHERE other.call = this.call AND other.integration = this.integration AND other.n <> this.n
+       AND (other.state = 'inflight' OR (other.kind < this.kind AND other.state NOT IN ('done', 'superseded'))))";
+
 /// Says anew which pending deliveries of a call must wait for another one of the call. To be called after every change
 /// of state that may free one or bind one.
 pub(super) fn refresh_blocked(conn: &Connection, call: i64) -> Result<(), Fault> {
-    conn.prepare_cached(
-        "UPDATE delivery AS this SET blocked = NOT blocked WHERE call = ?1 AND state = 'pending' AND blocked <> EXISTS (
-           SELECT 1 FROM delivery AS other
-           WHERE other.call = this.call AND other.integration = this.integration AND other.n <> this.n
-           AND (other.state = 'inflight' OR (other.kind < this.kind AND other.state NOT IN ('done', 'superseded'))))",
-    )?
-    .execute([call])?;
+    conn.prepare_cached(REFRESH)?.execute([call])?;
     Ok(())
 }
 
@@ -410,7 +412,7 @@ pub(super) fn of_call(conn: &Connection, call: i64) -> Result<Vec<Delivery>, Fau
 
 pub(super) fn attempts_of_call(conn: &Connection, call: i64) -> Result<Vec<(Uuid, Attempt)>, Fault> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, body FROM delivery JOIN attempt ON attempt.delivery = delivery.n WHERE call = ?1
+        "SELECT id, body FROM delivery INDEXED BY delivery_of_call JOIN attempt ON attempt.delivery = delivery.n WHERE call = ?1
          ORDER BY integration, kind, number",
     )?;
     let mut found = statement.query([call])?;
