@@ -17,11 +17,11 @@ use crate::{
     telemetry::HookLabels,
 };
 
-/// The routes of this family (contract §3).
+/// The routes of this family (contract §3). A slash at the end is let pass: a redirect away from it would lose the call.
 pub fn routes(config: &mut ServiceConfig) {
     config
-        .route("/v2/accounts/{sid}/call-events", web::to(call_events))
-        .route("/v2/accounts/{sid}/status", web::to(status))
+        .route("/v2/accounts/{sid}/call-events{slash:/?}", web::to(call_events))
+        .route("/v2/accounts/{sid}/status{slash:/?}", web::to(status))
         .route("/h/{token}/{rest:.*}", web::to(by_token))
         .route("/h/{token}", web::to(by_token));
 }
