@@ -169,7 +169,11 @@ fn expand_value(value: &mut Value, at: &str, env: &BTreeMap<String, String>, pro
             let mut out = String::new();
             let mut rest = text.as_str();
             while let Some(start) = rest.find("${") {
-                let Some(len) = rest[start + 2..].find('}') else { break };
+                let Some(len) = rest[start + 2..].find('}') else {
+                    let message = "has a ${ without its }; write ${NAME}".to_owned();
+                    problems.push(Problem { key: at.to_owned(), message });
+                    break;
+                };
                 let name = &rest[start + 2..start + 2 + len];
                 out.push_str(&rest[..start]);
                 match env.get(name) {

@@ -393,6 +393,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         read_up_to: Option<Seq>,
     ) -> Result<(), StoreError>;
 
+    /// Receipts that were set aside, newest first, with the reason and when.
+    async fn set_aside(&self, account: &str, limit: usize) -> Result<Vec<(Receipt, SetAside)>, StoreError>;
+
     /// Puts a set-aside receipt (or all of an account) back before the reader. Returns how many.
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError>;
 
@@ -416,6 +419,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// At start: what was in flight when the last process ended is pending again and must be probed, not before
     /// `not_before` (a request of the dead process may still be being carried out). Returns how many.
     async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Holds what is pending in a lane that nobody runs any more, so that it is seen. Returns how many.
+    async fn hold_lane(&self, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Calls whose details are to be asked for, with the time they were due, oldest first.
     async fn due_enquiries(

@@ -111,7 +111,9 @@ fn the_agent_who_answered_is_hinted_at() {
     let mut rules = one();
     let hint = log(&answered("09711581199"), &rules).agent.unwrap();
     assert_eq!((hint.crm_user.as_deref(), hint.email.as_deref()), (Some("81007555518"), Some("a@example.com")));
-    assert_eq!(log(&state(&[&format!("{ANSWERED}&DialWhomNumber=09999999999")]), &rules).agent, None);
+    // Somebody answered and nothing is known of him: that is said where the record is written.
+    let unmapped = log(&state(&[&format!("{ANSWERED}&DialWhomNumber=09999999999")]), &rules).agent;
+    assert_eq!(unmapped, Some(AgentHint { crm_user: None, email: None }));
     rules.agent_emails.insert("+919999999999".to_owned(), "b@example.com".to_owned());
     rules.agent_emails.insert("sip:Bob".to_owned(), "bob@example.com".to_owned());
     let email = |agent: &str, rules: &PlanRules| {

@@ -225,6 +225,17 @@ pub(super) fn recover(conn: &Connection, not_before: Timestamp, now: Timestamp) 
     Ok(interrupted.len() as u64)
 }
 
+pub(super) fn hold_lane(conn: &Connection, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, Fault> {
+    // Nothing of a lane that does not run is in flight, so nothing comes to be freed or blocked by this.
+    let held = conn
+        .prepare_cached(
+            "UPDATE delivery SET state = 'held', reason = ?3, updated_ms = ?4
+             WHERE account = ?1 AND integration = ?2 AND state = 'pending'",
+        )?
+        .execute(params![lane.account, lane.integration, reason, now.as_millisecond()])?;
+    Ok(held as u64)
+}
+
 pub(super) fn list(conn: &Connection, account: &str, filter: &DeliveryFilter) -> Result<Paged<Delivery>, Fault> {
     let size = calls::page_size(filter.limit);
     let found = matching(conn, account, filter, &states(filter), size)?;

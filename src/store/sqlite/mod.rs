@@ -218,6 +218,11 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn set_aside(&self, account: &str, limit: usize) -> Result<Vec<(Receipt, SetAside)>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| journal::list_set_aside(conn, &account, limit)).await
+    }
+
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError> {
         let account = account.to_owned();
         self.write(move |work| journal::replay(work, &account)).await
@@ -246,6 +251,11 @@ impl Store for SqliteStore {
 
     async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
         self.write(move |work| deliveries::recover(work.conn, not_before, now)).await
+    }
+
+    async fn hold_lane(&self, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let (lane, reason) = (lane.clone(), reason.to_owned());
+        self.write(move |work| deliveries::hold_lane(work.conn, &lane, &reason, now)).await
     }
 
     async fn due_enquiries(
