@@ -178,10 +178,14 @@ fn expand_value(value: &mut Value, at: &str, env: &BTreeMap<String, String>, pro
                 out.push_str(&rest[..start]);
                 match env.get(name) {
                     Some(found) => out.push_str(found),
-                    None => problems.push(Problem {
-                        key: at.to_owned(),
-                        message: format!("the environment variable {name} is not set"),
-                    }),
+                    None => {
+                        // Left as it stands, so that it is not told of as empty as well.
+                        out.push_str(&rest[start..start + 3 + len]);
+                        problems.push(Problem {
+                            key: at.to_owned(),
+                            message: format!("the environment variable {name} is not set"),
+                        });
+                    }
                 }
                 rest = &rest[start + 3 + len..];
             }
