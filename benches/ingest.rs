@@ -256,7 +256,7 @@ async fn delivery(options: &Options, disk: &Path) -> Result<(), Error> {
     println!("\nDelivery, {} calls against a Freshdesk sandbox in this process:", options.calls);
     let sandboxes = Sandboxes::start()?;
     let dir = tempfile::tempdir_in(disk)?;
-    let config = parse(&sandboxes.config(dir.path(), loopback(), "error", "quota = 100000000"))?;
+    let config = parse(&sandboxes.config(dir.path(), loopback(), "error", "quota = 1000000"))?;
     let service = Service::start(config).await?;
     let tickets = || sandboxes.freshdesk.with(|desk| desk.tickets().count());
     let noted = || {
