@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     num::NonZeroU32,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -72,6 +72,8 @@ pub struct Services {
     pub journal: Arc<Notify>,
     pub public_url: Arc<OnceLock<String>>,
     pub started: Instant,
+    /// Callbacks are being answered 503: told once, when it begins and when it ends.
+    pub refusing: AtomicBool,
     pub stopping: CancellationToken,
 }
 
@@ -156,14 +158,7 @@ impl Service {
                 });
             }
             rules.insert(account.sid.clone(), account_rules(&config, account, &key, &public_url));
-            let client = ExotelClient::new(
-                transport.clone(),
-                &account.sid,
-                &account.api_url,
-                &account.api_key,
-                &account.api_token,
-                config.enquiry.request_timeout,
-            );
+            let client = exotel_client(&config, account, transport.clone());
             let wake = Arc::new(Notify::new());
             let enquirer = Enquirer {
                 account: account.sid.clone(),
@@ -209,6 +204,7 @@ impl Service {
             journal,
             public_url,
             started,
+            refusing: AtomicBool::new(false),
             stopping,
         });
         let data = Data::from(Arc::clone(&services));
@@ -221,6 +217,9 @@ impl Service {
         .map_err(|error| StartError::Listen { addr, error })?;
         let handle = server.handle();
         let serving = tokio::spawn(server);
+        if services.config.accounts.is_empty() {
+            tracing::warn!("there is no [[account]] in the configuration: nothing is let in");
+        }
         tracing::info!(%addr, public_url = services.public_url(), accounts = services.config.accounts.len(),
             lanes = services.lanes.len(), ready_ms = started.elapsed().as_millis(), "ready");
         Ok(Self { services, addr, server: handle, serving, workers, drain })
@@ -295,6 +294,12 @@ fn start_lane(
         ambiguous_wait: delivery.ambiguous_wait,
         window: delivery.window,
     })
+}
+
+/// The client of one account's Exotel; also what `patchbay check` asks through.
+pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -> ExotelClient {
+    let Account { sid, api_url, api_key, api_token, .. } = account;
+    ExotelClient::new(transport, sid, api_url, api_key, api_token, config.enquiry.request_timeout)
 }
 
 /// The driver of one integration; also what `patchbay check` asks through.

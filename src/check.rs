@@ -11,7 +11,6 @@ use crate::{
     config::{self, Account, Config, Integration},
     connect::{catalogue, transport::Transport},
     delivery::Stop,
-    exotel::ExotelClient,
     hooks,
     telemetry::Metrics,
 };
@@ -54,14 +53,7 @@ pub async fn run(path: &Path) -> ExitCode {
 
 async fn check_account(config: &Config, account: &Account, transport: &Transport) -> u32 {
     let mut failures = 0;
-    let client = ExotelClient::new(
-        transport.clone(),
-        &account.sid,
-        &account.api_url,
-        &account.api_key,
-        &account.api_token,
-        config.enquiry.request_timeout,
-    );
+    let client = app::exotel_client(config, account, transport.clone());
     match client.identify().await {
         Ok(()) => println!("ok    {}: Exotel at {} knows the key", account.sid, client.host()),
         Err(cause) => {

@@ -37,7 +37,7 @@ enum Command {
         config: PathBuf,
     },
     /// Plays Exotel's part against a running service: single call flows, or a load of them
-    Simulate(simulate::Options),
+    Simulate(Box<simulate::Options>),
     /// Lists the connectors that are built in, and what each can do
     Connectors {
         /// As JSON
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
             Command::Demo { once, listen } => demo::run(once, listen).await,
             Command::Serve { config } => serve(&config).await,
             Command::Check { config } => check::run(&config).await,
-            Command::Simulate(options) => simulate::run(options).await,
+            Command::Simulate(options) => simulate::run(*options).await,
             Command::Connectors { json } => {
                 print!("{}", check::connectors(json));
                 ExitCode::SUCCESS

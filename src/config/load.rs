@@ -392,7 +392,10 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     let bots = r.tables("bot");
     r.finish();
 
-    let integrations: Vec<_> = integrations.into_iter().map(|(at, table)| integration(&at, table, problems)).collect();
+    let integrations: Vec<_> = integrations
+        .into_iter()
+        .map(|(at, table)| integration(&at, table, offset.unwrap_or(Offset::UTC), problems))
+        .collect();
     for (index, one) in integrations.iter().enumerate() {
         let Some(one) = one else { continue };
         if integrations[..index].iter().flatten().any(|other| other.name == one.name) {
@@ -420,7 +423,7 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     })
 }
 
-fn integration(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Integration> {
+fn integration(at: &str, table: &Table, offset: Offset, problems: &mut Vec<Problem>) -> Option<Integration> {
     let mut r = Reader::new(table, at, problems);
     let id = r.required("connector", "the CRM, such as \"freshdesk\"")?;
     let Some(entry) = catalogue::find(&id) else {
@@ -470,6 +473,10 @@ fn integration(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<I
             _ => r.wrong("defaults", "must be a table of CRM fields"),
         }
     }
+    for problem in (entry.problems)(&settings) {
+        let (key, message) = problem.split_once(": ").unwrap_or(("", &problem));
+        r.wrong(key, message);
+    }
     let mut overrides = BTreeMap::new();
     if let Some(templates) = r.table("templates") {
         for (key, value) in templates {
@@ -482,7 +489,7 @@ fn integration(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<I
         }
     }
     let texts = match Texts::new(manifest.text, &overrides) {
-        Ok(texts) => Some(Arc::new(texts)),
+        Ok(texts) => Some(Arc::new(texts.in_offset(offset))),
         Err(errors) => {
             for error in errors {
                 r.wrong("templates", error.to_string());

@@ -9,9 +9,15 @@ use patchbay_kit::{Connector, Manifest, Settings};
 pub struct Entry {
     pub manifest: &'static Manifest,
     pub build: fn(&Settings) -> Arc<dyn Connector>,
+    /// What is wrong with settings beyond what the manifest can say: one line each, with what would be right.
+    pub problems: fn(&Settings) -> Vec<String>,
 }
 
-static CONNECTORS: &[Entry] = &[Entry { manifest: &patchbay_freshdesk::MANIFEST, build: patchbay_freshdesk::build }];
+static CONNECTORS: &[Entry] = &[Entry {
+    manifest: &patchbay_freshdesk::MANIFEST,
+    build: patchbay_freshdesk::build,
+    problems: patchbay_freshdesk::problems,
+}];
 
 pub fn all() -> &'static [Entry] {
     CONNECTORS

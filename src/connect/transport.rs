@@ -41,14 +41,8 @@ impl Transport {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(connect_timeout: Duration) -> Result<Self, String> {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS: {error}"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(tls()?)
             // A redirect could take credentials to another host: whoever sees a 3xx decides.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(connect_timeout)
@@ -99,6 +93,19 @@ impl Transport {
             Err(_) => Err(Lost::MaybeSent("timed out".to_owned())),
         }
     }
+}
+
+/// TLS with the roots that are compiled in: no container needs a package for them.
+///
+/// # Errors
+/// When the provider offers no usable protocol version.
+pub fn tls() -> Result<rustls::ClientConfig, String> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS: {error}"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 async fn read(reply: reqwest::Response, limit: usize) -> Result<Bytes, Lost> {

@@ -206,7 +206,8 @@ impl Lane {
             Err(stop) => sign_of(stop),
         };
         let reason = asked.err().map(|stop| reason_of(&stop)).unwrap_or_default();
-        if sign == Sign::Outage {
+        // Held back by our own quota, nobody was asked: that says nothing, and the next probe comes later.
+        if sign == Sign::Outage || trace.is_empty() {
             self.breaker().probe_failed(Timestamp::now(), &reason);
         } else {
             self.learn(sign, &reason);

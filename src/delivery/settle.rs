@@ -140,3 +140,130 @@ fn give_up(delivery: &Delivery, policy: &Policy, now: Timestamp, probe: bool, re
 fn again(due_at: Timestamp, counts: bool, probe: bool, reason: &str) -> Next {
     Next::Again { due_at, counts, probe, reason: reason.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use patchbay_kit::{CallKey, Failure, Note, Retry};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        call::{Content, IntentKind},
+        store::DeliveryState,
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn delivery(attempts: u32) -> Delivery {
+        Delivery {
+            id: Uuid::from_u128(1),
+            account: "acme".into(),
+            integration: "support".into(),
+            call_sid: "c".into(),
+            kind: IntentKind::Recording,
+            revision: 1,
+            content: Content::Recording(Note { key: CallKey("c".into()), body: String::new() }),
+            state: DeliveryState::Inflight,
+            reason: None,
+            due_at: at(0),
+            attempts,
+            probe: false,
+            created_at: at(0),
+            updated_at: at(0),
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            retry: [Duration::from_secs(10), Duration::from_secs(60)].into(),
+            give_up_after: Duration::from_secs(1000),
+            ambiguous_wait: Duration::from_secs(30),
+        }
+    }
+
+    fn refused(kind: Kind, safety: Safety, status: u16) -> Stop {
+        Stop::Refused { failure: Failure::new(kind, Retry::Backoff), safety, status }
+    }
+
+    fn lost(sent: bool, safety: Safety) -> Stop {
+        Stop::Lost { sent, safety, reason: "timed out".into() }
+    }
+
+    /// Seconds until it is due, whether it counts, whether it is probed.
+    fn again(verdict: &Verdict, now: Timestamp) -> (i64, bool, bool) {
+        match &verdict.next {
+            Next::Again { due_at, counts, probe, .. } => (due_at.duration_since(now).as_secs(), *counts, *probe),
+            next => panic!("{next:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_may_have_been_carried_out_is_looked_for() {
+        let now = at(5);
+        let judged = |stop: &Stop| judge(stop, &delivery(0), &policy(), now);
+        let (wait, counts, probe) = again(&judged(&lost(true, Safety::Creates)), now);
+        assert!(wait >= 30 && counts && probe, "not before the far side must be done with it");
+        for stop in [lost(false, Safety::Creates), lost(true, Safety::Read), lost(true, Safety::Idempotent)] {
+            let (wait, counts, probe) = again(&judged(&stop), now);
+            assert!(wait <= 11 && counts && !probe, "{stop:?}");
+        }
+        assert!(again(&judged(&refused(Kind::Unavailable, Safety::Creates, 500)), now).2);
+        assert!(again(&judged(&refused(Kind::Unavailable, Safety::Creates, 504)), now).0 >= 30);
+        assert!(again(&judged(&refused(Kind::Malformed, Safety::Creates, 200)), now).2);
+        assert!(!again(&judged(&refused(Kind::Unavailable, Safety::Idempotent, 500)), now).2);
+    }
+
+    #[test]
+    fn limits_stops_and_credentials_cost_no_attempt() {
+        let now = at(5);
+        for (stop, sign) in [
+            (Stop::Throttled { until: at(65) }, Sign::There),
+            (Stop::Stopping, Sign::None),
+            (refused(Kind::Unauthorized, Safety::Read, 401), Sign::Unauthorized),
+            (refused(Kind::RateLimited, Safety::Creates, 429), Sign::There),
+        ] {
+            let verdict = judge(&stop, &delivery(3), &policy(), now);
+            assert!(!again(&verdict, now).1, "{stop:?}");
+            assert_eq!((verdict.sign, verdict.outcome), (sign, AttemptOutcome::Postponed), "{stop:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_must_mend_is_held() {
+        for kind in [Kind::Invalid, Kind::Forbidden, Kind::Conflict, Kind::NotFound, Kind::Unsupported] {
+            let verdict = judge(&refused(kind, Safety::Creates, 400), &delivery(0), &policy(), at(5));
+            assert!(matches!(verdict.next, Next::Held { .. }), "{kind:?}");
+            assert_eq!(verdict.sign, Sign::There, "{kind:?}: the CRM is there, it said so");
+        }
+        let gone = Failure::new(Kind::NotFound, Retry::Never).about(About::Record);
+        let stop = Stop::Refused { failure: gone, safety: Safety::Idempotent, status: 404 };
+        assert!(matches!(judge(&stop, &delivery(0), &policy(), at(5)).next, Next::Dead { .. }));
+    }
+
+    #[test]
+    fn giving_up_takes_age_and_count() {
+        let stop = refused(Kind::Unavailable, Safety::Read, 503);
+        let young = judge(&stop, &delivery(50), &policy(), at(999));
+        assert!(matches!(young.next, Next::Again { .. }));
+        let untried = judge(&stop, &delivery(1), &policy(), at(5000));
+        assert!(matches!(untried.next, Next::Again { .. }));
+        let both = judge(&stop, &delivery(2), &policy(), at(5000));
+        assert!(matches!(both.next, Next::Dead { .. }), "{:?}", both.next);
+    }
+
+    #[test]
+    fn a_delivery_that_must_be_probed_stays_so_until_it_is_delivered() {
+        let mut delivery = delivery(1);
+        delivery.probe = true;
+        for stop in [
+            lost(false, Safety::Read),
+            refused(Kind::Unavailable, Safety::Read, 503),
+            Stop::Stopping,
+            Stop::Throttled { until: at(9) },
+        ] {
+            assert!(again(&judge(&stop, &delivery, &policy(), at(5)), at(5)).2, "{stop:?}");
+        }
+    }
+}

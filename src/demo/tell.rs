@@ -26,14 +26,15 @@ const IST_AHEAD: SignedDuration = SignedDuration::from_mins(5 * 60 + 30);
 
 /// What is going to happen.
 pub(super) fn before(stage: &Stage, calls: usize, paint: Paint) -> String {
-    format!(
-        "{}\n{calls} calls at once, from a simulated Exotel ({}) through Patchbay ({})\nto a sandbox of Freshdesk ({}). \
-         A minute of a call passes in a second.\n",
-        paint.bold("Patchbay demo"),
-        stage.exotel.url(),
-        stage.url(),
-        stage.freshdesk.url(),
-    )
+    let mut out = format!("{}\n", paint.bold(&format!("{calls} calls at once; a minute of a call passes in a second")));
+    for (name, url) in [
+        ("Exotel, simulated", stage.exotel.url()),
+        ("Patchbay", stage.url().to_owned()),
+        ("Freshdesk, a sandbox", stage.freshdesk.url()),
+    ] {
+        let _ = writeln!(out, "  {name:<20}  {url}");
+    }
+    out
 }
 
 /// Every call.
@@ -106,10 +107,13 @@ fn rows(scene: &Scene, act: &Act) -> Vec<Row> {
                 let clock = exotel_at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
                 let keys: Vec<String> = digits
                     .iter()
-                    .filter_map(|one| Some(format!("{} = {}", one["tag"].as_str()?, one["value"].as_str()?)))
+                    .filter_map(|one| match (one["tag"].as_str()?, one["value"].as_str()?) {
+                        ("", keys) => Some(keys.to_owned()),
+                        (tag, keys) => Some(format!("{keys}, tagged {tag}")),
+                    })
                     .collect();
                 let said = said(kind, agent.as_deref(), status.as_deref(), &keys.join(", "));
-                let again = if *times > 1 { format!("  (came {times} times)") } else { String::new() };
+                let again = if *times > 1 { format!(" (×{times})") } else { String::new() };
                 ("Exotel", format!("{clock}{said}{again}"))
             }
             What::Planned { kind: "log", .. } => {
@@ -146,26 +150,36 @@ fn said(kind: &EventKind, agent: Option<&str>, status: Option<&str>, keys: &str)
         EventKind::FlowEnded => format!("the flow is over; keyed in last: {keys}"),
         EventKind::Voicemail => "the caller has left a voicemail".to_owned(),
         EventKind::StatusChanged => format!("status callback{status}"),
-        EventKind::Detailed => format!("asked by Patchbay, gives the call's details{status}"),
+        EventKind::Detailed => format!("asked for the call's details{status}"),
         EventKind::Other(other) => format!("says {other}{status}"),
     }
 }
 
 fn attempt(outcome: AttemptOutcome, detail: &str, ms: u64, exchanges: &[ExchangeLog], revision: i64) -> String {
-    let asked: Vec<String> = exchanges
-        .iter()
-        .map(|one| match one.status {
+    let mut asked: Vec<(String, usize)> = Vec::new();
+    for one in exchanges {
+        let one = match one.status {
             Some(status) => format!("{} {status}", one.label),
             None => format!("{} no reply", one.label),
-        })
-        .collect();
+        };
+        match asked.last_mut() {
+            Some((last, times)) if *last == one => *times += 1,
+            _ => asked.push((one, 1)),
+        }
+    }
+    let times = |times| if times > 1 { format!(" ×{times}") } else { String::new() };
+    let asked: Vec<String> = asked.into_iter().map(|(one, count)| one + &times(count)).collect();
     let mut text = asked.join(" · ");
     if !text.is_empty() {
         text.push_str(" → ");
     }
-    let _ = write!(text, "{}, {ms} ms", outcome.as_str());
+    if outcome == AttemptOutcome::Unchanged {
+        text.push_str("says so already");
+    } else {
+        let _ = write!(text, "{}, {ms} ms", outcome.as_str());
+    }
     if revision > 1 {
-        let _ = write!(text, ", revision {revision}");
+        let _ = write!(text, " (revision {revision})");
     }
     let well = matches!(outcome, AttemptOutcome::Delivered | AttemptOutcome::Unchanged);
     if !well && !detail.is_empty() {
@@ -188,16 +202,21 @@ fn block(out: &mut String, scene: &Scene, ticket: &Ticket, notes: &[Conversation
     rule(out, "┌", &format!("Ticket {}", ticket.id), paint);
     boxed(out, &[ticket.subject.as_str()], |text| paint.bold(text));
     boxed(out, &[&format!("requester: {requester}   assigned to: {agent}")], |text| paint.dim(text));
-    boxed(out, &ticket.description_text.lines().collect::<Vec<_>>(), str::to_owned);
+    boxed(out, &lines(&ticket.description_text), str::to_owned);
     for note in notes {
         rule(out, "├", if note.private { "Private note" } else { "Public note" }, paint);
-        boxed(out, &note.body_text.lines().collect::<Vec<_>>(), str::to_owned);
+        boxed(out, &lines(&note.body_text), str::to_owned);
         if let Some(link) = verify::link(&note.body) {
             // Unbroken, so that it can be clicked.
             line(out, "│ ", &link);
         }
     }
     rule(out, "└", "", paint);
+}
+
+/// Each paragraph of the HTML leaves an empty line in its text; a terminal does not need them.
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.trim().is_empty()).collect()
 }
 
 fn rule(out: &mut String, corner: &str, title: &str, paint: Paint) {
@@ -321,8 +340,12 @@ mod tests {
     #[test]
     fn an_attempt_tells_each_request_and_what_came_of_it() {
         let exchange = |label: &str, status| ExchangeLog { label: label.into(), status, ms: 1, error: String::new() };
-        let exchanges = [exchange("ticket.create", Some(201)), exchange("note.create", None)];
+        let find = || exchange("contact.find", Some(200));
+        let exchanges = [find(), find(), exchange("ticket.create", Some(201)), exchange("note.create", None)];
         let text = attempt(AttemptOutcome::Ambiguous, "the reply was lost", 12, &exchanges, 2);
-        assert_eq!(text, "ticket.create 201 · note.create no reply → ambiguous, 12 ms, revision 2: the reply was lost");
+        assert_eq!(
+            text,
+            "contact.find 200 ×2 · ticket.create 201 · note.create no reply → ambiguous, 12 ms (revision 2): the reply was lost"
+        );
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn all(stage: &Stage, scene: &Scene) -> Vec<String> {
     }
     wrong.extend(strays(scene));
     wrong.extend(contacts(scene));
-    wrong.extend(leaks(stage, scene));
+    wrong.extend(leaks(&secrets(stage), scene));
     wrong
 }
 
@@ -177,19 +177,21 @@ fn contacts(scene: &Scene) -> Vec<String> {
     wrong
 }
 
-/// Nothing in the helpdesk says where Exotel keeps its recordings, or how to get in anywhere.
-fn leaks(stage: &Stage, scene: &Scene) -> Vec<String> {
-    let exotel = stage.exotel.url();
+/// What must stand nowhere in the helpdesk: where Exotel keeps its recordings, and how to get in anywhere.
+fn secrets(stage: &Stage) -> [(&'static str, String); 7] {
     let secrets = &stage.secrets;
-    let forbidden = [
-        ("Exotel's address", exotel.as_str()),
-        ("an address of Exotel's recordings", "exotelrecordings"),
-        ("an address of Exotel's", "exotel.com"),
-        ("Exotel's API key", &secrets.exotel_key),
-        ("Exotel's API token", &secrets.exotel_token),
-        ("Freshdesk's API key", &secrets.freshdesk_key),
-        ("the admin token", &secrets.admin_token),
-    ];
+    [
+        ("Exotel's address", stage.exotel.url()),
+        ("an address of Exotel's recordings", "exotelrecordings".to_owned()),
+        ("an address of Exotel's", "exotel.com".to_owned()),
+        ("Exotel's API key", secrets.exotel_key.clone()),
+        ("Exotel's API token", secrets.exotel_token.clone()),
+        ("Freshdesk's API key", secrets.freshdesk_key.clone()),
+        ("the admin token", secrets.admin_token.clone()),
+    ]
+}
+
+fn leaks(forbidden: &[(&str, String)], scene: &Scene) -> Vec<String> {
     let notes = scene.calls.iter().flat_map(|act| &act.tickets).flat_map(|(_, notes)| notes);
     let texts = scene
         .tickets
@@ -199,7 +201,7 @@ fn leaks(stage: &Stage, scene: &Scene) -> Vec<String> {
         .chain(scene.contacts.iter().map(|contact| (format!("contact {}", contact.id), format!("{contact:?}"))));
     let mut wrong = Vec::new();
     for (place, text) in texts {
-        let found = forbidden.iter().filter(|(_, part)| text.contains(part));
+        let found = forbidden.iter().filter(|(_, part)| text.contains(part.as_str()));
         wrong.extend(found.map(|(what, _)| format!("{place} holds {what}")));
     }
     wrong
@@ -207,7 +209,125 @@ fn leaks(stage: &Stage, scene: &Scene) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use patchbay_sandbox::freshdesk::Freshdesk;
+
     use super::*;
+    use crate::simulate::{
+        self,
+        flow::{self, Cast, Pace},
+        play::Answer,
+    };
+
+    /// The missed call as it should come out, and the helpdesk it came out in.
+    fn scene(change: impl FnOnce(&mut Freshdesk, &Instance, u64)) -> Scene {
+        let flow = flow::flows().expect("the flows").into_iter().find(|flow| flow.name == "missed").expect("the flow");
+        let cast = Cast {
+            call_sid: simulate::new_call_sid(),
+            customer: "09876500001".into(),
+            exophone: "08047494574".into(),
+            agents: simulate::agents(),
+            recording_url: String::new(),
+        };
+        let began = Timestamp::now();
+        let played = flow.instantiate(cast, Pace { begins: began, speed: 60.0 });
+        let mut desk = Freshdesk::new("key");
+        desk.add_contact(KNOWN.0, Some(KNOWN.1), None);
+        let requester = desk.add_contact("09876500001", Some("+919876500001"), None);
+        let ticket = desk.add_ticket_with(requester, |ticket| {
+            ticket.subject.clone_from(&played.expect.subject);
+            ticket.describe(played.expect.body_has.join("<br>"));
+        });
+        change(&mut desk, &played, ticket);
+        let tickets: Vec<Ticket> = desk.tickets().cloned().collect();
+        let of_call = tickets.iter().filter(|ticket| ticket.description.contains(&played.cast.call_sid));
+        let of_call = of_call.map(|ticket| (ticket.clone(), desk.conversations(ticket.id).to_vec())).collect();
+        Scene {
+            began,
+            calls: vec![Act { played, answers: Vec::new(), file: None, tickets: of_call }],
+            contacts: desk.contacts().cloned().collect(),
+            agents: desk.agents().cloned().collect(),
+            tickets,
+            set_aside: 0,
+            unsettled: Vec::new(),
+        }
+    }
+
+    fn wrong(scene: &Scene) -> Vec<String> {
+        [records(&scene.calls[0]), strays(scene), contacts(scene), leaks(&[("a secret", "s3cret".into())], scene)]
+            .concat()
+    }
+
+    fn only(scene: &Scene, what: &str) {
+        let wrong = wrong(scene);
+        assert!(wrong.len() == 1 && wrong[0].contains(what), "{what}: {wrong:?}");
+    }
+
+    #[test]
+    fn a_call_with_exactly_its_record_is_right() {
+        assert_eq!(wrong(&scene(|_, _, _| {})), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_lost_doubled_strayed_or_leaked_is_found() {
+        let mut lost = scene(|_, _, _| {});
+        lost.tickets.clear();
+        lost.calls[0].tickets.clear();
+        only(&lost, "has 0 tickets");
+
+        let doubled = scene(|desk, played, ticket| {
+            let requester = desk.ticket(ticket).expect("the ticket").requester_id;
+            desk.add_ticket_with(requester, |ticket| ticket.describe(&*played.cast.call_sid));
+        });
+        only(&doubled, "has 2 tickets");
+
+        let stray = scene(|desk, _, ticket| {
+            let requester = desk.ticket(ticket).expect("the ticket").requester_id;
+            desk.add_ticket_with(requester, |ticket| ticket.describe("of no call"));
+        });
+        only(&stray, "belongs to no call");
+
+        let leaking = scene(|desk, played, ticket| {
+            let requester = desk.ticket(ticket).expect("the ticket").requester_id;
+            desk.add_ticket_with(requester, |ticket| ticket.describe(format!("{} s3cret", played.cast.call_sid)));
+        });
+        assert!(wrong(&leaking).iter().any(|wrong| wrong.ends_with("holds a secret")));
+
+        let twice = scene(|desk, _, _| {
+            desk.add_contact("Another", None, Some("9876500001"));
+        });
+        assert!(wrong(&twice).iter().any(|wrong| wrong.contains("has 2 contacts")));
+    }
+
+    #[test]
+    fn a_record_that_says_something_else_is_found() {
+        for (change, what) in [
+            ((|ticket| ticket.subject = "Voicemail".into()) as fn(&mut Ticket), "must be called \"Missed Call"),
+            (|ticket| ticket.responder_id = Some(1), "is assigned to"),
+            (|ticket| ticket.requester_id = 1, "is not of 09876500001's contact"),
+        ] {
+            let mut scene = scene(|_, _, _| {});
+            change(&mut scene.calls[0].tickets[0].0);
+            only(&scene, what);
+        }
+    }
+
+    #[test]
+    fn a_callback_that_was_not_acknowledged_is_found() {
+        let mut scene = scene(|_, _, _| {});
+        let answer = |status| Answer {
+            at: Duration::ZERO,
+            label: "missed".into(),
+            late: false,
+            copy: false,
+            status,
+            latency: Duration::ZERO,
+        };
+        scene.calls[0].answers = vec![answer(Ok(200)), answer(Ok(503)), answer(Err("reset".into()))];
+        assert_eq!(callbacks(&scene.calls[0]).len(), 2);
+    }
 
     #[test]
     fn a_link_is_found_in_a_note_whatever_escaped_it() {

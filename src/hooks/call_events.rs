@@ -1,6 +1,6 @@
 //! The Freshdesk family of hooks, which is the canonical one, status callbacks, and both behind a hook token.
 
-use std::time::Instant;
+use std::{sync::atomic::Ordering, time::Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -147,10 +147,16 @@ async fn take(
             crash::point("ingest.after_append");
             services.journal.notify_one();
             services.metrics.ingest_seconds.observe(began.elapsed().as_secs_f64());
+            if services.refusing.swap(false, Ordering::Relaxed) {
+                tracing::info!("callbacks are taken again");
+            }
             accepted()
         }
         Err(error) => {
-            tracing::error!(%error, "a callback cannot be made durable; Exotel is told 503");
+            // Once, not for every callback: the metrics count them.
+            if !services.refusing.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "callbacks cannot be made durable; Exotel is told 503 until they can");
+            }
             HttpResponse::ServiceUnavailable()
                 .insert_header((header::RETRY_AFTER, "5"))
                 .content_type("text/plain")

@@ -161,12 +161,11 @@ impl Pace {
         Duration::try_from_secs_f64(seconds / self.speed).unwrap_or(Duration::MAX)
     }
 
-    /// When the call began by Exotel's clock: so that its end, at the latest, is now when the playing reaches it. Real
-    /// time and the call's own meet there, and durations keep their real length. Whole seconds, as Exotel writes them.
+    /// When the call began by Exotel's clock: so that its end is now when the playing reaches it. Real time and the call's
+    /// own meet there, and durations keep their real length.
     fn call_start(self, lasts_s: u32) -> Timestamp {
-        let ahead = f64::from(lasts_s) * (1.0 - 1.0 / self.speed);
-        let start = self.begins.as_second() - ahead.ceil() as i64;
-        Timestamp::from_second(start).unwrap_or(self.begins)
+        let length = Duration::from_secs(u64::from(lasts_s));
+        plus(self.begins, self.compressed(f64::from(lasts_s))).checked_sub(length).unwrap_or(self.begins)
     }
 }
 
@@ -340,9 +339,6 @@ impl Flow {
     fn simulated(&self, cast: &Cast, pace: Pace, started_at: Timestamp) -> SimulatedCall {
         let plan = &self.call;
         let ended_at = plus(started_at, Duration::from_secs(u64::from(plan.lasts_s)));
-        // The end by Exotel's clock is rounded; what comes after the end is counted from where the playing ends.
-        let end_played = plus(pace.begins, pace.compressed(f64::from(plan.lasts_s)));
-        let rounding = Duration::try_from(end_played.duration_since(ended_at)).unwrap_or_default();
         let inbound = plan.direction == "inbound";
         let (from, to) =
             if inbound { (&cast.customer, &cast.exophone) } else { (&cast.agents[0].number, &cast.customer) };
@@ -352,9 +348,9 @@ impl Flow {
         call.status.clone_from(&plan.status);
         call.ended_at = Some(ended_at);
         call.talk_seconds = u64::from(plan.talk_s);
-        call.facts_after_end = rounding + pace.compressed(FACTS_AFTER_END_S);
+        call.facts_after_end = pace.compressed(FACTS_AFTER_END_S);
         call.recording = plan.recording_after_s.map(|after_s| RecordingPlan {
-            available_after_end: rounding + pace.compressed(after_s),
+            available_after_end: pace.compressed(after_s),
             bytes: silence(&cast.call_sid, if plan.talk_s > 0 { plan.talk_s } else { plan.lasts_s }),
         });
         call
@@ -551,10 +547,9 @@ mod tests {
         let call = parse("sample", TEXT).expect("a flow").instantiate(cast(), pace()).call;
         let ended = call.ended_at.expect("an end");
         assert_eq!(ended.duration_since(call.started_at).as_secs(), 27);
-        let played_to = pace().begins + Duration::from_millis(2700);
-        assert!(ended <= played_to && played_to.duration_since(ended).as_secs() < 2, "{ended} {played_to}");
+        assert_eq!(ended, pace().begins + Duration::from_millis(2700));
         let recording = call.recording.expect("a recording");
-        assert_eq!(ended + recording.available_after_end, played_to + Duration::from_secs(2));
+        assert_eq!(recording.available_after_end, Duration::from_secs(2));
         assert!(recording.bytes.starts_with(b"ID3"));
         assert_eq!((recording.bytes.len() - 53) % 104, 0);
     }
@@ -562,7 +557,7 @@ mod tests {
     #[test]
     fn at_the_speed_of_life_the_call_begins_when_its_playing_does() {
         let pace = Pace { speed: 1.0, ..pace() };
-        assert_eq!(pace.call_start(27).as_second(), pace.begins.as_second());
+        assert_eq!(pace.call_start(27), pace.begins);
     }
 
     #[test]

@@ -140,7 +140,7 @@ async fn carry_out(options: Options) -> Result<bool, Wrong> {
     let flows = flow::flows().map_err(|error| Wrong::Failed(error.to_string()))?;
     if options.list {
         for flow in &flows {
-            println!("{:<24} {} ({} callbacks)", flow.name, flow.title, flow.callbacks.len());
+            println!("{:<16} {:>2} callbacks  {}", flow.name, flow.callbacks.len(), flow.title);
         }
         return Ok(true);
     }

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,6 +11,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::flow::{HookName, Instance, MethodName, TimedRequest};
+use crate::connect::transport;
 
 /// Exotel waits 5 s for an applet's answer (exotel-api §4.7); a callback is given longer, to tell slow from lost.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -178,19 +178,13 @@ impl Player {
     }
 }
 
-/// An HTTP client of the outside world's, with nothing of the service's own.
+/// An HTTP client of the outside world's, with nothing of the service's own but the roots it trusts.
 ///
 /// # Errors
 /// When TLS cannot be set up.
 pub(crate) fn client() -> Result<reqwest::Client, String> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS: {error}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(transport::tls()?)
         // Exotel does not follow one either: a redirect is a mistake in the set-up that should be seen.
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)

@@ -1,6 +1,8 @@
 //! The truth: receipts, calls, deliveries, links. The only SQL of Patchbay is below this module.
 
 mod sqlite;
+#[cfg(test)]
+mod suite;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -445,7 +447,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         now: Timestamp,
     ) -> Result<Vec<Uuid>, StoreError>;
 
-    /// Forgets the records that stand for a call in `integration` (or in all), so that sending again makes new ones.
+    /// Forgets which records stand for a call in `integration` (or in all): its deliveries must be probed, so that
+    /// sending again finds those that are still there, writes them whole, and makes those that are not.
     async fn forget_links(&self, call: &CallRef, integration: Option<&str>) -> Result<(), StoreError>;
 
     async fn insert_hook_token(&self, token: &HookToken, hash: [u8; 32]) -> Result<(), StoreError>;

@@ -1,6 +1,6 @@
 //! Every metric there is, in one place, and how logs are set up.
 
-use std::sync::atomic::AtomicU64;
+use std::{io::IsTerminal, sync::atomic::AtomicU64};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -160,11 +160,20 @@ impl Metrics {
 
 /// Sends logs to stderr; results go to stdout.
 pub fn init(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The web server's own start and stop say nothing that ours do not; who wants them names them.
+    if !log.level.contains("actix")
+        && let Ok(quiet) = "actix_server=warn".parse()
+    {
+        filter = filter.add_directive(quiet);
+    }
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let registry = tracing_subscriber::registry().with(filter);
     // A second call (tests in one process) keeps the first subscriber.
     let _ = match log.format {
-        LogFormat::Human => registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        LogFormat::Human => {
+            registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours)).try_init()
+        }
         LogFormat::Json => {
             registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
         }

@@ -25,6 +25,8 @@ use crate::{
     store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, LaneRef, StoreError},
 };
 
+/// What a person means by "again": what is wanted and did not get there.
+const NOT_THERE: [DeliveryState; 3] = [DeliveryState::Held, DeliveryState::Dead, DeliveryState::Pending];
 /// The most rows of one page.
 const PAGE: u32 = 200;
 /// How long a link to a recording from the API works.
@@ -194,12 +196,10 @@ async fn call(request: HttpRequest, services: Data<Services>, path: Path<(String
 struct Resync {
     /// Only this integration; all without it.
     integration: Option<String>,
-    /// Write what is in the CRM already once more.
+    /// Look for the CRM's records of this call anew: those that are there are written whole, those that are gone (a
+    /// ticket deleted by hand) are made again.
     #[serde(default)]
-    force: bool,
-    /// Forget the CRM's records of this call, so that new ones are made. For records deleted there by hand.
-    #[serde(default)]
-    recreate: bool,
+    rewrite: bool,
 }
 
 async fn resync(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
@@ -208,16 +208,19 @@ async fn resync(request: HttpRequest, services: Data<Services>, path: Path<(Stri
     known(&services, &account)?;
     let asked: Resync = body(&bytes)?;
     let call = CallRef { account: account.clone(), call_sid: call_sid.clone() };
-    if asked.recreate {
+    if asked.rewrite {
         services.store.forget_links(&call, asked.integration.as_deref()).await?;
     }
     if !services.decider.replan(&call).await? {
         return Err(ApiError::NotFound("there is no such call".to_owned()));
     }
+    let mut states = NOT_THERE.to_vec();
+    if asked.rewrite {
+        states.push(DeliveryState::Done);
+    }
     let filter =
-        DeliveryFilter { integration: asked.integration, call_sid: Some(call_sid), limit: PAGE, ..Default::default() };
-    let now = Timestamp::now();
-    let sent = services.store.redrive(&account, &filter, asked.force || asked.recreate, now).await?;
+        DeliveryFilter { integration: asked.integration, call_sid: Some(call_sid), states, ..Default::default() };
+    let sent = services.store.redrive(&account, &filter, asked.rewrite, Timestamp::now()).await?;
     wake(&services, &account);
     Ok(HttpResponse::Accepted().json(json!({ "deliveries": sent })))
 }
@@ -315,8 +318,7 @@ async fn retry(request: HttpRequest, services: Data<Services>, sid: Path<String>
         return Err(ApiError::BadRequest("say which: ids, states (held, dead, …), integration or call_sid".to_owned()));
     }
     if states.is_empty() && asked.ids.is_empty() {
-        // What a person means by "again": what did not get there.
-        states = vec![DeliveryState::Held, DeliveryState::Dead, DeliveryState::Pending];
+        states = NOT_THERE.to_vec();
     }
     let filter = DeliveryFilter {
         ids: asked.ids,

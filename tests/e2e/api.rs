@@ -86,7 +86,7 @@ async fn sending_again_makes_nothing_twice() {
     rig.note(&call.sid).await;
     rig.settled().await;
     let path = format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid);
-    for body in [json!({}), json!({ "force": true }), json!({ "integration": "support", "force": true })] {
+    for body in [json!({}), json!({ "rewrite": true }), json!({ "integration": "support", "rewrite": true })] {
         let (status, answer) = rig.post(&path, body).await;
         assert_eq!(status, 202, "{answer}");
         rig.settled().await;

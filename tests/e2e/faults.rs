@@ -209,7 +209,7 @@ async fn a_ticket_deleted_by_hand_is_not_made_again_unless_somebody_asks() {
     .await;
     assert!(rig.tickets(&call.sid).is_empty());
     let path = format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid);
-    let (status, answer) = rig.post(&path, json!({ "recreate": true })).await;
+    let (status, answer) = rig.post(&path, json!({ "rewrite": true })).await;
     assert_eq!(status, 202, "{answer}");
     assert_eq!(rig.ticket(&call.sid).await.subject, format!("Incoming Call from {}", call.from));
 }

@@ -82,6 +82,7 @@ fn a_wrong_configuration_is_told_whole() {
         name = "two"
         api_key = "x"
         templates = { "missed.subjekt" = "x" }
+        defaults = { requester_id = 5 }
     "#;
     std::fs::write(&path, text).expect("written");
     for command in ["serve", "check"] {
@@ -100,6 +101,7 @@ fn a_wrong_configuration_is_told_whole() {
             "did you mean \"freshdesk\"?",
             "account[0].integration[1].domain: is missing",
             "missed.subjekt",
+            "account[0].integration[1].defaults.requester_id: comes from the call and cannot be set",
         ] {
             assert!(told.contains(expected), "{expected:?} is not in\n{told}");
         }

@@ -98,12 +98,13 @@ impl Contacts for Freshdesk {
 
 /// The contact that holds a value of the new one. A deleted contact keeps its values [M] and can have no ticket.
 fn there_already(id: u64) -> Exchange<Contact> {
-    Request::get("contact.show", path(["contacts", &id.to_string()])).done(move |reply| {
+    Request::get("contact.show", path(["contacts", &id.to_string()])).done(|reply| {
         let shown: Shown = reply.json()?;
         if shown.deleted {
-            return Err(Failure::new(Kind::Conflict, Retry::Never).code("duplicate_value").because(format!(
-                "the caller's contact {id} is deleted in Freshdesk and blocks a new one; restore it, or delete it forever"
-            )));
+            // Its id is of eleven digits and would be masked like a number, so it is not named.
+            return Err(Failure::new(Kind::Conflict, Retry::Never).code("duplicate_value").because(
+                "the caller's contact is deleted in Freshdesk and blocks a new one; restore it, or delete it forever",
+            ));
         }
         Ok(shown.into())
     })

@@ -72,14 +72,13 @@ impl Notes for Freshdesk {
     /// "Freshdesk API v2, Conversations: Update a conversation" [V]; only the notes of the key's own agent can be
     /// changed, others answer 403.
     fn update(&self, at: &RecordRef, note: &Note) -> Exchange<RecordRef> {
-        let id = at.id.clone();
-        Request::put("note.update", path(["conversations", &id]))
+        Request::put("note.update", path(["conversations", &at.id]))
             .json(json!({"body": note.body}))
-            .done(move |reply| {
+            .done(|reply| {
                 if GONE.contains(&reply.status) {
                     // Not `About::Record`: the call's own ticket may well be there.
                     return Err(Failure::new(Kind::NotFound, Retry::Never)
-                        .because(format!("note {id} has been deleted in Freshdesk, or its ticket")));
+                        .because("the note has been deleted in Freshdesk, or its ticket"));
                 }
                 made(reply)
             })

@@ -105,6 +105,7 @@ pub struct Manifest {
     pub phone: &'static [Rendering],
     /// What a call becomes: `ticket`, `task`, `call`.
     pub record: &'static str,
-    /// The record has fields of its own for times, durations and outcome: a change of those alone is written too.
+    /// The record has fields of its own for end, duration and outcome: a change of those alone is written too. Where it
+    /// has none, `ended_at` and `talk_seconds` of a [`crate::CallActivity`] are `None`.
     pub record_facts: bool,
 }

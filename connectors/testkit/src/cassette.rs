@@ -1,1 +1,323 @@
-//! Cassettes: what goes over the wire, written down and replayed.
+//! Cassettes: what goes over the wire, written down where a reader can hold it against the CRM's documentation.
+//!
+//! A cassette is one JSON file in the connector's `cassettes/` directory: an operation of the contract, the exchanges
+//! it takes, and what comes of it. [`replay`] performs each operation: every request must be the one written down,
+//! and the replies written down must yield the result written down. So a change of a connector's wire form shows as a
+//! change of a cassette, and a reply copied from a live account can be put in the place of a composed one.
+//!
+//! With `PATCHBAY_CASSETTES=write` in the environment the requests are rewritten from what the connector sends now,
+//! and a result that is not there yet is filled in. A new cassette is so an operation and its replies.
+
+use std::{fs, path::Path, sync::Arc};
+
+use patchbay_kit::{
+    Body, CallActivity, Changed, Connector, Cursor, Exchange, Failure, HeaderMap, NewContact, Note, PhoneNumber,
+    RecordRef, Request, Response, Retry, Settings, StatusCode,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::follow;
+
+/// The environment variable that turns checking into writing.
+const MODE: &str = "PATCHBAY_CASSETTES";
+
+/// One file.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Cassette {
+    /// Document and section that the wire form is from, and whether it is composed or recorded.
+    source: String,
+    /// The integration's `defaults`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    defaults: Map<String, Value>,
+    operation: Operation,
+    exchanges: Vec<Recorded>,
+    #[serde(default)]
+    result: Option<Outcome>,
+}
+
+/// What is asked of the connector.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "name", deny_unknown_fields)]
+enum Operation {
+    #[serde(rename = "identify")]
+    Identify,
+    #[serde(rename = "activities.find")]
+    FindActivity { call: CallActivity },
+    #[serde(rename = "activities.create")]
+    CreateActivity { call: CallActivity },
+    #[serde(rename = "activities.update")]
+    UpdateActivity { at: RecordRef, call: CallActivity, changed: Vec<Part> },
+    #[serde(rename = "notes.find")]
+    FindNote { on: RecordRef, note: Note },
+    #[serde(rename = "notes.create")]
+    CreateNote { on: RecordRef, note: Note },
+    #[serde(rename = "notes.update")]
+    UpdateNote { at: RecordRef, note: Note },
+    #[serde(rename = "contacts.find")]
+    FindContacts { rendered: String },
+    #[serde(rename = "contacts.create")]
+    CreateContact {
+        #[serde(default)]
+        number: Option<PhoneNumber>,
+        called: String,
+        external_id: String,
+    },
+    #[serde(rename = "contacts.find_created")]
+    FindCreatedContact { external_id: String },
+    #[serde(rename = "agents.list")]
+    ListAgents {
+        #[serde(default)]
+        from: Option<String>,
+    },
+    #[serde(rename = "popups.show")]
+    ShowPopup { agent: RecordRef, call: CallActivity },
+}
+
+/// A part of a record that differs, as in [`Changed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Part {
+    Subject,
+    Body,
+    Agent,
+    Facts,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Recorded {
+    #[serde(default)]
+    request: Option<Asked>,
+    reply: Replied,
+}
+
+/// A request as it goes over the wire, without host and credentials.
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    label: String,
+    method: String,
+    /// Path and query, percent-encoded.
+    target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form: Option<Vec<(String, String)>>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Replied {
+    status: u16,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    headers: Map<String, Value>,
+    /// JSON, or, where it is a string, the text itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+}
+
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Yields(Value),
+    Fails(Value),
+}
+
+/// Replays every cassette of a directory on the connector that `build` makes.
+///
+/// # Panics
+/// When a cassette does not hold, cannot be read, or there is none; all of them are tried before.
+pub fn replay(directory: impl AsRef<Path>, build: impl Fn(&Settings) -> Arc<dyn Connector>) {
+    let directory = directory.as_ref();
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no cassettes in {}", directory.display());
+    let writes = std::env::var(MODE).is_ok_and(|mode| mode == "write");
+    let wrong: Vec<String> = files
+        .iter()
+        .filter_map(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            play(file, &build, writes).err().map(|error| format!("{name}: {error}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "\n{}\n(if the change is meant: {MODE}=write)", wrong.join("\n"));
+}
+
+fn play(file: &Path, build: &impl Fn(&Settings) -> Arc<dyn Connector>, writes: bool) -> Result<(), String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let mut cassette: Cassette = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let settings = Settings { defaults: cassette.defaults.clone(), ..Settings::default() };
+    let (asked, outcome) = perform(&cassette, build(&settings).as_ref())?;
+
+    if writes {
+        for (recorded, asked) in cassette.exchanges.iter_mut().zip(asked) {
+            recorded.request = Some(asked);
+        }
+        cassette.result.get_or_insert(outcome);
+        let written = serde_json::to_string_pretty(&cassette).map_err(|error| error.to_string())?;
+        return fs::write(file, written + "\n").map_err(|error| error.to_string());
+    }
+    if cassette.source.trim().is_empty() {
+        return Err("says not where it is from".to_owned());
+    }
+    if asked.len() != cassette.exchanges.len() {
+        return Err(format!("{} exchanges are written down, {} took place", cassette.exchanges.len(), asked.len()));
+    }
+    for (at, (recorded, asked)) in cassette.exchanges.iter().zip(&asked).enumerate() {
+        if recorded.request.as_ref() != Some(asked) {
+            return Err(format!(
+                "request {at} differs:\n  written down {:?}\n  sent         {asked:?}",
+                recorded.request
+            ));
+        }
+    }
+    if cassette.result.as_ref() != Some(&outcome) {
+        return Err(format!("the result differs:\n  written down {:?}\n  read         {outcome:?}", cassette.result));
+    }
+    Ok(())
+}
+
+/// Performs the operation on the replies that are written down.
+fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>, Outcome), String> {
+    let replies = cassette.exchanges.iter().map(|exchange| response(&exchange.reply)).collect::<Result<Vec<_>, _>>()?;
+    let mut tape = Tape { connector, replies: replies.into_iter(), asked: Vec::new(), ended: false };
+    let absent = |part: &str| format!("the connector holds no {part}");
+    let outcome = match &cassette.operation {
+        Operation::Identify => tape.run(connector.identify(), |who| json!({"account": who.account})),
+        Operation::FindActivity { call } => {
+            tape.run(connector.activities().find(call).ok_or_else(|| absent("way to find a record"))?, to_json)
+        }
+        Operation::CreateActivity { call } => tape.run(connector.activities().create(call), to_json),
+        Operation::UpdateActivity { at, call, changed } => {
+            let has = |part| changed.contains(&part);
+            let changed = Changed {
+                subject: has(Part::Subject),
+                body: has(Part::Body),
+                agent: has(Part::Agent),
+                facts: has(Part::Facts),
+            };
+            tape.run(connector.activities().update(at, call, changed), to_json)
+        }
+        Operation::FindNote { on, note } => {
+            let notes = connector.notes().ok_or_else(|| absent("notes"))?;
+            tape.run(notes.find(on, note).ok_or_else(|| absent("way to find a note"))?, to_json)
+        }
+        Operation::CreateNote { on, note } => {
+            tape.run(connector.notes().ok_or_else(|| absent("notes"))?.create(on, note), to_json)
+        }
+        Operation::UpdateNote { at, note } => {
+            tape.run(connector.notes().ok_or_else(|| absent("notes"))?.update(at, note), to_json)
+        }
+        Operation::FindContacts { rendered } => {
+            tape.run(connector.contacts().ok_or_else(|| absent("contacts"))?.find(rendered), to_json)
+        }
+        Operation::CreateContact { number, called, external_id } => {
+            let new = NewContact { number: number.clone(), name: called.clone(), external_id: external_id.clone() };
+            tape.run(connector.contacts().ok_or_else(|| absent("contacts"))?.create(&new), to_json)
+        }
+        Operation::FindCreatedContact { external_id } => {
+            let contacts = connector.contacts().ok_or_else(|| absent("contacts"))?;
+            tape.run(contacts.find_created(external_id).ok_or_else(|| absent("external ids"))?, to_json)
+        }
+        Operation::ListAgents { from } => {
+            let agents = connector.agents().ok_or_else(|| absent("agents"))?;
+            tape.run(
+                agents.list(from.clone().map(Cursor).as_ref()),
+                |page| json!({"items": page.items, "next": page.next.as_ref().map(|cursor| &cursor.0)}),
+            )
+        }
+        Operation::ShowPopup { agent, call } => {
+            tape.run(connector.popups().ok_or_else(|| absent("popups"))?.show(agent, call), |()| Value::Null)
+        }
+    };
+    if tape.ended {
+        return Err("the connector asks once more than is written down".to_owned());
+    }
+    Ok((tape.asked, outcome))
+}
+
+/// The replies that are left, and what was asked so far.
+struct Tape<'a> {
+    connector: &'a dyn Connector,
+    replies: std::vec::IntoIter<Response>,
+    asked: Vec<Asked>,
+    ended: bool,
+}
+
+impl Tape<'_> {
+    fn run<T>(&mut self, exchange: Exchange<T>, show: impl Fn(&T) -> Value) -> Outcome {
+        let Self { connector, replies, asked, ended } = self;
+        let outcome = follow(exchange, *connector, |request| {
+            asked.push(Asked::of(request));
+            replies.next().ok_or_else(|| {
+                *ended = true;
+                Failure::new(patchbay_kit::Kind::Unavailable, Retry::Never)
+            })
+        });
+        match outcome {
+            Ok(value) => Outcome::Yields(show(&value)),
+            Err(failure) => Outcome::Fails(shown(&failure)),
+        }
+    }
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let (body, form) = match &request.body {
+            Body::Empty => (None, None),
+            Body::Json(value) => (Some(value.clone()), None),
+            Body::Form(pairs) => (None, Some(pairs.clone())),
+        };
+        Self {
+            label: request.label.to_owned(),
+            method: request.method.to_string(),
+            target: request.target(),
+            body,
+            form,
+        }
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+fn shown(failure: &Failure) -> Value {
+    let retry = match failure.retry {
+        Retry::Never => json!("never"),
+        Retry::Backoff => json!("backoff"),
+        Retry::AfterRefresh => json!("after_refresh"),
+        Retry::After(wait) => json!({"after_s": wait.as_secs_f64()}),
+    };
+    json!({
+        "kind": failure.kind,
+        "retry": retry,
+        "code": failure.remote_code,
+        "about": failure.about,
+        "detail": failure.detail,
+    })
+}
+
+fn response(replied: &Replied) -> Result<Response, String> {
+    let status = StatusCode::from_u16(replied.status).map_err(|error| error.to_string())?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &replied.headers {
+        let header: <HeaderMap as IntoIterator>::Item = (
+            Some(name.parse().map_err(|_| format!("no header name: {name}"))?),
+            value.as_str().and_then(|value| value.parse().ok()).ok_or_else(|| format!("no header value: {value}"))?,
+        );
+        headers.extend([header]);
+    }
+    let body = match &replied.body {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(json) => json.to_string(),
+    };
+    Ok(Response { status, headers, body: body.into() })
+}

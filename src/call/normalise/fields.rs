@@ -53,9 +53,10 @@ impl Fields {
     }
 
     pub(super) fn take_at(&mut self, path: &[&str]) -> Option<String> {
+        let path: Vec<String> = path.iter().map(|name| canonical(name)).collect();
         let mut found = None;
         for field in &mut self.0 {
-            if matches(&field.path, path) {
+            if field.path == path {
                 field.taken = true;
                 if found.is_none() {
                     found = said(&field.value).map(str::to_owned);
@@ -67,9 +68,10 @@ impl Fields {
 
     /// As [`Fields::take`], with the spaces left on: before a number they stand for a `+`.
     pub(super) fn take_raw(&mut self, name: &str) -> Option<String> {
+        let path = [canonical(name)];
         let mut found = None;
         for field in &mut self.0 {
-            if matches(&field.path, &[name]) {
+            if field.path == path {
                 field.taken = true;
                 if found.is_none() && said(&field.value).is_some() {
                     found = Some(field.value.clone());
@@ -80,7 +82,8 @@ impl Fields {
     }
 
     pub(super) fn peek(&self, name: &str) -> Option<&str> {
-        self.0.iter().filter(|field| matches(&field.path, &[name])).find_map(|field| said(&field.value))
+        let path = [canonical(name)];
+        self.0.iter().filter(|field| field.path == path).find_map(|field| said(&field.value))
     }
 
     /// All fields below `name`, as paths without it.
@@ -141,11 +144,12 @@ impl Fields {
             .map(|(_, part)| part)
             .take(MAX_DEPTH)
             .collect();
-        if path.len() == 1 && NESTED.contains(&path[0].as_str()) && value.trim_start().starts_with(['[', '{']) {
-            if let Ok(json) = serde_json::from_str::<Value>(value.trim()) {
-                self.add_json(&path, &name, &json);
-                return;
-            }
+        if path.len() == 1
+            && NESTED.contains(&path[0].as_str())
+            && value.trim_start().starts_with(['[', '{'])
+            && let Ok(json) = serde_json::from_str::<Value>(value.trim())
+        {
+            return self.add_json(&path, &name, &json);
         }
         self.push(path, name, value);
     }
@@ -237,10 +241,6 @@ fn guessed_boundary(body: &[u8]) -> Option<String> {
 /// Names are compared without case and punctuation: `CallSid`, `call_sid` and `Current Time` of the manual are one.
 fn canonical(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).take(MAX_NAME).flat_map(char::to_lowercase).collect()
-}
-
-fn matches(path: &[String], names: &[&str]) -> bool {
-    path.len() == names.len() && path.iter().zip(names).all(|(part, name)| *part == canonical(name))
 }
 
 /// The value, if it says anything.

@@ -177,7 +177,13 @@ pub fn plan(state: &CallState, rules: &PlanRules, asked: usize) -> Vec<Intent> {
                         integration.texts.body(state, outcome)
                     };
                     Content::Log(Box::new(LogContent {
-                        activity: activity(state, outcome, integration.texts.subject(state, outcome), body),
+                        activity: activity(
+                            state,
+                            outcome,
+                            integration.manifest.record_facts,
+                            integration.texts.subject(state, outcome),
+                            body,
+                        ),
                         caller: caller(state, &rules.country),
                         agent: agent(state, integration, rules),
                     }))
@@ -211,7 +217,9 @@ fn noted(state: &CallState, outcome: Outcome, exhausted: bool) -> bool {
     }
 }
 
-fn activity(state: &CallState, outcome: Outcome, subject: String, body: String) -> CallActivity {
+/// Facts that a record has no fields for are left out: they stand in the texts, and a change of theirs alone would be a
+/// write that says nothing new.
+fn activity(state: &CallState, outcome: Outcome, facts: bool, subject: String, body: String) -> CallActivity {
     CallActivity {
         key: CallKey(state.call_sid.clone()),
         outcome,
@@ -221,8 +229,8 @@ fn activity(state: &CallState, outcome: Outcome, subject: String, body: String) 
         customer: state.customer.clone().unwrap_or_default(),
         exophone: state.exophone.clone().unwrap_or_default(),
         started_at: state.started_at,
-        ended_at: state.ended_at,
-        talk_seconds: state.talk_seconds,
+        ended_at: state.ended_at.filter(|_| facts),
+        talk_seconds: state.talk_seconds.filter(|_| facts),
         digits: state.digits.clone(),
         contact: None,
         agent: None,

@@ -88,7 +88,7 @@ pub(super) fn of(trace: &Trace<'_>, attempts: &[Tried], keyed: bool) -> Option<O
             || event.facts.call_type.as_deref().is_some_and(|said| said.eq_ignore_ascii_case("voicemail"))
     };
 
-    let left_voicemail = passthrus().any(|event| voicemail(&event));
+    let left_voicemail = passthrus().any(voicemail);
     // Nothing says whether the time of a voicemail counts as conversation: then only a second leg proves one.
     let detailed_talk = details()
         .any(|event| of_details(event) == Some(true) && (!left_voicemail || second_leg(&event.facts) == Some(true)));

@@ -1,1 +1,226 @@
+use super::*;
+use crate::call::{
+    receipt::Hook,
+    tests::{locale, read},
+};
 
+fn applet(query: &str) -> CallEvent {
+    read(Hook::CallEvents, &format!("CallSid=c1&{query}"), None, "", 0)
+}
+
+fn details(json: &str) -> CallEvent {
+    let body = format!(r#"{{"Call":{{"Sid":"c1",{json}}}}}"#);
+    read(Hook::Details, "", Some("application/json"), &body, 0)
+}
+
+fn status(form: &str) -> CallEvent {
+    read(Hook::Status, "", Some("application/x-www-form-urlencoded"), &format!("CallSid=c1&{form}"), 0)
+}
+
+fn fold(events: &[CallEvent]) -> CallState {
+    CallState::fold(events).unwrap()
+}
+
+fn outcome(events: &[CallEvent]) -> Option<Outcome> {
+    fold(events).outcome
+}
+
+const OVER: &str = r#""Status":"completed","EndTime":"2023-12-27 12:17:32","Duration":"27""#;
+
+#[test]
+fn dial_call_status_beats_the_url_that_was_called() {
+    for contradiction in [
+        "DialCallStatus=canceled",
+        "DialCallStatus=no-answer",
+        "DialCallStatus=busy",
+        "DialCallStatus=failed",
+        "CallType=client-hangup",
+        "CallType=incomplete",
+    ] {
+        assert_eq!(
+            outcome(&[applet(&format!("event=answered&{contradiction}"))]),
+            Some(Outcome::Missed),
+            "{contradiction}"
+        );
+    }
+    assert_eq!(outcome(&[applet("event=missed&DialCallStatus=completed")]), Some(Outcome::Answered));
+    assert_eq!(outcome(&[applet("event=answered")]), Some(Outcome::Answered));
+    assert_eq!(outcome(&[applet("event=missed")]), Some(Outcome::Missed));
+    assert_eq!(outcome(&[applet("event=end&DialCallStatus=no-answer")]), Some(Outcome::Missed));
+    assert_eq!(outcome(&[applet("event=gather&DialCallStatus=completed&digits=15246")]), Some(Outcome::Answered));
+}
+
+#[test]
+fn voicemail_beats_missed_and_the_end_of_the_flow_but_not_answered() {
+    let voicemail = applet("event=voicemail&DialCallStatus=no-answer");
+    assert_eq!(outcome(&[voicemail.clone(), applet("event=missed"), applet("event=end")]), Some(Outcome::Voicemail));
+    assert_eq!(outcome(&[applet("event=missed&CallType=voicemail")]), Some(Outcome::Voicemail));
+    assert_eq!(
+        outcome(&[voicemail.clone(), applet("event=answered&DialCallStatus=completed")]),
+        Some(Outcome::Answered)
+    );
+    // Whether Exotel counts the message as conversation is not known.
+    let message = details(&format!(r#"{OVER},"Details":{{"ConversationDuration":14,"Leg2Status":"no-answer"}}"#));
+    assert_eq!(outcome(&[voicemail, message]), Some(Outcome::Voicemail));
+}
+
+#[test]
+fn popups_alone_never_conclude_a_call() {
+    let popups = [
+        applet("event=pop&EventType=Dial&DialWhomNumber=09711581199"),
+        applet("event=pop&EventType=Answered&DialWhomNumber=09711581199"),
+        applet("event=pop&EventType=Terminal&DialWhomNumber=09711581199"),
+    ];
+    assert_eq!(outcome(&popups), None);
+    let with = |json: &str| outcome(&[popups[0].clone(), popups[2].clone(), details(json)]);
+    assert_eq!(with(&format!(r#"{OVER},"Details":{{"ConversationDuration":8}}"#)), Some(Outcome::Answered));
+    assert_eq!(with(&format!(r#"{OVER},"Details":{{"Leg2Status":"completed"}}"#)), Some(Outcome::Answered));
+    assert_eq!(with(&format!(r#"{OVER},"Details":{{"Leg2Status":"no-answer"}}"#)), Some(Outcome::Missed));
+    assert_eq!(with(&format!(r#"{OVER},"Details":{{"ConversationDuration":0}}"#)), Some(Outcome::Missed));
+    assert_eq!(with(r#""Status":"in-progress""#), None);
+    // `completed` a moment ago, durations not filled in: too early to call it missed, too late to lose it.
+    let early = fold(&[popups[0].clone(), details(r#""Status":"completed","EndTime":null"#)]);
+    assert_eq!((early.outcome, early.over, early.complete()), (None, true, false));
+    assert_eq!(early.final_outcome(), Some(Outcome::Missed));
+    // An agent took the call, says the popup, and the details say nothing to the contrary.
+    let taken = [popups[0].clone(), popups[1].clone(), details(OVER)];
+    assert_eq!(outcome(&taken), Some(Outcome::Answered));
+}
+
+#[test]
+fn details_of_a_call_without_attempts_end_the_flow() {
+    let keyed = applet("event=ivr&digits=1");
+    assert_eq!(outcome(std::slice::from_ref(&keyed)), None);
+    assert_eq!(outcome(&[keyed.clone(), details(OVER)]), Some(Outcome::FlowEnded));
+    assert_eq!(outcome(&[keyed.clone(), details(r#""Status":"canceled","EndTime":null"#)]), Some(Outcome::FlowEnded));
+    let tried = details(&format!(r#"{OVER},"Details":{{"Leg2Status":"no-answer"}}"#));
+    assert_eq!(outcome(&[keyed, tried]), Some(Outcome::Missed));
+    assert_eq!(outcome(&[applet("event=end"), details(r#""Status":"no-answer""#)]), Some(Outcome::FlowEnded));
+}
+
+#[test]
+fn an_end_before_the_agents_are_tried_gives_way_to_what_follows() {
+    let end = applet("event=end&digits=1&CurrentTime=2023-12-27+12:17:10");
+    let dial = applet("event=pop&EventType=Dial&DialWhomNumber=09711581199&CurrentTime=2023-12-27+12:17:12");
+    let ended = applet("event=pop&EventType=Terminal&DialWhomNumber=09711581199&CurrentTime=2023-12-27+12:17:40");
+    assert_eq!(outcome(&[end.clone(), dial.clone(), ended.clone()]), Some(Outcome::FlowEnded));
+    let answered = applet("event=answered&DialCallStatus=completed");
+    assert_eq!(outcome(&[end.clone(), dial.clone(), ended.clone(), answered]), Some(Outcome::Answered));
+    assert_eq!(outcome(&[end, dial, ended, details(OVER)]), Some(Outcome::Missed));
+}
+
+#[test]
+fn status_callbacks_conclude_on_the_end_of_the_call_alone() {
+    let parties = "Direction=outbound-api&From=09052161119&To=09876543210&PhoneNumberSid=08030752400";
+    let first = status(&format!("EventType=answered&Status=in-progress&{parties}&Legs[0][Status]=in-progress"));
+    assert_eq!(outcome(std::slice::from_ref(&first)), None);
+    let end = |rest: &str| outcome(&[first.clone(), status(&format!("EventType=terminal&{parties}&{rest}"))]);
+    assert_eq!(end("Status=completed&ConversationDuration=13"), Some(Outcome::Answered));
+    assert_eq!(end("Status=completed"), Some(Outcome::Answered));
+    assert_eq!(end("Status=completed&ConversationDuration=0&Legs[1][Status]=no-answer"), Some(Outcome::Missed));
+    assert_eq!(end("Status=no-answer"), Some(Outcome::Missed));
+    assert_eq!(end("Status=cancelled"), Some(Outcome::Missed));
+    let monitor =
+        status("LegSid=l1&Origin=monitor&Status=completed&EventType=terminal&PhoneNumber=09876543219&OnCallDuration=9");
+    let state = fold(&[first, monitor]);
+    assert_eq!((state.outcome, state.ended_at, state.attempts.len()), (None, None, 1));
+    assert_eq!(state.direction, Direction::Outgoing);
+    assert_eq!(state.customer.as_deref(), Some("09876543210"));
+    assert_eq!(state.attempts[0].agent, "09052161119");
+}
+
+#[test]
+fn a_lost_status_callback_is_made_good_by_details() {
+    let placed = r#""Direction":"outbound-api","From":"09052161119","To":"09876543210","PhoneNumberSid":"08030752400""#;
+    let state = fold(&[details(&format!("{placed},{OVER}"))]);
+    assert_eq!(state.outcome, Some(Outcome::Answered));
+    assert_eq!(state.answered_by().unwrap().agent, "09052161119");
+    let silent = format!(r#"{placed},{OVER},"Details":{{"ConversationDuration":0,"Leg2Status":"busy"}}"#);
+    assert_eq!(outcome(&[details(&silent)]), Some(Outcome::Missed));
+}
+
+#[test]
+fn a_null_never_replaces_a_value_and_details_know_better() {
+    let answered = applet(
+        "event=answered&CallFrom=09876543210&DialCallStatus=completed&DialCallDuration=19&DialWhomNumber=09711581199&RecordingUrl=https://recordings.exotel.com/a.mp3",
+    );
+    let state = fold(&[answered.clone(), applet("event=end&RecordingUrl=null&CallFrom=&DialWhomNumber=")]);
+    assert_eq!(state.recording_url.as_deref(), Some("https://recordings.exotel.com/a.mp3"));
+    assert_eq!(state.customer.as_deref(), Some("09876543210"));
+    assert_eq!(state.talk_seconds, Some(19));
+    let filled = details(&format!(r#"{OVER},"From":"+919876543210","Details":{{"ConversationDuration":8}}"#));
+    let state = fold(&[filled, answered]);
+    assert_eq!((state.talk_seconds, state.total_seconds), (Some(8), Some(27)));
+    assert_eq!(state.customer.as_deref(), Some("09876543210"), "the writing that the record shows stays");
+    assert!(state.complete());
+}
+
+#[test]
+fn the_answered_leg_tells_how_long_they_talked() {
+    let legs =
+        "Legs[0][Number]=09711581199&Legs[0][OnCallDuration]=0&Legs[1][Number]=09945476362&Legs[1][OnCallDuration]=21";
+    let answered = applet(&format!(
+        "event=answered&DialCallStatus=completed&DialCallDuration=50&DialWhomNumber=09945476362&{legs}"
+    ));
+    let state = fold(std::slice::from_ref(&answered));
+    assert_eq!(state.talk_seconds, Some(21));
+    // Not filled in yet.
+    let early = details(r#""Status":"completed","Details":{"ConversationDuration":0}"#);
+    assert_eq!(fold(&[answered, early]).talk_seconds, Some(21));
+}
+
+#[test]
+fn agents_are_listed_once_in_the_order_they_were_tried() {
+    let pop = |agent: &str, what: &str, second: u32| {
+        applet(&format!("event=pop&EventType={what}&DialWhomNumber={agent}&CurrentTime=2023-12-27+12:17:{second:02}"))
+    };
+    let legs =
+        "Legs[0][Number]=09711581199&Legs[0][OnCallDuration]=0&Legs[1][Number]=09945476362&Legs[1][OnCallDuration]=5";
+    let passthru = applet(&format!(
+        "event=answered&DialCallStatus=completed&DialWhomNumber=09945476362&{legs}&CurrentTime=2023-12-27+12:18:30"
+    ));
+    // The first agent's popups are lost, the second's number is written otherwise.
+    let state = fold(&[pop("%2B919945476362", "Dial", 30), passthru]);
+    let agents: Vec<_> = state.attempts.iter().map(|attempt| (attempt.agent.as_str(), attempt.status)).collect();
+    assert_eq!(agents, [("09711581199", AttemptStatus::NotAnswered), ("+919945476362", AttemptStatus::Answered)]);
+    assert_eq!(state.attempts[1].talk_seconds, Some(5));
+
+    // Nobody says who answered: he whose attempt ended last.
+    let parallel = [
+        pop("09711581199", "Dial", 1),
+        pop("09945476362", "Dial", 2),
+        pop("09711581199", "Terminal", 50),
+        pop("09945476362", "Terminal", 20),
+        details(&format!(r#"{OVER},"Details":{{"ConversationDuration":8}}"#)),
+    ];
+    assert_eq!(fold(&parallel).answered_by().unwrap().agent, "09711581199");
+}
+
+#[test]
+fn untagged_steps_are_numbered_by_kind_in_order() {
+    let step = |what: &str, value: &str, second: u32| {
+        applet(&format!("event={what}&digits=%22{value}%22&CurrentTime=2023-12-27+12:17:{second:02}"))
+    };
+    let state = fold(&[
+        step("gather", "2587", 40),
+        step("ivr", "2", 10),
+        step("ivr&ivr_tag_7=lang_english", "3", 20),
+        step("ivr", "2", 30),
+        step("ivr", "2", 30),
+        step("end", "2587", 45),
+    ]);
+    let shown: Vec<_> = state.digits.iter().map(|step| format!("{}={}", step.tag, step.value)).collect();
+    assert_eq!(shown, ["ivr_tag_1=2", "lang_english=3", "ivr_tag_2=2", "gather_tag_1=2587"]);
+    // The last step's own passthru was lost.
+    let state = fold(&[step("ivr", "2", 10), step("end", "99", 45)]);
+    assert_eq!(state.digits.last().unwrap().value, "99");
+}
+
+#[test]
+fn debug_shows_no_number() {
+    let state =
+        fold(&[applet("event=gather&CallFrom=09876543210&CallTo=08046801234&digits=4321&DialWhomNumber=09711581199")]);
+    let shown = format!("{state:?}");
+    assert!(!shown.contains("09876543210") && !shown.contains("09711581199") && !shown.contains("4321\""), "{shown}");
+    assert_eq!(locale().country, "IN");
+}

@@ -23,6 +23,11 @@ const ATTEMPTS_KEPT: i64 = 50;
 /// The most that is sent again in one transaction.
 pub(super) const REDRIVE_PIECE: u32 = 500;
 
+/// What a lane may take: account, integration, kind, now, limit.
+pub(super) const READY: &str = "SELECT n, call FROM delivery INDEXED BY delivery_ready
+     WHERE account = ?1 AND integration = ?2 AND kind = ?3 AND state = 'pending' AND blocked = 0 AND due_ms <= ?4
+     ORDER BY due_ms, n LIMIT ?5";
+
 /// Says anew which pending deliveries of a call must wait for another one of the call. To be called after every change
 /// of state that may free one or bind one.
 pub(super) fn refresh_blocked(conn: &Connection, call: i64) -> Result<(), Fault> {
@@ -46,10 +51,7 @@ pub(super) fn claim(
     // Of one call, integration and kind there is one row, and of those ready no other of the call is in flight: so the
     // rows found here do not stand in each other's way.
     let ready: Vec<(i64, i64)> = conn
-        .prepare_cached(
-            "SELECT n, call FROM delivery INDEXED BY delivery_ready WHERE account = ?1 AND integration = ?2 AND kind = ?3
-             AND state = 'pending' AND blocked = 0 AND due_ms <= ?4 ORDER BY due_ms, n LIMIT ?5",
-        )?
+        .prepare_cached(READY)?
         .query_map(
             params![lane.account, lane.integration, rows::kind_rank(kind), now.as_millisecond(), sql_limit(limit)],
             |row| Ok((row.get(0)?, row.get(1)?)),
@@ -366,6 +368,8 @@ pub(super) fn redrive(
 pub(super) fn forget_links(conn: &Connection, call: &CallRef, integration: Option<&str>) -> Result<(), Fault> {
     if let Some((n, _)) = calls::find(conn, &call.account, &call.call_sid)? {
         conn.prepare_cached("DELETE FROM link WHERE call = ?1 AND (?2 IS NULL OR integration = ?2)")?
+            .execute(params![n, integration])?;
+        conn.prepare_cached("UPDATE delivery SET probe = 1 WHERE call = ?1 AND (?2 IS NULL OR integration = ?2)")?
             .execute(params![n, integration])?;
     }
     Ok(())

@@ -70,7 +70,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens or makes the database, migrating its schema forward.
+    /// Opens or makes the database and its folder, migrating the schema forward.
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`], [`StoreError::InUse`], or that it cannot be opened.
@@ -84,7 +84,12 @@ impl SqliteStore {
             Fault::Sql(error) => StoreError::Unwritable(format!("{}: {error}", path.display())),
             Fault::Store(error) => error,
         };
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| StoreError::Unwritable(format!("{}: cannot be made: {error}", parent.display())))?;
+        }
         let lock = lock(path)?;
+        open_private(path).map_err(|error| StoreError::Unwritable(format!("{}: {error}", path.display())))?;
         let conn = open_writer(path, options.busy_timeout, scripts).map_err(cannot_open)?;
         let readers = Readers::open(path, options.busy_timeout).map_err(cannot_open)?;
         let (commands, queue) = mpsc::channel(options.queue.max(1));
@@ -139,12 +144,22 @@ fn lock(database: &Path) -> Result<File, StoreError> {
     let mut path = OsString::from(database);
     path.push(".lock");
     let unusable = |error: std::io::Error| StoreError::Unwritable(format!("{}: {error}", Path::new(&path).display()));
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    let file = open_private(Path::new(&path)).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(database.display().to_string())),
         Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
+}
+
+/// Opens a file, or makes it for our eyes only: the database holds callers' numbers. What SQLite makes beside it takes
+/// its permissions from it.
+fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<Connection, Fault> {
@@ -158,8 +173,8 @@ fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
-         PRAGMA wal_autocheckpoint = 4000;
-         PRAGMA journal_size_limit = 268435456;
+         PRAGMA wal_autocheckpoint = 2000;
+         PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;
          PRAGMA mmap_size = 0;",

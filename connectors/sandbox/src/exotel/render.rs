@@ -85,10 +85,12 @@ pub(super) fn call(request: &Request, account: &Exotel, call: &SimulatedCall, no
     write(request, StatusCode::OK, "Call", &shown)
 }
 
-/// What became of the legs. The source has one sample, of an answered call; what a missed call's first leg says is a
-/// guess: the caller's leg is done, the other has the call's status.
+/// What became of the legs. The source has one sample, of an answered call; what the legs of others say is a guess: the
+/// caller's leg is done, the other has the call's status. A call that was completed without a conversation, in an IVR or
+/// with a voicemail, has no other.
 fn details(call: &SimulatedCall, told: Option<Timestamp>, status: &str, number: impl Fn(u64) -> Value) -> Value {
     let leg1 = if status == "in-progress" { status } else { "completed" };
+    let leg2 = if status == "completed" && call.talk_seconds == 0 { Value::Null } else { json!(status) };
     let leg = |id: u64, on_call_s: u64| json!({"Leg": {"Id": id, "OnCallDuration": number(on_call_s)}});
     let legs = told.map_or_else(Vec::new, |ended| {
         let mut legs = vec![leg(1, call.duration_s(ended))];
@@ -100,7 +102,7 @@ fn details(call: &SimulatedCall, told: Option<Timestamp>, status: &str, number: 
     json!({
         "ConversationDuration": told.map_or(Value::Null, |_| number(call.talk_seconds)),
         "Leg1Status": leg1,
-        "Leg2Status": status,
+        "Leg2Status": leg2,
         "Legs": legs,
     })
 }
