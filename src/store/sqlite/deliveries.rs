@@ -28,16 +28,18 @@ pub(super) const READY: &str = "SELECT n, call FROM delivery INDEXED BY delivery
      WHERE account = ?1 AND integration = ?2 AND kind = ?3 AND state = 'pending' AND blocked = 0 AND due_ms <= ?4
      ORDER BY due_ms, n LIMIT ?5";
 
+/// See [`refresh_blocked`]. The plus keeps SQLite from going by the state: of those pending there may be a hundred
+/// thousand, of this call there are a few.
+pub(super) const REFRESH: &str = "UPDATE delivery AS this SET blocked = NOT blocked
+     WHERE call = ?1 AND +state = 'pending' AND blocked <> EXISTS (
+       SELECT 1 FROM delivery AS other
+       WHERE other.call = this.call AND other.integration = this.integration AND other.n <> this.n
+       AND (other.state = 'inflight' OR (other.kind < this.kind AND other.state NOT IN ('done', 'superseded'))))";
+
 /// Says anew which pending deliveries of a call must wait for another one of the call. To be called after every change
 /// of state that may free one or bind one.
 pub(super) fn refresh_blocked(conn: &Connection, call: i64) -> Result<(), Fault> {
-    conn.prepare_cached(
-        "UPDATE delivery AS this SET blocked = NOT blocked WHERE call = ?1 AND state = 'pending' AND blocked <> EXISTS (
-           SELECT 1 FROM delivery AS other
-           WHERE other.call = this.call AND other.integration = this.integration AND other.n <> this.n
-           AND (other.state = 'inflight' OR (other.kind < this.kind AND other.state NOT IN ('done', 'superseded'))))",
-    )?
-    .execute([call])?;
+    conn.prepare_cached(REFRESH)?.execute([call])?;
     Ok(())
 }
 
