@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     num::NonZeroU32,
     path::Path,
     sync::{Arc, OnceLock, atomic::AtomicBool},
@@ -11,9 +11,9 @@ use std::{
 
 use actix_web::{
     App, HttpServer,
-    dev::ServerHandle,
+    dev::{Server, ServerHandle},
     http::KeepAlive,
-    web::{self, Data},
+    web::{self, Data, ServiceConfig},
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     call::{IntegrationRules, Locale, PlanRules},
-    config::{Account, Config, Integration, StoreUrl},
+    config::{self, Account, Config, Integration, StoreUrl},
     connect::{
         catalogue,
         transport::{Credentials, Limits, Transport},
@@ -124,7 +124,7 @@ impl Service {
         let store_error = |error| StartError::Store { path: path.display().to_string(), error };
 
         // Listening comes first, so that the address in links is known; requests are served once all stands.
-        let listener = std::net::TcpListener::bind(config.server.listen)
+        let listener = TcpListener::bind(config.server.listen)
             .map_err(|error| StartError::Listen { addr: config.server.listen, error })?;
         let addr = listener.local_addr().map_err(|error| StartError::Listen { addr: config.server.listen, error })?;
         let public_url = Arc::new(OnceLock::new());
@@ -194,8 +194,6 @@ impl Service {
         let tokens = store.hook_token_hashes(now).await.map_err(store_error)?;
         let doors = ArcSwap::from_pointee(Doors::new(&config.accounts, tokens));
         let drain = config.server.drain_timeout;
-        let (workers_count, connections) = (config.server.workers, config.server.connections);
-        let request_timeout = config.server.request_timeout;
         let services = Arc::new(Services {
             config,
             store,
@@ -212,23 +210,13 @@ impl Service {
             stopping,
         });
         let data = Data::from(Arc::clone(&services));
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(data.clone())
+        let server = http_server(&services.config.server, listener, move |app| {
+            app.app_data(data.clone())
                 .configure(hooks::routes)
                 .configure(pages::routes)
-                .default_service(web::to(pages::not_found))
+                .default_service(web::to(pages::not_found));
         })
-        .workers(workers_count)
-        .max_connections(connections.div_ceil(workers_count))
-        .backlog(4096)
-        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
-        .client_request_timeout(request_timeout)
-        .shutdown_timeout(drain.as_secs().max(1))
-        .disable_signals()
-        .listen(listener)
-        .map_err(|error| StartError::Listen { addr, error })?
-        .run();
+        .map_err(|error| StartError::Listen { addr, error })?;
         let handle = server.handle();
         let serving = tokio::spawn(server);
         if services.config.accounts.is_empty() {
@@ -279,6 +267,26 @@ async fn hold_orphans(config: &Config, store: &dyn Store, now: Timestamp) -> Res
             are held. Give it its name back and retry them, or resync their calls");
     }
     Ok(())
+}
+
+/// The HTTP server as the service runs it, with what `routes` puts there; the benchmark measures others in it.
+///
+/// # Errors
+/// When the socket cannot be listened on.
+pub fn http_server<F>(config: &config::Server, listener: TcpListener, routes: F) -> std::io::Result<Server>
+where
+    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+{
+    let server = HttpServer::new(move || App::new().configure(&routes))
+        .workers(config.workers)
+        .max_connections(config.connections.div_ceil(config.workers))
+        .backlog(4096)
+        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
+        .client_request_timeout(config.request_timeout)
+        .shutdown_timeout(config.drain_timeout.as_secs().max(1))
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
 }
 
 async fn open_store(path: &Path, queue: usize) -> Result<Arc<dyn Store>, StartError> {

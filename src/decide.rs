@@ -18,8 +18,9 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Receipts read at once.
-const BATCH: usize = 512;
+/// Receipts read, and decided on in one transaction. Few: the transaction keeps new callbacks waiting as long as it
+/// takes to write, and a call costs many times what a receipt does.
+const BATCH: usize = 16;
 /// A missed wake-up costs no more than this.
 const IDLE: Duration = Duration::from_secs(5);
 const STORE_PAUSE: Duration = Duration::from_secs(1);

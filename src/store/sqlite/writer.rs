@@ -1,14 +1,19 @@
 //! The one thread that writes. A flush to disk costs far more than a row, so it takes all that waits into one
 //! transaction, flushes once, and only then tells the callers.
+//!
+//! Callbacks go first. Somebody waits for each of them, whereas whatever else is written follows from what is durable
+//! already, and may take many times as long. So a transaction does not go on with other work for long, and under a load
+//! of callbacks that work gets a fixed share of this thread's time: enough to come on, never enough to be in the way.
 
 use std::{
+    collections::VecDeque,
     fmt,
     fs::File,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    vec::Drain,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{CachedStatement, Connection, params};
@@ -23,6 +28,13 @@ use crate::{
 /// Bodies that one transaction takes, beside the bound on their number: a group must fit into memory and into the
 /// patience of those who wait for it.
 const GROUP_BYTES: usize = 4 << 20;
+
+/// How long one transaction goes on with other work while somebody waits: a callback that comes now waits that long.
+const SLICE: Duration = Duration::from_micros(700);
+/// While callbacks keep coming, other work waits this many times as long as it last took.
+const PAUSE: u32 = 16;
+/// But no longer than this.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 const APPEND: &str =
     "INSERT INTO receipt (seq, id, account, hook, received_ms, method, path, query, content_type, body)
@@ -112,13 +124,6 @@ impl Command {
         let (reply, answer) = oneshot::channel();
         (Self::Other(Box::new(Operation { run: Some(run), result: None, reply })), answer)
     }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Append(receipt, _) => receipt.body.len() + receipt.query.len(),
-            Self::Other(_) | Self::Close => 0,
-        }
-    }
 }
 
 pub(super) fn closed() -> StoreError {
@@ -141,6 +146,8 @@ impl Waiting {
     }
 }
 
+type Append = (Receipt, oneshot::Sender<Result<Seq, StoreError>>);
+
 /// The write connection and the queue before it.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -149,9 +156,28 @@ pub(super) struct Writer {
     group: usize,
     /// The last place in the journal given out.
     last_seq: i64,
+    /// Until then, callbacks that wait are written without anything else.
+    pause_until: Instant,
     commits: Arc<AtomicU64>,
     /// Held as long as something may be written.
     _lock: File,
+}
+
+/// What was taken out of the queue and is not yet written.
+#[derive(Default)]
+struct Taken {
+    appends: VecDeque<Append>,
+    jobs: VecDeque<Box<dyn Job>>,
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.jobs.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.appends.len() + self.jobs.len()
+    }
 }
 
 impl Writer {
@@ -169,30 +195,23 @@ impl Writer {
             [],
             |row| row.get(0),
         )?;
-        Ok(Self { conn, commands, group: group.max(1), last_seq, commits, _lock: lock })
+        let pause_until = Instant::now();
+        Ok(Self { conn, commands, group: group.max(1), last_seq, pause_until, commits, _lock: lock })
     }
 
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        let mut taken = Vec::with_capacity(self.group);
+        let mut arrived = Vec::with_capacity(self.group);
+        let mut taken = Taken::default();
         let mut waiting = Vec::with_capacity(self.group);
-        while self.commands.blocking_recv_many(&mut taken, self.group) > 0 {
-            while !taken.is_empty() {
-                let mut bytes = 0;
-                let fit = taken.iter().position(|command: &Command| {
-                    bytes += command.bytes();
-                    bytes > GROUP_BYTES
-                });
-                // At least one, however large.
-                let take = fit.map_or(taken.len(), |at| at.max(1));
-                let committed = self.write(taken.drain(..take), &mut waiting);
-                if let Err(reason) = &committed {
-                    tracing::error!(%reason, refused = waiting.len(), "nothing could be written");
-                }
-                for one in waiting.drain(..) {
-                    // The error is told to everybody; it cannot be cloned, as some of its kind never happen twice.
-                    one.answer(committed.as_ref().map_err(|reason| StoreError::Unwritable(reason.clone())).copied());
-                }
+        while self.take(&mut arrived, &mut taken) {
+            let committed = self.write(&mut taken, &mut waiting);
+            if let Err(reason) = &committed {
+                tracing::error!(%reason, refused = waiting.len(), "nothing could be written");
+            }
+            for one in waiting.drain(..) {
+                // The error is told to everybody; it cannot be cloned, as some of its kind never happen twice.
+                one.answer(committed.as_ref().map_err(|reason| StoreError::Unwritable(reason.clone())).copied());
             }
         }
         // The last connection to close folds the write-ahead log into the database; a failure costs only time at the
@@ -202,37 +221,42 @@ impl Writer {
         }
     }
 
-    /// One transaction. On an error nothing of the group is written, and the reason holds for all of it.
-    fn write(&mut self, group: Drain<'_, Command>, waiting: &mut Vec<Waiting>) -> Result<(), String> {
-        let last_seq = self.last_seq;
-        let mut outcome = execute(&self.conn, "BEGIN IMMEDIATE");
-        {
-            let mut append = match self.conn.prepare_cached(APPEND) {
-                Ok(statement) => Some(statement),
-                Err(error) => {
-                    outcome = outcome.and(Err(error.into()));
-                    None
-                }
-            };
-            for command in group {
-                match command {
-                    Command::Append(receipt, reply) => {
-                        if let (Ok(()), Some(statement)) = (&outcome, &mut append) {
-                            self.last_seq += 1;
-                            outcome = insert(statement, self.last_seq, &receipt);
-                        }
-                        waiting.push(Waiting::Append(Seq(self.last_seq), reply));
-                    }
-                    Command::Other(mut job) => {
-                        if outcome.is_ok() {
-                            outcome = run(job.as_mut(), &mut Work { conn: &self.conn, last_seq: &mut self.last_seq });
-                        }
-                        waiting.push(Waiting::Other(job));
-                    }
-                    Command::Close => self.commands.close(),
-                }
+    /// Takes what waits in the queue, and waits itself only if there is nothing to do. `false`: nothing will come.
+    fn take(&mut self, arrived: &mut Vec<Command>, taken: &mut Taken) -> bool {
+        if taken.is_empty() {
+            if self.commands.blocking_recv_many(arrived, self.group) == 0 {
+                return false;
+            }
+        } else {
+            while taken.len() + arrived.len() < self.group
+                && let Ok(command) = self.commands.try_recv()
+            {
+                arrived.push(command);
             }
         }
+        for command in arrived.drain(..) {
+            match command {
+                Command::Append(receipt, reply) => taken.appends.push_back((receipt, reply)),
+                Command::Other(job) => taken.jobs.push_back(job),
+                // What is in the queue already is still taken.
+                Command::Close => self.commands.close(),
+            }
+        }
+        true
+    }
+
+    /// One transaction. On an error nothing of it is written, and the reason holds for all that `waiting` got.
+    fn write(&mut self, taken: &mut Taken, waiting: &mut Vec<Waiting>) -> Result<(), String> {
+        if taken.is_empty() {
+            // Only the word to close came.
+            return Ok(());
+        }
+        let last_seq = self.last_seq;
+        let outcome = execute(&self.conn, "BEGIN IMMEDIATE");
+        let outcome = self.append(&mut taken.appends, waiting, outcome);
+        // Whoever has no room left for callbacks must not keep other work waiting: it is what fills the room.
+        let paused = !waiting.is_empty() && taken.jobs.len() < self.group && Instant::now() < self.pause_until;
+        let outcome = if paused { outcome } else { self.work(taken, waiting, outcome) };
         let committed = outcome.and_then(|()| {
             crate::crash::point("store.before_commit");
             execute(&self.conn, "COMMIT")?;
@@ -253,6 +277,63 @@ impl Writer {
                 other => other.to_string(),
             }
         })
+    }
+
+    /// Writes the callbacks that wait, as many as one transaction takes, if all is well so far.
+    fn append(
+        &mut self,
+        appends: &mut VecDeque<Append>,
+        waiting: &mut Vec<Waiting>,
+        mut outcome: Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut statement = match self.conn.prepare_cached(APPEND) {
+            Ok(statement) => Some(statement),
+            Err(error) => {
+                outcome = outcome.and(Err(error.into()));
+                None
+            }
+        };
+        let mut bytes = 0;
+        while waiting.len() < self.group
+            && let Some((receipt, _)) = appends.front()
+        {
+            bytes += receipt.body.len() + receipt.query.len();
+            // At least one, however large.
+            if bytes > GROUP_BYTES && !waiting.is_empty() {
+                break;
+            }
+            let Some((receipt, reply)) = appends.pop_front() else { break };
+            if let (Ok(()), Some(statement)) = (&outcome, &mut statement) {
+                self.last_seq += 1;
+                outcome = insert(statement, self.last_seq, &receipt);
+            }
+            waiting.push(Waiting::Append(Seq(self.last_seq), reply));
+        }
+        outcome
+    }
+
+    /// Does other work, one piece at least, and no more once it took its time and somebody waits.
+    fn work(
+        &mut self,
+        taken: &mut Taken,
+        waiting: &mut Vec<Waiting>,
+        mut outcome: Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let began = Instant::now();
+        let appended = !waiting.is_empty();
+        while let Some(mut job) = taken.jobs.pop_front() {
+            if outcome.is_ok() {
+                outcome = run(job.as_mut(), &mut Work { conn: &self.conn, last_seq: &mut self.last_seq });
+            }
+            waiting.push(Waiting::Other(job));
+            let awaited = appended || !taken.appends.is_empty() || !self.commands.is_empty();
+            if waiting.len() >= self.group || (awaited && began.elapsed() > SLICE) {
+                break;
+            }
+        }
+        let ended = Instant::now();
+        self.pause_until = ended + ((ended - began) * PAUSE).min(PAUSE_MAX);
+        outcome
     }
 }
 

@@ -1,0 +1,637 @@
+//! Says what durable ingest costs: beside handlers that do less in the same server, on the same disk, in one run. And
+//! what follows from it: latency at a fixed rate, the idle process, callbacks in to tickets out. See `README.md` here.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    hint::black_box,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::ServerHandle,
+    http::header,
+    web::{self, Data, ServiceConfig},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clap::Parser;
+use jiff::Timestamp;
+use patchbay::{
+    app::{Service, http_server},
+    call::{Hook, Receipt},
+    config::{self, Config, LogFormat},
+    hooks::Doors,
+    simulate::load::{self, LoadOptions, LoadReport},
+    store::{SqliteOptions, SqliteStore, Store},
+    telemetry,
+};
+use patchbay_sandbox::{Faults, Server, exotel::Exotel, freshdesk::Freshdesk};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const SID: &str = "acme1";
+const KEY: &str = "exo-key-5f3c9a";
+const TOKEN: &str = "exo-token-81d2bb";
+const FD_KEY: &str = "fd-key-77ab01c2";
+/// How long deliveries may take in all.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// `cargo bench --bench ingest -- [options]`
+#[derive(Debug, Parser)]
+struct Options {
+    /// Parts to run, of: ingest, rate, idle, delivery
+    #[arg(long, value_delimiter = ',', default_value = "ingest,rate,idle,delivery")]
+    parts: Vec<String>,
+    /// Targets of the ingest part, by letter
+    #[arg(long, default_value = "abcsd")]
+    targets: String,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Of one measurement at full load
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Callbacks per second of the rate part
+    #[arg(long, default_value_t = 2000)]
+    rate: u32,
+    #[arg(long, default_value_t = 10)]
+    rate_seconds: u64,
+    /// Calls of the delivery part
+    #[arg(long, default_value_t = 3000)]
+    calls: u32,
+    /// What cargo says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What is measured in the ingest part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Bare,
+    Reads,
+    Single,
+    Grouped,
+    Service,
+}
+
+impl Target {
+    const ALL: [Self; 5] = [Self::Bare, Self::Reads, Self::Single, Self::Grouped, Self::Service];
+
+    fn letter(self) -> char {
+        match self {
+            Self::Bare => 'a',
+            Self::Reads => 'b',
+            Self::Single => 'c',
+            Self::Grouped => 's',
+            Self::Service => 'd',
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Bare => "answers 200",
+            Self::Reads => "parses, authenticates, stores nothing",
+            Self::Single => "stores, one commit per request",
+            Self::Grouped => "stores, group commit, no journal reader",
+            Self::Service => "the whole service",
+        }
+    }
+}
+
+fn main() -> Result<(), Error> {
+    let options = Options::parse();
+    telemetry::init(&config::Log { format: LogFormat::Human, level: "error".to_owned() });
+    // A second one in this process finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(options))
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    let disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let wants = |part: &str| options.parts.iter().any(|wanted| wanted == part);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy = busy.split(' ').next().unwrap_or("?").to_owned();
+    let flush = flush(disk)?;
+    println!("{} cores, load average {busy} before the start", cores);
+    println!("disk: {}; a flush (fdatasync of 4 KiB appended): median {}", file_system(disk), ms(flush));
+    if wants("ingest") {
+        ingest(&options, disk).await?;
+    }
+    if wants("rate") {
+        rate(&options, disk, flush).await?;
+    }
+    if wants("idle") {
+        idle(disk).await?;
+    }
+    if wants("delivery") {
+        delivery(&options, disk).await?;
+    }
+    Ok(())
+}
+
+// ---- What is measured ------------------------------------------------------------------------------------------------
+
+async fn ingest(options: &Options, disk: &Path) -> Result<(), Error> {
+    let targets: Vec<Target> =
+        Target::ALL.into_iter().filter(|target| options.targets.contains(target.letter())).collect();
+    println!(
+        "\nIngest, {} connections, {} rounds of {} s, a fresh database each:",
+        options.connections, options.rounds, options.seconds
+    );
+    let mut rates: BTreeMap<char, Vec<f64>> = BTreeMap::new();
+    let mut reports: BTreeMap<char, LoadReport> = BTreeMap::new();
+    let mut read_meanwhile = Vec::new();
+    for round in 0..options.rounds {
+        // Rotated, so that no target always follows the same other.
+        for at in 0..targets.len() {
+            let target = targets[(at + round) % targets.len()];
+            let subject = Subject::start(target, disk).await?;
+            let load = |duration| Load { connections: options.connections, rate: None, duration };
+            subject.load(load(Duration::from_millis(500))).await?;
+            let before = subject.read();
+            let report = subject.load(load(Duration::from_secs(options.seconds))).await?;
+            if target == Target::Service {
+                read_meanwhile.push((subject.read() - before) as f64 / report.seconds);
+            }
+            subject.stop().await;
+            rates.entry(target.letter()).or_default().push(report.per_second);
+            reports.insert(target.letter(), report);
+        }
+    }
+    let of = |target: Target| rates.get(&target.letter()).map(|rates| median(rates));
+    let share = |rate: f64, of: Option<f64>| of.map_or("-".to_owned(), |of| format!("{:.0} %", 100.0 * rate / of));
+    println!("  {:<44} {:>9} {:>8} {:>8} {:>9} {:>9}  all rounds", "", "req/s", "of (a)", "of (b)", "p50 ms", "p99 ms");
+    for target in targets {
+        let (Some(rate), Some(report)) = (of(target), reports.get(&target.letter())) else { continue };
+        let all: Vec<String> = rates[&target.letter()].iter().map(|rate| format!("{rate:.0}")).collect();
+        println!(
+            "  ({}) {:<40} {rate:>9.0} {:>8} {:>8} {:>9.2} {:>9.2}  {}",
+            target.letter(),
+            target.title(),
+            share(rate, of(Target::Bare)),
+            share(rate, of(Target::Reads)),
+            report.latency.p50_ms,
+            report.latency.p99_ms,
+            all.join(" ")
+        );
+    }
+    if !read_meanwhile.is_empty() {
+        println!("  in (d), the journal reader decided on {:.0} receipts/s meanwhile", median(&read_meanwhile));
+    }
+    println!("  goal: (d) at least 40 % of (a) and 65 % of (b)");
+    Ok(())
+}
+
+async fn rate(options: &Options, disk: &Path, flush: Duration) -> Result<(), Error> {
+    println!(
+        "\n{} callbacks/s, open loop, {} s, {} connections; latency from when a request was due:",
+        options.rate, options.rate_seconds, options.connections
+    );
+    println!("  {:<44} {:>9} {:>9} {:>9} {:>9}", "", "p50 ms", "p99 ms", "p99.9 ms", "max ms");
+    let mut p99 = Vec::new();
+    for round in 0..=options.rounds {
+        // The first is what the load generator and the machine add.
+        let target = if round == 0 { Target::Bare } else { Target::Service };
+        let subject = Subject::start(target, disk).await?;
+        let load = |duration| Load { connections: options.connections, rate: Some(options.rate), duration };
+        subject.load(load(Duration::from_secs(1))).await?;
+        let LoadReport { latency, .. } = subject.load(load(Duration::from_secs(options.rate_seconds))).await?;
+        subject.stop().await;
+        println!(
+            "  ({}) {:<40} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+            target.letter(),
+            target.title(),
+            latency.p50_ms,
+            latency.p99_ms,
+            latency.p999_ms,
+            latency.max_ms
+        );
+        if target == Target::Service {
+            p99.push(latency.p99_ms);
+        }
+    }
+    let goal = 1.5 + 2.0 * flush.as_secs_f64() * 1000.0;
+    println!("  goal: p99 below 1.5 ms + two flushes = {goal:.2} ms; median p99 {:.2} ms", median(&p99));
+    Ok(())
+}
+
+async fn idle(disk: &Path) -> Result<(), Error> {
+    println!("\nThe process, fresh, with one account and one integration:");
+    let (sandboxes, dir) = (Sandboxes::start()?, tempfile::tempdir_in(disk)?);
+    let mut ready = Vec::new();
+    let mut memory = Vec::new();
+    for _ in 0..3 {
+        let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let path = dir.path().join("patchbay.toml");
+        std::fs::write(&path, sandboxes.config(dir.path(), listen, "warn", ""))?;
+        let began = Instant::now();
+        let mut child = Process::start(&path)?;
+        while !child.answers(listen) {
+            if began.elapsed() > Duration::from_secs(30) {
+                return Err("the process does not become ready".into());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        ready.push(began.elapsed().as_secs_f64() * 1000.0);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        memory.push(child.resident_mb()?);
+    }
+    println!("  start to ready {:.0} ms (goal: below 1000)", median(&ready));
+    println!("  idle memory {:.1} MB resident (goal: below 60)", median(&memory));
+    Ok(())
+}
+
+async fn delivery(options: &Options, disk: &Path) -> Result<(), Error> {
+    println!("\nDelivery, {} calls against a Freshdesk sandbox in this process:", options.calls);
+    let sandboxes = Sandboxes::start()?;
+    let dir = tempfile::tempdir_in(disk)?;
+    let config = parse(&sandboxes.config(dir.path(), loopback(), "error", "quota = 1000000"))?;
+    let service = Service::start(config).await?;
+    let tickets = || sandboxes.freshdesk.with(|desk| desk.tickets().count());
+    let noted = || {
+        sandboxes
+            .freshdesk
+            .with(|desk| desk.tickets().filter(|ticket| !desk.conversations(ticket.id).is_empty()).count())
+    };
+    // One at a time first: how long a ticket takes when nothing else is to be done.
+    let mut alone = Vec::new();
+    let mut sender = OneByOne::connect(service.addr)?;
+    for one in 1..=50 {
+        let began = Instant::now();
+        sender.call(one)?;
+        while noted() < one {
+            if began.elapsed() > PATIENCE {
+                return Err("a ticket does not come".into());
+            }
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        alone.push(began.elapsed().as_secs_f64() * 1000.0);
+    }
+    let (before, asked) = (tickets(), sandboxes.freshdesk.request_count());
+    let rate = options.rate;
+    let began = Instant::now();
+    let duration = Duration::from_secs_f64(f64::from(options.calls) / f64::from(rate));
+    let report = send(service.addr, Load { connections: 16, rate: Some(rate), duration }).await?;
+    let sent = began.elapsed();
+    let wanted = before + usize::try_from(report.calls_acknowledged)?;
+    let mut all_tickets = None;
+    loop {
+        if all_tickets.is_none() && tickets() >= wanted {
+            all_tickets = Some(began.elapsed());
+        }
+        if all_tickets.is_some() && noted() >= wanted {
+            break;
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(format!("{} of {wanted} tickets after {} s", tickets(), PATIENCE.as_secs()).into());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let all = began.elapsed();
+    let exchanges = sandboxes.freshdesk.request_count() - asked;
+    let calls = report.calls_acknowledged as f64;
+    println!("  alone: callback to ticket and note, median {:.1} ms", median(&alone));
+    println!(
+        "  sustained: {:.0} calls/s from the first callback to the last note: a ticket, a note and {:.1} requests each",
+        calls / all.as_secs_f64(),
+        exchanges as f64 / calls
+    );
+    println!(
+        "  callbacks sent within {:.2} s, last ticket after {:.2} s, last note after {:.2} s: a lag of {:.2} s",
+        sent.as_secs_f64(),
+        all_tickets.unwrap_or(all).as_secs_f64(),
+        all.as_secs_f64(),
+        (all - sent).as_secs_f64()
+    );
+    if tickets() != wanted {
+        return Err(format!("{} tickets for {wanted} calls", tickets()).into());
+    }
+    service.stop().await;
+    Ok(())
+}
+
+// ---- Who is measured -------------------------------------------------------------------------------------------------
+
+/// A target that runs, in the service's own HTTP server with its settings, on a database of its own.
+struct Subject {
+    addr: SocketAddr,
+    running: Running,
+    _sandboxes: Sandboxes,
+    _dir: TempDir,
+}
+
+enum Running {
+    Handler(ServerHandle, Option<Arc<dyn Store>>),
+    Service(Box<Service>),
+}
+
+impl Subject {
+    async fn start(target: Target, disk: &Path) -> Result<Self, Error> {
+        let sandboxes = Sandboxes::start()?;
+        let dir = tempfile::tempdir_in(disk)?;
+        let config = parse(&sandboxes.config(dir.path(), loopback(), "error", ""))?;
+        let handler = |store: Option<Arc<dyn Store>>| {
+            let state = Data::new(State { doors: Doors::new(&config.accounts, Vec::new()), store: store.clone() });
+            let listener = TcpListener::bind(loopback())?;
+            let addr = listener.local_addr()?;
+            let server = http_server(&config.server, listener, move |app: &mut ServiceConfig| {
+                let path = "/v2/accounts/{sid}/call-events";
+                let route = match target {
+                    Target::Bare => web::to(answer),
+                    _ => web::to(read),
+                };
+                app.app_data(state.clone()).route(path, route);
+            })?;
+            let handle = server.handle();
+            tokio::spawn(server);
+            Ok::<_, Error>((addr, Running::Handler(handle, store)))
+        };
+        let store = |group| {
+            let (path, queue) = (dir.path().join("patchbay.db"), config.store.queue);
+            let store = SqliteStore::open(SqliteOptions { path, queue, group, busy_timeout: Duration::from_secs(5) })?;
+            Ok::<_, Error>(Some(Arc::new(store) as Arc<dyn Store>))
+        };
+        let (addr, running) = match target {
+            Target::Bare | Target::Reads => handler(None)?,
+            Target::Single => handler(store(1)?)?,
+            Target::Grouped => handler(store(1024)?)?,
+            Target::Service => {
+                let service = Service::start(config).await?;
+                (service.addr, Running::Service(Box::new(service)))
+            }
+        };
+        Ok(Self { addr, running, _sandboxes: sandboxes, _dir: dir })
+    }
+
+    async fn load(&self, load: Load) -> Result<LoadReport, Error> {
+        send(self.addr, load).await
+    }
+
+    /// Receipts that the journal reader has decided on.
+    fn read(&self) -> u64 {
+        match &self.running {
+            Running::Handler(..) => 0,
+            Running::Service(service) => service.services.metrics.events.get(),
+        }
+    }
+
+    async fn stop(self) {
+        match self.running {
+            Running::Handler(handle, store) => {
+                handle.stop(true).await;
+                if let Some(store) = store {
+                    store.close().await;
+                }
+            }
+            Running::Service(service) => service.stop().await,
+        }
+    }
+}
+
+struct State {
+    doors: Doors,
+    store: Option<Arc<dyn Store>>,
+}
+
+async fn answer() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain").body("OK")
+}
+
+/// What every handler has to do with a callback, whether it stores it or not.
+async fn read(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    let sid = request.match_info().get("sid").unwrap_or_default();
+    let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
+    if !state.doors.basic(sid, authorization) {
+        return HttpResponse::Unauthorized().finish();
+    }
+    let receipt = Receipt {
+        id: Uuid::now_v7(),
+        account: sid.to_owned(),
+        hook: Hook::CallEvents,
+        received_at: Timestamp::now(),
+        method: request.method().as_str().to_owned(),
+        path: request.path().to_owned(),
+        query: request.query_string().to_owned(),
+        content_type: None,
+        body: Vec::new(),
+    };
+    match &state.store {
+        None => {
+            let pairs: Vec<(String, String)> =
+                url::form_urlencoded::parse(receipt.query.as_bytes()).into_owned().collect();
+            black_box((pairs, receipt));
+        }
+        Some(store) => {
+            if store.append(receipt).await.is_err() {
+                return HttpResponse::ServiceUnavailable().finish();
+            }
+        }
+    }
+    answer().await
+}
+
+/// The CRM and Exotel's API, both in this process.
+struct Sandboxes {
+    freshdesk: Server<Freshdesk>,
+    exotel: Server<Exotel>,
+}
+
+impl Sandboxes {
+    fn start() -> Result<Self, Error> {
+        Ok(Self {
+            freshdesk: Server::start(loopback(), Freshdesk::instant(FD_KEY), Faults::none())?,
+            exotel: Server::start(loopback(), Exotel::new(SID, KEY, TOKEN), Faults::none())?,
+        })
+    }
+
+    fn config(&self, dir: &Path, listen: SocketAddr, level: &str, integration: &str) -> String {
+        format!(
+            r#"
+            [server]
+            listen = "{listen}"
+            [store]
+            url = "sqlite:{db}"
+            [log]
+            level = "{level}"
+            [[account]]
+            sid = "{SID}"
+            api_url = "{exotel}"
+            api_key = "{KEY}"
+            api_token = "{TOKEN}"
+            [[account.integration]]
+            connector = "freshdesk"
+            base_url = "{freshdesk}"
+            api_key = "{FD_KEY}"
+            {integration}
+            "#,
+            db = dir.join("patchbay.db").display(),
+            exotel = self.exotel.url(),
+            freshdesk = self.freshdesk.url(),
+        )
+    }
+}
+
+/// `patchbay serve`; killed when it is dropped.
+struct Process(Child);
+
+impl Process {
+    fn start(config: &Path) -> Result<Self, Error> {
+        let child = Command::new(env!("CARGO_BIN_EXE_patchbay"))
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        Ok(Self(child))
+    }
+
+    /// Whether it says of itself that it can do its work.
+    fn answers(&mut self, addr: SocketAddr) -> bool {
+        let asked = TcpStream::connect(addr).and_then(|mut stream| {
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        });
+        asked.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    fn resident_mb(&self) -> Result<f64, Error> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+// ---- The load --------------------------------------------------------------------------------------------------------
+
+struct Load {
+    connections: usize,
+    rate: Option<u32>,
+    duration: Duration,
+}
+
+async fn send(to: SocketAddr, load: Load) -> Result<LoadReport, Error> {
+    let options = LoadOptions {
+        to,
+        host: to.to_string(),
+        path: format!("/v2/accounts/{SID}/call-events"),
+        authorization: Some(authorization()),
+        connections: load.connections,
+        duration: load.duration,
+        rate: load.rate,
+        callbacks_per_call: 1,
+    };
+    let report = tokio::task::spawn_blocking(move || load::run(&options)).await??;
+    if report.good() {
+        Ok(report)
+    } else {
+        Err(format!("not every callback was answered 200: {:?} {:?}", report.answers_by_status, report.first_error)
+            .into())
+    }
+}
+
+/// A connection for single calls.
+struct OneByOne(TcpStream);
+
+impl OneByOne {
+    fn connect(to: SocketAddr) -> Result<Self, Error> {
+        let stream = TcpStream::connect(to)?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
+    fn call(&mut self, number: usize) -> Result<(), Error> {
+        let call = format!("{number:032x}");
+        let request = format!(
+            "GET /v2/accounts/{SID}/call-events?event=answered&CallSid={call}&CallFrom=097{number:08}\
+             &CallTo=08047494574&Direction=incoming&Created=Wed%2C+27+Dec+2023+12%3A17%3A05\
+             &DialWhomNumber=09711581199&CallStatus=completed&DialCallDuration=8&CallType=completed\
+             &DialCallStatus=completed&StartTime=2023-12-27+12%3A17%3A05\
+             &RecordingUrl=https%3A%2F%2Frecordings.exotel.com%2Fexotelrecordings%2Facme1%2F{call}.mp3 HTTP/1.1\r\n\
+             Host: bench\r\nAuthorization: {}\r\n\r\n",
+            authorization()
+        );
+        self.0.write_all(request.as_bytes())?;
+        let mut answer = [0; 1024];
+        let got = self.0.read(&mut answer)?;
+        if answer[..got].starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err("a callback was not answered 200".into()) }
+    }
+}
+
+fn authorization() -> String {
+    format!("Basic {}", STANDARD.encode(format!("{KEY}:{TOKEN}")))
+}
+
+// ---- Small things ----------------------------------------------------------------------------------------------------
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Ok(config::parse("benchmark", text, &BTreeMap::new())?)
+}
+
+/// The median time to append 4 KiB to a file and flush it.
+fn flush(disk: &Path) -> Result<Duration, Error> {
+    let dir = tempfile::tempdir_in(disk)?;
+    let mut file = File::create(dir.path().join("flush"))?;
+    let mut times = Vec::new();
+    for _ in 0..300 {
+        let began = Instant::now();
+        file.write_all(&[7; 4096])?;
+        file.sync_data()?;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
+
+/// Kind and mount point of the file system a directory is on.
+fn file_system(dir: &Path) -> String {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let found = mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            Some((fields.next()?, fields.next()?))
+        })
+        .filter(|(mount, _)| dir.starts_with(mount))
+        .max_by_key(|(mount, _)| mount.len());
+    match found {
+        Some((_, "tmpfs")) => "tmpfs, which is no disk: flushes cost nothing here".to_owned(),
+        Some((mount, kind)) => format!("{kind} on {mount}"),
+        None => "unknown".to_owned(),
+    }
+}
+
+fn ms(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
