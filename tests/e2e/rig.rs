@@ -312,6 +312,16 @@ impl Rig {
         }
     }
 
+    /// Waits for something that has to be asked for to become true.
+    pub(crate) async fn until_async(&self, what: &str, mut look: impl AsyncFnMut() -> bool) {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while !look().await {
+            assert!(began.elapsed() < PATIENCE, "never: {what}\n{}", self.tail());
+            tick.tick().await;
+        }
+    }
+
     /// Waits for an answer of the API to become what is wanted.
     pub(crate) async fn until_api<T>(&self, path: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
         let began = Instant::now();

@@ -8,6 +8,7 @@ mod decide;
 mod deliveries;
 mod fault;
 mod journal;
+mod place;
 mod reader;
 mod rows;
 mod schema;
