@@ -19,7 +19,7 @@ use std::{
 use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::Fault;
+use super::{checkpoint::Checkpointer, fault::Fault};
 use crate::{
     call::Receipt,
     store::{Seq, StoreError},
@@ -152,6 +152,7 @@ type Append = (Receipt, oneshot::Sender<Result<Seq, StoreError>>);
 #[derive(Debug)]
 pub(super) struct Writer {
     conn: Connection,
+    checkpointer: Checkpointer,
     commands: mpsc::Receiver<Command>,
     group: usize,
     /// The last place in the journal given out.
@@ -183,6 +184,7 @@ impl Taken {
 impl Writer {
     pub(super) fn new(
         conn: Connection,
+        checkpointer: Checkpointer,
         commands: mpsc::Receiver<Command>,
         group: usize,
         commits: Arc<AtomicU64>,
@@ -196,7 +198,7 @@ impl Writer {
             |row| row.get(0),
         )?;
         let pause_until = Instant::now();
-        Ok(Self { conn, commands, group: group.max(1), last_seq, pause_until, commits, _lock: lock })
+        Ok(Self { conn, checkpointer, commands, group: group.max(1), last_seq, pause_until, commits, _lock: lock })
     }
 
     /// Writes until the queue is closed and empty.
@@ -214,6 +216,7 @@ impl Writer {
                 one.answer(committed.as_ref().map_err(|reason| StoreError::Unwritable(reason.clone())).copied());
             }
         }
+        drop(self.checkpointer);
         // The last connection to close folds the write-ahead log into the database; a failure costs only time at the
         // next start.
         if let Err((_, error)) = self.conn.close() {
@@ -262,6 +265,7 @@ impl Writer {
             execute(&self.conn, "COMMIT")?;
             crate::crash::point("store.after_commit");
             self.commits.fetch_add(1, Ordering::Relaxed);
+            self.checkpointer.committed();
             Ok(())
         });
         committed.map_err(|fault| {
