@@ -33,7 +33,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -169,6 +169,7 @@ fn open_private(path: &Path) -> std::io::Result<File> {
 fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<Connection, Fault> {
     let mut conn = Connection::open(path)?;
     conn.busy_timeout(busy_timeout)?;
+    steady(&conn)?;
     conn.set_prepared_statement_cache_capacity(64);
     // The page size can only be chosen before the first table. A write-ahead log that is kept at its size is
     // overwritten in place, which flushes faster than a file that grows; hence a limit above where it is folded in.
@@ -185,6 +186,13 @@ fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<
     )?;
     schema::migrate(&mut conn, scripts)?;
     Ok(conn)
+}
+
+/// Keeps SQLite from looking at the values bound to a statement when it plans: it would plan each of them anew with
+/// every execution, for a plan that is the same.
+fn steady(conn: &Connection) -> Result<(), Fault> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 #[async_trait]

@@ -32,6 +32,7 @@ impl Readers {
                 let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
                 let conn = Connection::open_with_flags(path, flags)?;
                 conn.busy_timeout(busy_timeout)?;
+                super::steady(&conn)?;
                 conn.set_prepared_statement_cache_capacity(64);
                 conn.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;")?;
                 Ok(conn)
