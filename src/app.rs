@@ -35,7 +35,7 @@ use crate::{
     exotel::{Enquirer, ExotelClient},
     hooks::{self, Doors},
     key::MasterKey,
-    store::{LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
+    store::{DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
     telemetry::Metrics,
     web as pages,
 };
@@ -140,6 +140,8 @@ impl Service {
             );
         }
 
+        hold_orphans(&config, store.as_ref(), now).await.map_err(store_error)?;
+
         let transport = Transport::new(config.delivery.connect_timeout).map_err(StartError::Transport)?;
         let stopping = CancellationToken::new();
         let journal = Arc::new(Notify::new());
@@ -220,6 +222,13 @@ impl Service {
         if services.config.accounts.is_empty() {
             tracing::warn!("there is no [[account]] in the configuration: nothing is let in");
         }
+        for account in services.config.accounts.iter().filter(|account| !account.bots.is_empty()) {
+            tracing::warn!(
+                account = account.sid,
+                bots = account.bots.join(", "),
+                "voicebots are not built into this version: nothing answers for them"
+            );
+        }
         tracing::info!(%addr, public_url = services.public_url(), accounts = services.config.accounts.len(),
             lanes = services.lanes.len(), ready_ms = started.elapsed().as_millis(), "ready");
         Ok(Self { services, addr, server: handle, serving, workers, drain })
@@ -239,6 +248,25 @@ impl Service {
         self.services.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// What was planned for an integration that is not in the configuration any more (renamed, removed) would wait unseen:
+/// it is held, with what to do.
+async fn hold_orphans(config: &Config, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+    for ((lane, state), count) in store.depths().await?.deliveries {
+        let known = config.accounts.iter().any(|account| {
+            account.sid == lane.account && account.integrations.iter().any(|one| one.name == lane.integration)
+        });
+        if known || state != DeliveryState::Pending || count == 0 {
+            continue;
+        }
+        let reason = "there is no integration of this name in the configuration any more: give it its name back and \
+                      retry this delivery, or resync the call to write it into the integrations there are";
+        let held = store.hold_lane(&lane, reason, now).await?;
+        tracing::error!(%lane, held, "deliveries wait for an integration that is not in the configuration any more; they \
+            are held. Give it its name back and retry them, or resync their calls");
+    }
+    Ok(())
 }
 
 /// The HTTP server as the service runs it, with what `routes` puts there; the benchmark measures others in it.

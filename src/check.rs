@@ -119,6 +119,15 @@ async fn check_integration(
         }
     }
     lines.push(format!("ok    {place}: {} agent{}, {} mapped", known.len(), plural(known.len()), mapped.len()));
+    for agent in account.agents.iter().filter(|agent| !agent.crm_user.contains_key(&integration.name)) {
+        let Some(email) = &agent.email else { continue };
+        if !known.iter().any(|one| one.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))) {
+            lines.push(format!(
+                "warn  {place}: {name} has no agent with the e-mail {email}: his calls will not be assigned; mend \
+                 email, or set crm_user"
+            ));
+        }
+    }
     for id in mapped {
         match known.iter().find(|agent| agent.at.id == *id) {
             Some(agent) if agent.active => {}

@@ -169,15 +169,23 @@ fn expand_value(value: &mut Value, at: &str, env: &BTreeMap<String, String>, pro
             let mut out = String::new();
             let mut rest = text.as_str();
             while let Some(start) = rest.find("${") {
-                let Some(len) = rest[start + 2..].find('}') else { break };
+                let Some(len) = rest[start + 2..].find('}') else {
+                    let message = "has a ${ without its }; write ${NAME}".to_owned();
+                    problems.push(Problem { key: at.to_owned(), message });
+                    break;
+                };
                 let name = &rest[start + 2..start + 2 + len];
                 out.push_str(&rest[..start]);
                 match env.get(name) {
                     Some(found) => out.push_str(found),
-                    None => problems.push(Problem {
-                        key: at.to_owned(),
-                        message: format!("the environment variable {name} is not set"),
-                    }),
+                    None => {
+                        // Left as it stands, so that it is not told of as empty as well.
+                        out.push_str(&rest[start..start + 3 + len]);
+                        problems.push(Problem {
+                            key: at.to_owned(),
+                            message: format!("the environment variable {name} is not set"),
+                        });
+                    }
                 }
                 rest = &rest[start + 3 + len..];
             }

@@ -132,7 +132,7 @@ impl<'t, 'p> Reader<'t, 'p> {
     pub(super) fn fraction(&mut self, key: &str) -> Option<f64> {
         let number = match self.value(key)? {
             Value::Float(number) => *number,
-            Value::Integer(number) if *number == 1 => 1.0,
+            Value::Integer(number) => f64::from(i32::try_from(*number).unwrap_or(i32::MAX)),
             Value::String(text) if text.parse::<f64>().is_ok() => text.parse().unwrap_or_default(),
             other => {
                 self.expected(key, "a number such as 0.8", other);

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -13,6 +14,10 @@ use crate::{call::Caller, store::ExchangeLog};
 
 /// Contacts kept in memory beside the store's; more are looked up again.
 const RECENT: usize = 10_000;
+
+/// How long it is remembered that a writing of a number found nobody. A search that a limit breaks off goes on from
+/// there; begun anew each time, many of them at once would use the limit up and none would ever end.
+const MISSES_FRESH: Duration = Duration::from_secs(180);
 
 /// What an integration knows of callers. Lives as long as its lane.
 #[derive(Debug, Default)]
@@ -28,6 +33,8 @@ struct Known {
     searching: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
     /// A creation whose answer was lost may still be carried out until then; nobody searches before.
     unsure: HashMap<String, Timestamp>,
+    /// Writings of a caller's number that found nobody, since then.
+    misses: HashMap<String, (Instant, Vec<Rendering>)>,
     /// How often each writing found somebody: the likeliest is asked for first.
     hits: HashMap<Rendering, u64>,
 }
@@ -44,7 +51,7 @@ impl ContactBook {
         contacts: &dyn Contacts,
         caller: &Caller,
         stored: Option<Contact>,
-        ambiguous_wait: std::time::Duration,
+        ambiguous_wait: Duration,
         trace: &mut Vec<ExchangeLog>,
     ) -> Result<Contact, Stop> {
         if let Some(contact) = stored {
@@ -82,13 +89,17 @@ impl ContactBook {
         if known.contacts.len() >= RECENT {
             known.contacts.clear();
         }
+        known.misses.remove(&caller.external_id);
         known.contacts.insert(caller.external_id.clone(), contact.clone());
         Ok(contact)
     }
 
     /// The CRM says this contact is not there any more.
     pub(super) fn forget(&self, caller: &Caller) {
-        self.known().contacts.remove(&caller.external_id);
+        let mut known = self.known();
+        known.contacts.remove(&caller.external_id);
+        // The search may go on for minutes to find who is gone: only the filters are asked now.
+        known.misses.insert(caller.external_id.clone(), (Instant::now(), Vec::new()));
     }
 
     async fn find(
@@ -104,13 +115,33 @@ impl ContactBook {
                 None => Ok(None),
             };
         };
+        let missed = {
+            let mut known = self.known();
+            known.misses.retain(|_, (since, _)| since.elapsed() < MISSES_FRESH);
+            known.misses.get(&caller.external_id).map(|(_, missed)| missed.clone())
+        };
+        // Who was looked for a moment ago was searched for then.
+        if missed.is_none()
+            && let Some(search) = contacts.search(number)
+        {
+            if let Some(contact) = choose(matching(driver.run(search, trace).await?, number)) {
+                return Ok(Some(contact));
+            }
+            self.known().misses.insert(caller.external_id.clone(), (Instant::now(), Vec::new()));
+        }
+        let missed = missed.unwrap_or_default();
         for (rendering, text) in self.renderings(driver.connector.manifest().phone, number) {
+            if missed.contains(&rendering) {
+                continue;
+            }
             let found = driver.run(contacts.find(&text), trace).await?;
-            let matching = found.into_iter().filter(|one| one.numbers.iter().any(|stored| number.matches(stored)));
-            if let Some(contact) = choose(matching) {
+            if let Some(contact) = choose(matching(found, number)) {
                 *self.known().hits.entry(rendering).or_default() += 1;
                 return Ok(Some(contact));
             }
+            let mut known = self.known();
+            let fresh = || (Instant::now(), Vec::new());
+            known.misses.entry(caller.external_id.clone()).or_insert_with(fresh).1.push(rendering);
         }
         Ok(None)
     }
@@ -135,7 +166,7 @@ impl ContactBook {
         driver: &Driver,
         contacts: &dyn Contacts,
         caller: &Caller,
-        ambiguous_wait: std::time::Duration,
+        ambiguous_wait: Duration,
         trace: &mut Vec<ExchangeLog>,
     ) -> Result<Contact, Stop> {
         let new = NewContact {
@@ -161,6 +192,11 @@ impl ContactBook {
         }
         made
     }
+}
+
+/// CRMs answer with more than was asked for: only who has this number counts.
+fn matching(found: Vec<Contact>, number: &PhoneNumber) -> impl Iterator<Item = Contact> {
+    found.into_iter().filter(|one| one.numbers.iter().any(|stored| number.matches(stored)))
 }
 
 /// Of several contacts with the number, the one changed last; of equals, the one with the lowest id.

@@ -101,7 +101,8 @@ impl Driver {
             self.count(label, status);
             log.status = Some(status);
             let now = Timestamp::now();
-            if let Some(seen) = self.connector.allowance(&reply) {
+            let seen = self.connector.allowance(&reply);
+            if let Some(seen) = seen {
                 self.quotas().observe(seen, now);
             }
             let read = if reply.status.is_success() || exchange.accepts.contains(&reply.status) {
@@ -126,7 +127,10 @@ impl Driver {
                             Retry::After(wait) => now + wait,
                             _ => now + std::time::Duration::from_secs(60),
                         };
-                        self.quotas().pause(label, until);
+                        if self.quotas().pause(label, until, seen, now) {
+                            tracing::info!(connector = self.connector.manifest().id, label, %until,
+                                "the CRM's request limit is reached; such requests wait");
+                        }
                         return Err(Stop::Throttled { until });
                     }
                     return Err(Stop::Refused { failure, safety, status });

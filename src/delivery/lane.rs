@@ -65,6 +65,20 @@ impl LaneHandle {
         self.lane.breaker.lock().unwrap_or_else(PoisonError::into_inner).health().clone()
     }
 
+    /// How it stands, for `/readyz` and the API.
+    pub fn standing(&self) -> serde_json::Value {
+        let mut standing = serde_json::json!(self.health());
+        if let (Some(until), Some(map)) = (self.throttled_until(), standing.as_object_mut()) {
+            map.insert("throttled_until".to_owned(), serde_json::json!(until));
+        }
+        standing
+    }
+
+    /// Until when the CRM's request limit holds some requests back, if it does.
+    pub fn throttled_until(&self) -> Option<Timestamp> {
+        self.lane.driver.quotas().paused_until(Timestamp::now())
+    }
+
     pub fn lane(&self) -> &LaneRef {
         &self.lane.lane
     }

@@ -93,10 +93,11 @@ async fn log(
     // Twice more at most: once without a contact that is gone, once without an agent who cannot be assigned.
     for _ in 0..3 {
         activity.contact = match (driver.connector.contacts(), was) {
-            // The record stands under its contact already; an agent may have moved it to another.
-            (_, Some(was)) => was.contact.clone(),
-            (None, None) => None,
-            (Some(contacts), None) => {
+            // The record stands under its contact already; an agent may have moved it to another. Only a record that
+            // was made before anybody knew whose call it is, is moved by us.
+            (_, Some(was)) if was.customer == activity.customer || !was.customer.is_empty() => was.contact.clone(),
+            (None, _) => None,
+            (Some(contacts), _) => {
                 let contact = memory
                     .contacts
                     .resolve(driver, contacts, &content.caller, stored.take(), ambiguous_wait, &mut done.trace)
@@ -121,7 +122,13 @@ async fn log(
                 };
                 if let Some(at) = driver.run(find, &mut done.trace).await? {
                     // What the lost try wrote is not known; the record is made to say what it should say now.
-                    let all = Changed { subject: true, body: true, agent: activity.agent.is_some(), facts: true };
+                    let all = Changed {
+                        subject: true,
+                        body: true,
+                        agent: activity.agent.is_some(),
+                        contact: false,
+                        facts: true,
+                    };
                     let at = driver.run(activities.update(&at, &activity, all), &mut done.trace).await?;
                     return Ok((at, Ending::Written));
                 }
@@ -140,9 +147,7 @@ async fn log(
                 done.remark = format!("not assigned: {failure}");
                 activity.agent = None;
             }
-            Err(Stop::Refused { failure, .. })
-                if failure.about == Some(About::Contact) && was.is_none() && done.contact.is_some() =>
-            {
+            Err(Stop::Refused { failure, .. }) if failure.about == Some(About::Contact) && done.contact.is_some() => {
                 memory.contacts.forget(&content.caller);
                 done.contact = Some((content.caller.external_id.clone(), None));
                 done.remark = format!("the contact was looked for again: {failure}");

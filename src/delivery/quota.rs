@@ -10,8 +10,8 @@ use patchbay_kit::{Allowance, Quota};
 struct Bucket {
     labels: &'static [&'static str],
     per: Duration,
-    /// Requests per period that are ours.
-    limit: f64,
+    /// Requests per period that are ours. `None`: not known, so nothing is counted; it can only be paused.
+    limit: Option<f64>,
     tokens: f64,
     filled_at: Timestamp,
     paused_until: Option<Timestamp>,
@@ -22,15 +22,21 @@ struct Bucket {
 impl Bucket {
     fn fill(&mut self, now: Timestamp) {
         let passed = now.duration_since(self.filled_at).as_secs_f64().max(0.0);
-        self.tokens = (self.tokens + passed * self.limit / self.per.as_secs_f64()).min(self.limit);
+        if let Some(limit) = self.limit {
+            self.tokens = (self.tokens + passed * limit / self.per.as_secs_f64()).min(limit);
+        }
         self.filled_at = now;
     }
 
     /// When a token will be there; `now` if it is.
     fn ready_at(&self, now: Timestamp) -> Timestamp {
-        let missing = (1.0 - self.tokens).max(0.0);
-        let wait = Duration::from_secs_f64(missing * self.per.as_secs_f64() / self.limit);
-        let at = now + wait;
+        let at = match self.limit {
+            Some(limit) => {
+                let missing = (1.0 - self.tokens).max(0.0);
+                now + Duration::from_secs_f64(missing * self.per.as_secs_f64() / limit)
+            }
+            None => now,
+        };
         self.paused_until.map_or(at, |until| until.max(at))
     }
 
@@ -52,11 +58,11 @@ impl Quotas {
     /// From a manifest's quotas. `fixed_per_minute` is the configuration's word on the account-wide one: then headers
     /// no longer change the limit, only how much of it is left.
     pub fn new(declared: &[Quota], share: f64, fixed_per_minute: Option<u32>, now: Timestamp) -> Self {
-        let bucket = |labels, per, limit: f64| Bucket {
+        let bucket = |labels, per, limit: Option<f64>| Bucket {
             labels,
             per,
-            limit: limit.max(1.0),
-            tokens: limit.max(1.0),
+            limit: limit.map(|limit| limit.max(1.0)),
+            tokens: limit.unwrap_or_default().max(1.0),
             filled_at: now,
             paused_until: None,
             account_wide: labels.is_empty(),
@@ -64,10 +70,10 @@ impl Quotas {
         let mut buckets: Vec<Bucket> = declared
             .iter()
             .filter(|quota| fixed_per_minute.is_none() || !quota.labels.is_empty())
-            .map(|quota| bucket(quota.labels, quota.per, f64::from(quota.limit) * share))
+            .map(|quota| bucket(quota.labels, quota.per, quota.limit.map(|limit| f64::from(limit) * share)))
             .collect();
         if let Some(limit) = fixed_per_minute {
-            buckets.push(bucket(&[], Duration::from_secs(60), f64::from(limit)));
+            buckets.push(bucket(&[], Duration::from_secs(60), Some(f64::from(limit))));
         }
         Self { buckets, share, fixed: fixed_per_minute.is_some() }
     }
@@ -86,7 +92,9 @@ impl Quotas {
             return Err(ready);
         }
         for bucket in self.buckets.iter_mut().filter(|bucket| bucket.covers(label)) {
-            bucket.tokens -= 1.0;
+            if bucket.limit.is_some() {
+                bucket.tokens -= 1.0;
+            }
         }
         Ok(())
     }
@@ -113,8 +121,9 @@ impl Quotas {
         for bucket in self.buckets.iter_mut().filter(|bucket| bucket.account_wide) {
             bucket.fill(now);
             if let Some(total) = seen.limit.filter(|total| *total >= 1.0 && total.is_finite() && !fixed) {
-                bucket.limit = (total * share).max(1.0);
-                bucket.tokens = bucket.tokens.min(bucket.limit);
+                let limit = (total * share).max(1.0);
+                bucket.limit = Some(limit);
+                bucket.tokens = bucket.tokens.min(limit);
             }
             if let (Some(remaining), Some(total)) = (seen.remaining, seen.limit) {
                 // What is left above the part that belongs to the customer's other software.
@@ -124,11 +133,24 @@ impl Quotas {
         }
     }
 
-    /// The CRM said "too many": nothing that this budget covers goes before then.
-    pub fn pause(&mut self, label: &str, until: Timestamp) {
-        for bucket in self.buckets.iter_mut().filter(|bucket| bucket.covers(label)) {
+    /// The CRM said "too many": nothing that the exhausted budget covers goes before then. Where the reply said that the
+    /// account's own budget has something left, it was one of the narrower ones, and everything else may go on. Returns
+    /// whether that was news.
+    pub fn pause(&mut self, label: &str, until: Timestamp, seen: Option<Allowance>, now: Timestamp) -> bool {
+        let left = seen.and_then(|seen| seen.remaining).is_some_and(|remaining| remaining >= 1.0);
+        let narrow = left && self.buckets.iter().any(|bucket| !bucket.account_wide && bucket.covers(label));
+        let mut news = false;
+        for bucket in self.buckets.iter_mut().filter(|bucket| bucket.covers(label) && !(narrow && bucket.account_wide))
+        {
+            news |= bucket.paused_until.is_none_or(|was| was <= now);
             bucket.paused_until = Some(bucket.paused_until.map_or(until, |was| was.max(until)));
         }
+        news
+    }
+
+    /// Until when some budget is paused, if one is.
+    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.buckets.iter().filter_map(|bucket| bucket.paused_until).filter(|until| *until > now).max()
     }
 }
 
@@ -140,8 +162,8 @@ mod tests {
         Timestamp::from_second(second).expect("a time")
     }
 
-    const ACCOUNT: Quota = Quota { name: "account", per: Duration::from_secs(60), limit: 60, labels: &[] };
-    const CREATE: Quota = Quota { name: "create", per: Duration::from_secs(60), limit: 2, labels: &["create"] };
+    const ACCOUNT: Quota = Quota { name: "account", per: Duration::from_secs(60), limit: Some(60), labels: &[] };
+    const CREATE: Quota = Quota { name: "create", per: Duration::from_secs(60), limit: Some(2), labels: &["create"] };
 
     #[test]
     fn a_share_is_left_and_tokens_come_back() {
@@ -183,9 +205,27 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_budget_that_is_exhausted_stops_only_what_it_covers() {
+        const LISTS: Quota = Quota { name: "lists", per: Duration::from_secs(60), limit: None, labels: &["list"] };
+        let mut quotas = Quotas::new(&[ACCOUNT, LISTS], 1.0, None, at(0));
+        for _ in 0..50 {
+            assert!(quotas.take("list", at(0)).is_ok(), "what is not known is not counted");
+        }
+        let seen = Allowance { limit: Some(60.0), remaining: Some(10.0) };
+        quotas.pause("list", at(30), Some(seen), at(0));
+        assert_eq!(quotas.take("list", at(1)), Err(at(30)));
+        assert!(quotas.take("create", at(1)).is_ok());
+        assert_eq!(quotas.paused_until(at(1)), Some(at(30)));
+        // Without a word on what is left, it may have been the account's own.
+        quotas.pause("list", at(40), None, at(31));
+        assert!(quotas.take("create", at(31)).is_err());
+    }
+
+    #[test]
     fn too_many_pauses_until_then() {
         let mut quotas = Quotas::new(&[ACCOUNT], 1.0, None, at(0));
-        quotas.pause("x", at(30));
+        assert!(quotas.pause("x", at(30), None, at(0)));
+        assert!(!quotas.pause("x", at(30), None, at(1)), "told once");
         assert_eq!(quotas.take("x", at(0)), Err(at(30)));
         assert_eq!(quotas.room(at(0)), (0, at(30)));
         assert!(quotas.take("x", at(30)).is_ok());

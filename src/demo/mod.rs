@@ -19,7 +19,8 @@ use patchbay_sandbox::freshdesk::{Agent, Contact, Conversation, Ticket};
 use crate::{
     signal,
     simulate::{
-        flow::{self, Instance, Pace},
+        cast::{Instance, Pace},
+        flow,
         play::{Answer, Player},
     },
     store::{CallFile, DeliveryState},

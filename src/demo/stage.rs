@@ -11,7 +11,8 @@ use crate::{
     config,
     simulate::{
         self,
-        flow::{Cast, Flow, Instance, Pace},
+        cast::{Cast, Instance, Pace},
+        flow::Flow,
         play::{Door, Target},
     },
     store::{CallFile, CallRef},

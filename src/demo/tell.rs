@@ -103,7 +103,7 @@ fn rows(scene: &Scene, act: &Act) -> Vec<Row> {
     let entries = timeline::of(file).into_iter();
     let rows = entries.map(|entry| {
         let (actor, text) = match &entry.what {
-            What::Event { kind, exotel_at, times, agent, status, digits } => {
+            What::Event { kind, exotel_at, times, agent, status, digits, .. } => {
                 let clock = exotel_at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
                 let keys: Vec<String> = digits
                     .iter()

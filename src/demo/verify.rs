@@ -9,7 +9,7 @@ use super::{
     stage::{KNOWN, Stage},
 };
 use crate::{
-    simulate::{flow::Instance, play},
+    simulate::{cast::Instance, play},
     store::DeliveryState,
 };
 
@@ -217,7 +217,8 @@ mod tests {
     use super::*;
     use crate::simulate::{
         self,
-        flow::{self, Cast, Pace},
+        cast::{Cast, Pace},
+        flow,
         play::Answer,
     };
 

@@ -34,6 +34,21 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// After refused credentials.
 const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 
+/// How Exotel stands to our questions.
+#[derive(Clone, Debug)]
+enum Standing {
+    Answering,
+    Refusing,
+    Silent(String),
+}
+
+/// The reason of a silence may differ from question to question; it is one silence all the same.
+impl PartialEq for Standing {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
 /// Asks for one account.
 #[derive(Debug)]
 pub struct Enquirer {
@@ -54,10 +69,10 @@ impl Enquirer {
     pub async fn run(self) {
         let this = Arc::new(self);
         let limiter: Arc<DefaultDirectRateLimiter> = Arc::new(RateLimiter::direct(Quota::per_minute(this.per_minute)));
-        let mut refused = false;
+        let mut standing = Standing::Answering;
         let mut asked = HashMap::new();
         while !this.stopping.is_cancelled() {
-            let wait = match this.step(&limiter, &mut asked, &mut refused).await {
+            let wait = match this.step(&limiter, &mut asked, &mut standing).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(account = %this.account, %error, "the store cannot be asked for open questions");
@@ -76,7 +91,7 @@ impl Enquirer {
         self: &Arc<Self>,
         limiter: &Arc<DefaultDirectRateLimiter>,
         asked: &mut HashMap<String, (Timestamp, Instant)>,
-        refused: &mut bool,
+        standing: &mut Standing,
     ) -> Result<Duration, StoreError> {
         loop {
             let now = Timestamp::now();
@@ -95,24 +110,15 @@ impl Enquirer {
                 let (this, limiter) = (Arc::clone(self), Arc::clone(limiter));
                 asking.spawn(async move { this.ask(call_sid, &limiter).await });
             }
-            let mut now_refused = None;
-            while let Some(answered) = asking.join_next().await {
-                if let Ok(answer) = answered {
-                    now_refused = answer?.or(now_refused);
+            let mut now_standing = None;
+            while let Some(asked) = asking.join_next().await {
+                if let Ok(answer) = asked {
+                    now_standing = answer?.or(now_standing);
                 }
             }
-            match now_refused {
-                Some(true) if !*refused => {
-                    *refused = true;
-                    tracing::error!(account = %self.account,
-                        "Exotel refuses the account's API key and token; recordings and durations wait. \
-                         `patchbay check` says more");
-                }
-                Some(false) if *refused => {
-                    *refused = false;
-                    tracing::info!(account = %self.account, "Exotel accepts the account's credentials again");
-                }
-                _ => {}
+            if let Some(now_standing) = now_standing.filter(|now_standing| now_standing != standing) {
+                self.tell(&now_standing);
+                *standing = now_standing;
             }
             if self.stopping.is_cancelled() {
                 return Ok(Duration::ZERO);
@@ -120,23 +126,33 @@ impl Enquirer {
         }
     }
 
-    /// Asks once. Returns whether the credentials were refused, if that can be said.
-    async fn ask(&self, call_sid: String, limiter: &DefaultDirectRateLimiter) -> Result<Option<bool>, StoreError> {
+    /// Once when it changes, not for every question.
+    fn tell(&self, standing: &Standing) {
+        let account = &self.account;
+        match standing {
+            Standing::Answering => tracing::info!(%account, "Exotel answers questions for call details again"),
+            Standing::Refusing => tracing::error!(%account,
+                "Exotel refuses the account's API key and token; recordings and durations wait. `patchbay check` says \
+                 more"),
+            Standing::Silent(reason) => tracing::warn!(%account, reason,
+                "Exotel does not say calls' details; recordings and durations wait, and are asked for again"),
+        }
+    }
+
+    /// Asks once. Returns how Exotel stands to us, if that can be said.
+    async fn ask(&self, call_sid: String, limiter: &DefaultDirectRateLimiter) -> Result<Option<Standing>, StoreError> {
         tokio::select! {
             () = limiter.until_ready() => {}
             () = self.stopping.cancelled() => return Ok(None),
         }
         let call = CallRef { account: self.account.clone(), call_sid };
         let details = self.client.details(&call.call_sid).await;
-        let (outcome, wait, verdict) = match &details {
-            Details::Call(_) => ("answered", None, Some(false)),
-            Details::Unknown(_) => ("unknown_call", None, Some(false)),
-            Details::Throttled(wait) => ("throttled", Some(*wait), Some(false)),
-            Details::Refused(_) => ("refused", Some(AFTER_REFUSAL), Some(true)),
-            Details::Failed(reason) => {
-                tracing::warn!(account = %self.account, call = %call.call_sid, reason, "Exotel did not say a call's details");
-                ("failed", Some(AFTER_FAILURE), None)
-            }
+        let (outcome, wait, standing) = match &details {
+            Details::Call(_) => ("answered", None, Standing::Answering),
+            Details::Unknown(_) => ("unknown_call", None, Standing::Answering),
+            Details::Throttled(wait) => ("throttled", Some(*wait), Standing::Answering),
+            Details::Refused(_) => ("refused", Some(AFTER_REFUSAL), Standing::Refusing),
+            Details::Failed(reason) => ("failed", Some(AFTER_FAILURE), Standing::Silent(reason.clone())),
         };
         self.metrics.enquiries.get_or_create(&EnquiryLabels { outcome }).inc();
         match details {
@@ -147,7 +163,7 @@ impl Enquirer {
                 }
             }
         }
-        Ok(verdict)
+        Ok(Some(standing))
     }
 
     /// An answer is a receipt like any callback.

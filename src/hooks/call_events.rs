@@ -17,11 +17,11 @@ use crate::{
     telemetry::HookLabels,
 };
 
-/// The routes of this family (contract §3).
+/// The routes of this family (contract §3). A slash at the end is let pass: a redirect away from it would lose the call.
 pub fn routes(config: &mut ServiceConfig) {
     config
-        .route("/v2/accounts/{sid}/call-events", web::to(call_events))
-        .route("/v2/accounts/{sid}/status", web::to(status))
+        .route("/v2/accounts/{sid}/call-events{slash:/?}", web::to(call_events))
+        .route("/v2/accounts/{sid}/status{slash:/?}", web::to(status))
         .route("/h/{token}/{rest:.*}", web::to(by_token))
         .route("/h/{token}", web::to(by_token));
 }
@@ -122,10 +122,12 @@ async fn take(
         return too_large(limit);
     }
     let body = if *request.method() == Method::POST {
-        match payload.to_bytes_limited(limit).await {
-            Ok(Ok(body)) => body.to_vec(),
-            Ok(Err(_)) => return HttpResponse::BadRequest().content_type("text/plain").body("The body broke off.\n"),
-            Err(_) => return too_large(limit),
+        let patience = services.config.server.request_timeout;
+        match tokio::time::timeout(patience, payload.to_bytes_limited(limit)).await {
+            Ok(Ok(Ok(body))) => body.to_vec(),
+            Ok(Ok(Err(_))) => return say(StatusCode::BAD_REQUEST, "The body broke off."),
+            Ok(Err(_)) => return too_large(limit),
+            Err(_) => return say(StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
         }
     } else {
         Vec::new()
@@ -163,6 +165,10 @@ async fn take(
                 .body("This cannot be stored now; please send it again.\n")
         }
     }
+}
+
+fn say(status: StatusCode, text: &str) -> HttpResponse {
+    HttpResponse::build(status).content_type("text/plain").body(format!("{text}\n"))
 }
 
 fn accepted() -> HttpResponse {

@@ -1,5 +1,6 @@
 //! The simulated Exotel: plays call flows, or a load of them, against a running service.
 
+pub mod cast;
 pub mod flow;
 mod histogram;
 pub mod load;
@@ -20,7 +21,8 @@ use uuid::Uuid;
 
 pub use histogram::{Histogram, Percentiles};
 
-use flow::{Cast, CastAgent, Flow, HookName, Instance, Pace};
+use cast::{Cast, CastAgent, Instance, Pace};
+use flow::{Flow, HookName};
 use load::{LoadOptions, LoadReport};
 use play::{Answer, Door, Player, Target};
 

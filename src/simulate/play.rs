@@ -10,7 +10,10 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::flow::{HookName, Instance, MethodName, TimedRequest};
+use super::{
+    cast::{Instance, TimedRequest},
+    flow::{HookName, MethodName},
+};
 use crate::connect::transport;
 
 /// Exotel waits 5 s for an applet's answer (exotel-api §4.7); a callback is given longer, to tell slow from lost.

@@ -381,7 +381,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// Upserting an intent: a new id is inserted pending and due at once; a stored one whose content is equal stays as
     /// it is; one whose content differs gets the content and a higher revision, and is pending and due at once if it
-    /// was done or superseded; if pending its `due_at` stays; held and dead stay what they are.
+    /// was done; if pending its `due_at` stays; held and dead stay what they are. One that was superseded is wanted
+    /// again: pending and due at once, whatever its content.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if a call's version is not `on_version`; nothing is written then.
@@ -391,6 +392,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         set_aside: Vec<SetAside>,
         read_up_to: Option<Seq>,
     ) -> Result<(), StoreError>;
+
+    /// Receipts that were set aside, newest first, with the reason and when.
+    async fn set_aside(&self, account: &str, limit: usize) -> Result<Vec<(Receipt, SetAside)>, StoreError>;
 
     /// Puts a set-aside receipt (or all of an account) back before the reader. Returns how many.
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError>;
@@ -415,6 +419,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// At start: what was in flight when the last process ended is pending again and must be probed, not before
     /// `not_before` (a request of the dead process may still be being carried out). Returns how many.
     async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Holds what is pending in a lane that nobody runs any more, so that it is seen. Returns how many.
+    async fn hold_lane(&self, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Calls whose details are to be asked for, with the time they were due, oldest first.
     async fn due_enquiries(

@@ -27,6 +27,8 @@ use crate::{
 
 /// What a person means by "again": what is wanted and did not get there.
 const NOT_THERE: [DeliveryState; 3] = [DeliveryState::Held, DeliveryState::Dead, DeliveryState::Pending];
+/// Characters of a set-aside receipt's body that are shown.
+const BODY_SHOWN: usize = 4000;
 /// The most rows of one page.
 const PAGE: u32 = 200;
 /// How long a link to a recording from the API works.
@@ -46,6 +48,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route(&at("/deliveries/retry"), web::post().to(retry))
         .route(&at("/integrations"), web::get().to(integrations))
         .route(&at("/integrations/{name}/verify"), web::post().to(verify))
+        .route(&at("/receipts"), web::get().to(set_aside))
         .route(&at("/receipts/replay"), web::post().to(replay))
         .route(&at("/hooks"), web::get().to(list_hooks))
         .route(&at("/hooks"), web::post().to(make_hook))
@@ -64,8 +67,16 @@ pub enum ApiError {
     Closed,
     #[error("{0}")]
     NotFound(String),
-    #[error("the store cannot be asked now")]
+    #[error("{}", of_store(.0))]
     Store(#[from] StoreError),
+}
+
+/// What the caller should know of it: what is his to mend; of the rest, that it is ours.
+fn of_store(error: &StoreError) -> String {
+    match error {
+        StoreError::BadCursor => "before: give the `next` of the page before, as it was answered".to_owned(),
+        _ => "the store cannot be asked now".to_owned(),
+    }
 }
 
 impl ApiError {
@@ -75,13 +86,14 @@ impl ApiError {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Closed => (StatusCode::FORBIDDEN, "api_closed"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Store(StoreError::BadCursor) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         }
     }
 
     pub(super) fn answer(&self) -> HttpResponse {
         let (status, code) = self.parts();
-        if let Self::Store(error) = self {
+        if let (Self::Store(error), StatusCode::SERVICE_UNAVAILABLE) = (self, status) {
             tracing::error!(%error, "the API cannot ask the store");
         }
         let mut answer = HttpResponseBuilder::new(status);
@@ -345,7 +357,7 @@ async fn integrations(request: HttpRequest, services: Data<Services>, sid: Path<
                 "name": integration.name,
                 "connector": integration.manifest.id,
                 "address": integration.origin.as_str(),
-                "lane": services.lanes.get(&lane).map(LaneHandle::health),
+                "lane": services.lanes.get(&lane).map(LaneHandle::standing),
             })
         })
         .collect();
@@ -368,6 +380,37 @@ async fn verify(request: HttpRequest, services: Data<Services>, path: Path<(Stri
         Err(Stop::Stopping) => json!({ "ok": false, "error": "the service is stopping" }),
     };
     Ok(HttpResponse::Ok().json(answer))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceiptsQuery {
+    limit: Option<u32>,
+}
+
+/// Callbacks that were answered 200 and could not be read: what came, and why.
+async fn set_aside(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    admin(&request, &services)?;
+    known(&services, &sid)?;
+    let asked: ReceiptsQuery = query(&request)?;
+    let found = services.store.set_aside(&sid, limit(asked.limit) as usize).await?;
+    let items: Vec<Value> = found
+        .into_iter()
+        .map(|(receipt, aside)| {
+            json!({
+                "id": receipt.id,
+                "hook": receipt.hook.as_str(),
+                "received_at": receipt.received_at,
+                "error": aside.error,
+                "method": receipt.method,
+                "path": receipt.path,
+                "query": receipt.query,
+                "content_type": receipt.content_type,
+                "body": String::from_utf8_lossy(&receipt.body).chars().take(BODY_SHOWN).collect::<String>(),
+            })
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "receipts": items })))
 }
 
 async fn replay(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {

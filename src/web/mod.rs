@@ -6,9 +6,11 @@ pub mod recording;
 pub mod timeline;
 
 use actix_web::{
-    HttpResponse,
-    web::{self, ServiceConfig},
+    HttpRequest, HttpResponse,
+    web::{self, Data, ServiceConfig},
 };
+
+use crate::{app::Services, telemetry::HookLabels};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -17,12 +19,16 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/readyz", web::get().to(health::readyz))
         .route("/readyz", web::head().to(health::readyz))
         .route("/metrics", web::get().to(health::metrics))
+        .route("/metrics", web::head().to(health::metrics))
         .route("/r/{sid}/{call_sid}", web::get().to(recording::serve))
         .route("/r/{sid}/{call_sid}", web::head().to(recording::serve))
         .configure(api::routes);
 }
 
-/// Every path that is nothing.
-pub async fn not_found() -> HttpResponse {
+/// Every path that is nothing. One that looks like a hook is counted as such: a mistyped flow loses calls.
+pub async fn not_found(request: HttpRequest, services: Data<Services>) -> HttpResponse {
+    if request.path().starts_with("/v2/") || request.path().starts_with("/h/") {
+        services.metrics.hook_answers.get_or_create(&HookLabels { hook: "unknown", status: 404 }).inc();
+    }
     api::ApiError::NotFound("there is nothing at this path".to_owned()).answer()
 }

@@ -29,6 +29,9 @@ pub enum What {
         agent: Option<String>,
         status: Option<String>,
         digits: Vec<Value>,
+        /// A recording's address was in it whose host is not one of Exotel's: it was dropped.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused_recording_host: Option<String>,
     },
     /// Something is to be written into a CRM.
     Planned { delivery: uuid::Uuid, integration: String, kind: &'static str },
@@ -62,6 +65,7 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                 agent: facts.agent.clone(),
                 status: facts.dial_call_status.clone().or_else(|| facts.call_status.clone()),
                 digits: facts.digits.iter().map(|one| json!({ "tag": one.tag, "value": one.value })).collect(),
+                refused_recording_host: facts.refused_recording_host.clone(),
             },
         });
     }
@@ -147,7 +151,8 @@ pub fn delivery(one: &Delivery) -> Value {
         "state": one.state,
         "reason": one.reason,
         "revision": one.revision,
-        "attempts": one.attempts,
+        // Tries that failed since it last succeeded or was sent again; every try is in the call's timeline.
+        "failures": one.attempts,
         "due_at": one.due_at,
         "probe": one.probe,
         "created_at": one.created_at,

@@ -16,6 +16,8 @@ async fn the_api_wants_the_token() {
     }
     let (status, body) = rig.get("/api/v1/accounts/nobody/calls").await;
     assert_eq!((status, &body["error"]["code"]), (404, &json!("not_found")));
+    let (status, body) = rig.get(&format!("/api/v1/accounts/{SID}/calls?before=zzz")).await;
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("bad_request")));
     let (status, body) = rig.get(&format!("/api/v1/accounts/{SID}/calls?outcom=missed")).await;
     assert_eq!((status, &body["error"]["code"]), (400, &json!("bad_request")));
 }

@@ -98,7 +98,7 @@ async fn while_the_crm_is_down_calls_are_taken_and_no_attempt_is_spent() {
             answer["deliveries"].as_array().filter(|rows| rows.len() == 40).cloned()
         })
         .await;
-    let spent: Vec<u64> = waiting.iter().filter_map(|row| row["attempts"].as_u64()).collect();
+    let spent: Vec<u64> = waiting.iter().filter_map(|row| row["failures"].as_u64()).collect();
     // The breaker opens after five outages; the window lets a few more happen at the same time.
     assert!(spent.iter().sum::<u64>() <= 16, "{spent:?}");
     rig.freshdesk.faults().lift();
@@ -141,7 +141,7 @@ async fn too_many_requests_cost_no_attempt() {
     rig.settled().await;
     let rows = rig.account(&format!("/deliveries?call_sid={}", call.sid)).await;
     // The one attempt that delivered it.
-    assert!(rows["deliveries"][0]["attempts"].as_u64() <= Some(1), "{rows:#}");
+    assert!(rows["deliveries"][0]["failures"].as_u64() <= Some(1), "{rows:#}");
     assert_eq!(rig.tickets(&call.sid).len(), 1);
 }
 
@@ -249,4 +249,104 @@ async fn under_a_mix_of_faults_every_call_is_one_ticket() {
     }
     assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), calls.len());
     assert_eq!(rig.freshdesk.with(|desk| desk.contacts().count()), calls.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_callers_get_through_a_narrow_limit_on_lists() {
+    // Eight filters of the contact list for an unknown caller, and a limit that eight callers at once overrun: what one
+    // try has found out, the next must not ask again.
+    let rig = Rig::started();
+    rig.freshdesk.with(|desk| {
+        desk.settings.limits.contacts_list = Some(20);
+        // So that replies say that the account itself has plenty left.
+        desk.settings.limits.total = Some(100_000);
+    });
+    let mut calls = Vec::new();
+    for n in 0..5 {
+        calls.push(missed(&rig, n).await);
+    }
+    rig.until_api("/integrations", |answer| {
+        answer["integrations"][0]["lane"]["throttled_until"].as_str().map(str::to_owned)
+    })
+    .await;
+    // Meanwhile who is known, by the search, goes through: only lists of contacts are held back.
+    let known = Call::new(50);
+    rig.freshdesk.with(|desk| {
+        desk.settings.index_lag = Duration::ZERO;
+        desk.add_contact("Asha", Some("+91 98765 00050"), None)
+    });
+    rig.hook(&known.missed()).await;
+    rig.ticket(&known.sid).await;
+    rig.freshdesk.with(|desk| desk.settings.limits.contacts_list = None);
+    let asked = rig
+        .freshdesk
+        .requests()
+        .iter()
+        .filter(|seen| seen.path == "/api/v2/contacts" && seen.status == Some(200))
+        .count();
+    assert!(asked <= 20, "{asked}");
+    // The pause is a minute by Freshdesk's own word; the API's retry does not shorten it, and need not be waited for:
+    // what was asked is remembered, which the count of one caller's questions shows.
+    let finds = |file: &serde_json::Value| file.to_string().matches("contact.find").count();
+    for call in &calls {
+        let file = rig.account(&format!("/calls/{}", call.sid)).await;
+        assert!(finds(&file) <= 10, "{file:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_exotel_does_not_know_is_asked_about_to_the_end_of_the_schedule_and_no_further() {
+    // The simulated Exotel knows of no call: it answers 404 with a RestException (exotel-api §1.5).
+    let mut rig = Rig::new();
+    rig.extra = "[enquiry]\nschedule = [\"50ms\", \"100ms\"]\nper_minute = 100000".to_owned();
+    rig.start();
+    let call = Call::new(1);
+    rig.hook(&call.answered()).await;
+    let note = rig.note(&call.sid).await;
+    assert!(note.contains("No recording") && note.contains("Call Duration: 8s"), "{note}");
+    rig.until_api(&format!("/calls/{}", call.sid), |file| file["next_enquiry_at"].is_null().then_some(())).await;
+    let receipts = rig.account("/receipts").await;
+    assert_eq!(receipts["receipts"], json!([]), "an answer is not set aside");
+    let popup_only = Call::new(2);
+    rig.hook(&popup_only.pop("Answered", AGENT, 9)).await;
+    rig.ticket(&popup_only.sid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_made_before_the_caller_was_known_is_moved_to_him() {
+    let rig = Rig::started();
+    let call = Call::new(1);
+    rig.simulate(&call);
+    let id = rig.freshdesk.with(|desk| desk.add_contact("Asha", Some("+919876500001"), None));
+    // What Exotel sends without `StatusCallbackEvents`: no numbers at all (exotel-api §3).
+    let url = rig.url(&format!("/v2/accounts/{SID}/status"));
+    let body = format!("CallSid={}&Status=completed&DateUpdated={}", call.sid, call.at(27));
+    let request = rig.http.post(url).basic_auth(crate::rig::KEY, Some(crate::rig::TOKEN)).body(body);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(request.send().await.expect("an answer").status(), 200);
+    rig.until("the caller's ticket", || rig.tickets(&call.sid).into_iter().find(|ticket| ticket.requester_id == id))
+        .await;
+    rig.settled().await;
+    assert_eq!(rig.tickets(&call.sid).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_an_integration_that_was_renamed_is_held_and_told() {
+    let mut rig = Rig::started();
+    rig.freshdesk.faults().go_down();
+    let call = missed(&rig, 1).await;
+    rig.until_api("/deliveries?state=pending,inflight", |answer| {
+        answer["deliveries"].as_array().filter(|rows| rows.len() == 1).map(|_| ())
+    })
+    .await;
+    rig.kill();
+    rig.freshdesk.faults().lift();
+    rig.name = "helpdesk".to_owned();
+    rig.start();
+    let held = rig.account("/deliveries?state=held").await;
+    let reason = held["deliveries"][0]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("no integration of this name") && reason.contains("resync"), "{held:#}");
+    assert!(rig.logs().iter().any(|line| line.contains("not in the configuration any more")));
+    rig.post(&format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid), json!({})).await;
+    rig.ticket(&call.sid).await;
 }

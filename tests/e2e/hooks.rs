@@ -69,6 +69,12 @@ async fn get_head_and_post_in_every_encoding() {
     // HEAD has no effect: by now the others, sent later, have their tickets.
     assert!(rig.tickets(&head.sid).is_empty());
 
+    // A slash too many in the flow's URL loses no call.
+    let slash = Call::new(5);
+    let request = rig.http.get(url(&format!("/?{}", slash.missed())));
+    assert_eq!(authorised(request).send().await.expect("an answer").status(), 200);
+    rig.ticket(&slash.sid).await;
+
     let reply = authorised(rig.http.put(url(""))).send().await.expect("an answer");
     assert_eq!(reply.status(), 405);
 }

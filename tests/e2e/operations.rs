@@ -61,6 +61,25 @@ async fn what_was_taken_before_a_crash_is_delivered_after_it() {
     assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), calls.len());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_removed_takes_no_callback() {
+    let rig = Rig::started();
+    let call = Call::new(1);
+    assert_eq!(rig.hook(&call.missed()).await, 200);
+    std::fs::remove_file(rig.path("patchbay.db")).expect("removed");
+    let mut last = 0;
+    rig.until_async("a refusal", async || {
+        last = rig.hook(&Call::new(2).missed()).await;
+        last == 503
+    })
+    .await;
+    let (status, ready) = rig.get("/readyz").await;
+    assert_eq!((status, ready["status"].as_str()), (503, Some("unready")), "{ready}");
+    assert!(ready.to_string().contains("removed or replaced"), "{ready}");
+    let told = rig.logs().iter().filter(|line| line.contains("callbacks cannot be made durable")).count();
+    assert_eq!(told, 1, "once, not for every callback");
+}
+
 #[test]
 fn a_wrong_configuration_is_told_whole() {
     let rig = tokio::runtime::Runtime::new().expect("a runtime").block_on(async { Rig::new() });

@@ -28,6 +28,10 @@ pub(crate) const AGENT_ID: u64 = 81_007_555_518;
 pub(crate) const AGENT2: &str = "09945476362";
 pub(crate) const AGENT2_ID: u64 = 81_025_450_493;
 pub(crate) const EXOPHONE: &str = "08047494574";
+/// How Exotel is asked, unless a test says otherwise.
+const ENQUIRY: &str = r#"[enquiry]
+            schedule = ["200ms", "400ms", "800ms", "1s", "1s", "1s"]
+            per_minute = 100000"#;
 /// How long anything may take before a test says that it does not happen. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -42,6 +46,8 @@ pub(crate) struct Rig {
     logs: Arc<Mutex<Vec<String>>>,
     /// TOML put at the end of the file: more sections.
     pub(crate) extra: String,
+    /// Of the integration.
+    pub(crate) name: String,
     /// TOML put into `[[account.integration]]`.
     pub(crate) integration: String,
     pub(crate) env: Vec<(String, String)>,
@@ -69,7 +75,8 @@ impl Rig {
             child: Mutex::default(),
             addr: None,
             logs: Arc::default(),
-            extra: String::new(),
+            extra: ENQUIRY.to_owned(),
+            name: "support".to_owned(),
             integration: "assign_tickets = true".to_owned(),
             env: Vec::new(),
         }
@@ -106,9 +113,6 @@ impl Rig {
             request_timeout = "1s"
             breaker_probe = ["100ms", "200ms"]
             held_probe = "300ms"
-            [enquiry]
-            schedule = ["200ms", "400ms", "800ms", "1s", "1s", "1s"]
-            per_minute = 100000
             {extra}
             [[account]]
             sid = "{SID}"
@@ -117,14 +121,14 @@ impl Rig {
             api_token = "${{EXOTEL_TOKEN}}"
             [[account.integration]]
             connector = "freshdesk"
-            name = "support"
+            name = "{name}"
             base_url = "{freshdesk}"
             api_key = "${{FRESHDESK_KEY}}"
             quota = 1000000
             {integration}
             [[account.agent]]
             number = "+919711581199"
-            crm_user = {{ support = "{AGENT_ID}" }}
+            crm_user = {{ {name} = "{AGENT_ID}" }}
             [[account.agent]]
             number = "{AGENT2}"
             email = "rahil@example.com"
@@ -133,6 +137,7 @@ impl Rig {
             exotel = self.exotel.url(),
             freshdesk = self.freshdesk.url(),
             extra = self.extra,
+            name = self.name,
             integration = self.integration,
         );
         let path = self.path("patchbay.toml");
@@ -302,6 +307,16 @@ impl Rig {
             if let Some(found) = look() {
                 return found;
             }
+            assert!(began.elapsed() < PATIENCE, "never: {what}\n{}", self.tail());
+            tick.tick().await;
+        }
+    }
+
+    /// Waits for something that has to be asked for to become true.
+    pub(crate) async fn until_async(&self, what: &str, mut look: impl AsyncFnMut() -> bool) {
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while !look().await {
             assert!(began.elapsed() < PATIENCE, "never: {what}\n{}", self.tail());
             tick.tick().await;
         }

@@ -39,9 +39,14 @@ pub static MANIFEST: Manifest = Manifest {
         // Requests per minute and account: 50 on trial, 200 Growth, 400 Pro, 700 Enterprise ("Freshdesk API v2, Rate
         // Limit" [V]). The plan is not known beforehand, so this starts at the top and the headers of the first reply
         // correct it: a start that is too high costs only 429s, and those cost a delivery no attempt, while one that
-        // is too low would slow every restart. The plans' sub-limits (tickets made, tickets listed) show in no header
-        // and differ by plan; they, too, are found by their 429s.
-        Quota { name: "account", per: Duration::from_secs(60), limit: 700, labels: &[] },
+        // is too low would slow every restart. The plans' sub-limits below show in no header and
+        // differ by plan; they are found by their 429s.
+        Quota { name: "account", per: Duration::from_secs(60), limit: Some(700), labels: &[] },
+        // The sub-limits ("Freshdesk API v2, Rate Limit" [V]): contacts listed, tickets listed, made, changed.
+        Quota { name: "contact list", per: Duration::from_secs(60), limit: None, labels: &["contact.find"] },
+        Quota { name: "ticket list", per: Duration::from_secs(60), limit: None, labels: &["ticket.find"] },
+        Quota { name: "ticket create", per: Duration::from_secs(60), limit: None, labels: &["ticket.create"] },
+        Quota { name: "ticket update", per: Duration::from_secs(60), limit: None, labels: &["ticket.update"] },
     ],
     text: TextRules {
         format: TextFormat::Html,

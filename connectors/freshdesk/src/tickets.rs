@@ -102,6 +102,9 @@ impl Activities for Freshdesk {
         if let Some(agent) = call.agent.as_ref().filter(|_| changed.agent) {
             fields.insert("responder_id".to_owned(), id_value(&agent.id));
         }
+        if let Some(contact) = call.contact.as_ref().filter(|_| changed.contact) {
+            fields.insert("requester_id".to_owned(), id_value(&contact.id));
+        }
         let path = path(["tickets", &at.id]);
         // Facts have no fields of their own here. An empty PUT would be refused, so the ticket is only looked at.
         let request = if fields.is_empty() {

@@ -7,8 +7,8 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agent, Agents, Allowance, Body, CallActivity, Changed, Connector, Contact, Contacts, Cursor, Exchange,
-    Failure, Identity, Kind, Manifest, NewContact, Note, Notes, Page, Popups, RecordRef, Request, Response, Retry,
-    Step,
+    Failure, Identity, Kind, Manifest, NewContact, Note, Notes, Page, PhoneNumber, Popups, RecordRef, Request,
+    Response, Retry, Step,
 };
 use patchbay_testkit::{
     Credentials,
@@ -138,7 +138,7 @@ impl Activities for Broken {
         self.inner.activities().create(call)
     }
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
-        let all = Changed { subject: true, body: true, agent: true, facts: true };
+        let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true };
         let changed = if self.has(Fault::WritesEverything) { all } else { changed };
         self.inner.activities().update(at, call, changed)
     }
@@ -157,6 +157,9 @@ impl Notes for Broken {
 }
 
 impl Contacts for Broken {
+    fn search(&self, number: &PhoneNumber) -> Option<Exchange<Vec<Contact>>> {
+        Some(self.sent(self.inner.contacts().expect("contacts").search(number)?))
+    }
     fn find(&self, rendered: &str) -> Exchange<Vec<Contact>> {
         let contacts = self.inner.contacts().expect("contacts");
         let found = contacts.find(rendered);

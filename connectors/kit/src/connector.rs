@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     Agent, Allowance, CallActivity, Changed, Contact, Cursor, Exchange, Failure, Identity, Manifest, NewContact, Note,
-    Page, RecordRef, Response,
+    Page, PhoneNumber, RecordRef, Response,
 };
 
 /// A CRM. Holding one of the optional parts is what having that capability means: there are no flags beside them.
@@ -51,6 +51,10 @@ pub trait Notes: Send + Sync {
 
 /// The people who call.
 pub trait Contacts: Send + Sync {
+    /// Contacts with this number in whatever writing, through an index that may lag behind writes: who is found is
+    /// there, who is not may be there all the same, and is then asked for by [`Contacts::find`]. `None` where the CRM has
+    /// no such search.
+    fn search(&self, number: &PhoneNumber) -> Option<Exchange<Vec<Contact>>>;
     /// All contacts stored under exactly this writing of a number. Finding never creates. The core asks for each of
     /// the manifest's renderings in turn and compares the numbers of what comes back.
     fn find(&self, rendered: &str) -> Exchange<Vec<Contact>>;

@@ -59,7 +59,9 @@ impl Settings {
 pub struct Quota {
     pub name: &'static str,
     pub per: Duration,
-    pub limit: u32,
+    /// `None`: there is one, it differs by plan and no header tells it. It is found by its 429s, which then stop only the
+    /// requests it covers.
+    pub limit: Option<u32>,
     /// Empty: every request.
     pub labels: &'static [&'static str],
 }

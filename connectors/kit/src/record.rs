@@ -151,13 +151,15 @@ pub struct Changed {
     pub subject: bool,
     pub body: bool,
     pub agent: bool,
+    /// Whose call it is: it was not known when the record was made.
+    pub contact: bool,
     /// Times, durations, outcome: for CRMs with fields of their own for them.
     pub facts: bool,
 }
 
 impl Changed {
     pub fn any(self) -> bool {
-        self.subject || self.body || self.agent || self.facts
+        self.subject || self.body || self.agent || self.contact || self.facts
     }
 
     /// What differs between two versions of a record.
@@ -166,6 +168,7 @@ impl Changed {
             subject: was.subject != is.subject,
             body: was.body != is.body,
             agent: was.agent != is.agent && is.agent.is_some(),
+            contact: was.contact != is.contact && is.contact.is_some(),
             facts: was.outcome != is.outcome
                 || was.started_at != is.started_at
                 || was.ended_at != is.ended_at

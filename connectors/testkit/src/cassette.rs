@@ -57,6 +57,8 @@ enum Operation {
     UpdateNote { at: RecordRef, note: Note },
     #[serde(rename = "contacts.find")]
     FindContacts { rendered: String },
+    #[serde(rename = "contacts.search")]
+    SearchContacts { number: PhoneNumber },
     #[serde(rename = "contacts.create")]
     CreateContact {
         #[serde(default)]
@@ -82,6 +84,7 @@ enum Part {
     Subject,
     Body,
     Agent,
+    Contact,
     Facts,
 }
 
@@ -200,6 +203,7 @@ fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>
                 subject: has(Part::Subject),
                 body: has(Part::Body),
                 agent: has(Part::Agent),
+                contact: has(Part::Contact),
                 facts: has(Part::Facts),
             };
             tape.run(connector.activities().update(at, call, changed), to_json)
@@ -216,6 +220,10 @@ fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>
         }
         Operation::FindContacts { rendered } => {
             tape.run(connector.contacts().ok_or_else(|| absent("contacts"))?.find(rendered), to_json)
+        }
+        Operation::SearchContacts { number } => {
+            let contacts = connector.contacts().ok_or_else(|| absent("contacts"))?;
+            tape.run(contacts.search(number).ok_or_else(|| absent("search over contacts"))?, to_json)
         }
         Operation::CreateContact { number, called, external_id } => {
             let new = NewContact { number: number.clone(), name: called.clone(), external_id: external_id.clone() };

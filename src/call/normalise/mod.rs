@@ -52,7 +52,7 @@ pub enum Poison {
 /// [`Poison`] when there is no CallSid to be found in it.
 pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison> {
     let (mut fields, unreadable) = Fields::read(&receipt.query, receipt.content_type.as_deref(), &receipt.body);
-    let Some(call_sid) = call_sid(&mut fields) else {
+    let Some(call_sid) = call_sid(&mut fields).or_else(|| asked_about(receipt)) else {
         return Err(unreadable.map_or(Poison::NoCallSid, Poison::Unreadable));
     };
     let (kind, mut facts) = match receipt.hook {
@@ -84,6 +84,12 @@ fn call_sid(fields: &mut Fields) -> Option<String> {
     let plausible =
         |sid: &String| sid.chars().count() <= MAX_CALL_SID && !sid.chars().any(|c| c.is_whitespace() || c.is_control());
     fields.take("CallSid").filter(plausible).or_else(|| fields.take("Sid").filter(plausible))
+}
+
+/// The call that details were asked of: an answer that there is no such call names none (exotel-api §1.5).
+fn asked_about(receipt: &Receipt) -> Option<String> {
+    let file = receipt.path.rsplit('/').next().filter(|_| receipt.hook == Hook::Details)?;
+    Some(file.strip_suffix(".json").unwrap_or(file).to_owned()).filter(|sid| !sid.is_empty())
 }
 
 /// What sort of event an applet's request is: by the `event` that the flow's author put into the URL, else by what

@@ -22,7 +22,7 @@ pub use enquiry::{Enquiry, enquire};
 
 /// Of intents' ids; a change of it would write every open call once more.
 const NAMESPACE: Uuid = uuid::uuid!("0c6a3c8e-2c0b-4f0d-8f0e-5d6c1f3f7a11");
-/// Characters of an `external_id`: CRMs give such fields 255 at most.
+/// Characters of an `external_id` and of a new contact's name: CRMs give such fields 255 at most.
 const MAX_EXTERNAL: usize = 120;
 
 /// What sort of record an intent is about. Ordered: of one call, the earlier must be settled before the later starts.
@@ -160,7 +160,7 @@ impl fmt::Debug for PlanRules {
 pub fn plan(state: &CallState, rules: &PlanRules, asked: usize) -> Vec<Intent> {
     let exhausted = asked >= rules.enquiry_schedule.len();
     // Details that stay half empty for good must not hide the call.
-    let outcome = if exhausted { state.final_outcome() } else { state.outcome };
+    let outcome = if exhausted { Some(state.final_outcome()) } else { state.outcome };
     let Some(outcome) = outcome else { return Vec::new() };
     let noted = noted(state, outcome, exhausted);
     let link = state.recording_url.as_ref().map(|_| (rules.recording_link)(&state.call_sid));
@@ -247,10 +247,11 @@ fn caller(state: &CallState, country: &str) -> Caller {
         // A SIP address, or a short code: itself, whatever its case.
         None => name.to_lowercase().chars().take(MAX_EXTERNAL).collect(),
     };
+    let name = name.chars().take(MAX_EXTERNAL).collect();
     Caller { number, name, external_id: format!("exotel:{id}") }
 }
 
-/// The answering agent, where records are assigned and anything is known of him that a CRM knows too.
+/// The answering agent, where records are assigned: with what is known of him that a CRM may know too, if anything is.
 fn agent(state: &CallState, integration: &IntegrationRules, rules: &PlanRules) -> Option<AgentHint> {
     if !integration.assign {
         return None;
@@ -258,7 +259,7 @@ fn agent(state: &CallState, integration: &IntegrationRules, rules: &PlanRules) -
     let answered = state.answered_by()?;
     let crm_user = mapped(&integration.crm_users, answered, &rules.country);
     let email = answered.email.clone().or_else(|| mapped(&rules.agent_emails, answered, &rules.country));
-    (crm_user.is_some() || email.is_some()).then_some(AgentHint { crm_user, email })
+    Some(AgentHint { crm_user, email })
 }
 
 fn mapped(users: &BTreeMap<String, String>, agent: &AgentAttempt, country: &str) -> Option<String> {

@@ -199,12 +199,17 @@ impl CallState {
             }
     }
 
-    /// The outcome as far as it can be told when nothing more will be heard: details said that the call is over, and the
-    /// rest of them never came.
-    pub(super) fn final_outcome(&self) -> Option<Outcome> {
-        self.outcome.or_else(|| {
-            let tried = !self.attempts.is_empty();
-            self.over.then_some(if tried { Outcome::Missed } else { Outcome::FlowEnded })
+    /// The outcome as far as it can be told when nothing more will be heard: the details stayed half empty, or Exotel
+    /// never knew of the call it had told of. A call that was heard of must not stay without a record.
+    pub(super) fn final_outcome(&self) -> Outcome {
+        self.outcome.unwrap_or_else(|| {
+            if self.answered_by().is_some() {
+                Outcome::Answered
+            } else if self.attempts.is_empty() && (self.over || !self.digits.is_empty()) {
+                Outcome::FlowEnded
+            } else {
+                Outcome::Missed
+            }
         })
     }
 }

@@ -68,6 +68,9 @@ fn of_details(event: &CallEvent) -> Option<bool> {
     let status = ended(facts.call_status.as_deref()?)?;
     match (facts.conversation_seconds, second_leg(facts)) {
         (Some(seconds), _) if seconds > 0 => Some(true),
+        // A second leg that went through without a word being spoken is no conversation: calls that an IVR or a
+        // voicemail took may have one too. Durations come minutes after the end, and may be 0 until then.
+        (Some(_), Some(true)) => facts.ended_at.map(|_| false),
         (_, Some(second)) => Some(second),
         // Placed for an agent: without word of the legs, the call's status is theirs.
         (None, None) if facts.direction == Some(Direction::Outgoing) && facts.agent.is_some() => Some(status),
@@ -140,7 +143,7 @@ fn of_all_details(trace: &Trace<'_>, attempts: &[Tried], in_flow: bool) -> Optio
     if !contradicted && attempts.iter().any(|tried| tried.attempt.status == AttemptStatus::Answered) {
         return Some(Outcome::Answered);
     }
-    let tried = !attempts.is_empty() || silent.iter().any(|event| second_leg(&event.facts).is_some());
+    let tried = !attempts.is_empty() || silent.iter().any(|event| second_leg(&event.facts) == Some(false));
     let failed = silent.iter().any(|event| event.facts.call_status.as_deref().and_then(ended) == Some(false));
     let outgoing = silent.iter().any(|event| event.facts.direction == Some(Direction::Outgoing));
     Some(if tried || (failed && (!in_flow || outgoing)) { Outcome::Missed } else { Outcome::FlowEnded })

@@ -81,7 +81,7 @@ fn popups_alone_never_conclude_a_call() {
     // `completed` a moment ago, durations not filled in: too early to call it missed, too late to lose it.
     let early = fold(&[popups[0].clone(), details(r#""Status":"completed","EndTime":null"#)]);
     assert_eq!((early.outcome, early.over, early.complete()), (None, true, false));
-    assert_eq!(early.final_outcome(), Some(Outcome::Missed));
+    assert_eq!(early.final_outcome(), Outcome::Missed);
     // An agent took the call, says the popup, and the details say nothing to the contrary.
     let taken = [popups[0].clone(), popups[1].clone(), details(OVER)];
     assert_eq!(outcome(&taken), Some(Outcome::Answered));

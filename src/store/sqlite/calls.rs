@@ -55,8 +55,8 @@ pub(super) fn due_enquiries(
     now: Timestamp,
 ) -> Result<Vec<(String, Timestamp)>, Fault> {
     let mut statement = conn.prepare_cached(
-        "SELECT call_sid, enquiry_due_ms FROM call WHERE account = ?1 AND enquiry_due_ms <= ?2
-         ORDER BY enquiry_due_ms, n LIMIT ?3",
+        "SELECT call_sid, enquiry_due_ms FROM call INDEXED BY call_by_enquiry
+         WHERE account = ?1 AND enquiry_due_ms <= ?2 ORDER BY enquiry_due_ms, n LIMIT ?3",
     )?;
     let mut found = statement.query(params![account, now.as_millisecond(), sql_limit(limit)])?;
     let mut due = Vec::new();
@@ -77,7 +77,7 @@ pub(super) fn put_off_enquiry(conn: &Connection, call: &CallRef, due_at: Timesta
 
 pub(super) fn next_enquiry(conn: &Connection, account: &str) -> Result<Option<Timestamp>, Fault> {
     let due: Option<i64> = conn
-        .prepare_cached("SELECT min(enquiry_due_ms) FROM call WHERE account = ?1 AND enquiry_due_ms IS NOT NULL")?
+        .prepare_cached("SELECT min(enquiry_due_ms) FROM call INDEXED BY call_by_enquiry WHERE account = ?1 AND enquiry_due_ms IS NOT NULL")?
         .query_row([account], |row| row.get(0))?;
     due.map(rows::time).transpose()
 }
@@ -120,7 +120,7 @@ pub(super) fn list(conn: &Connection, account: &str, filter: &CallFilter) -> Res
     match filter.number.as_deref().filter(|number| !number.is_empty()) {
         None => {
             let mut statement = conn.prepare_cached(&format!(
-                "{SUMMARY} WHERE {CONDITIONS} ORDER BY first_seen_ms DESC, n DESC LIMIT ?6"
+                "{SUMMARY} INDEXED BY call_by_age WHERE {CONDITIONS} ORDER BY first_seen_ms DESC, n DESC LIMIT ?6"
             ))?;
             let mut found = statement.query(params![account, outcome, since, end.0, end.1, limit])?;
             while let Some(row) = found.next()? {
@@ -216,7 +216,7 @@ fn witnesses(conn: &Connection, call: i64) -> Result<Vec<Witness>, Fault> {
 }
 
 const SETTLED: &str = "updated_ms < ?1 AND enquiry_due_ms IS NULL AND NOT EXISTS (SELECT 1 FROM delivery
-     WHERE delivery.call = call.n AND delivery.state IN ('pending', 'inflight', 'held', 'dead'))";
+     INDEXED BY delivery_of_call WHERE delivery.call = call.n AND delivery.state IN ('pending', 'inflight', 'held', 'dead'))";
 
 /// The oldest calls that may go.
 pub(super) fn purgeable(conn: &Connection, older_than: Timestamp, limit: usize) -> Result<Vec<i64>, Fault> {

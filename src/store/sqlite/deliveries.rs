@@ -28,11 +28,11 @@ pub(super) const READY: &str = "SELECT n, call FROM delivery INDEXED BY delivery
      WHERE account = ?1 AND integration = ?2 AND kind = ?3 AND state = 'pending' AND blocked = 0 AND due_ms <= ?4
      ORDER BY due_ms, n LIMIT ?5";
 
-/// See [`refresh_blocked`]. The plus keeps SQLite from going by the state: of those pending there may be a hundred
-/// thousand, of this call there are a few.
-pub(super) const REFRESH: &str = "UPDATE delivery AS this SET blocked = NOT blocked
-     WHERE call = ?1 AND +state = 'pending' AND blocked <> EXISTS (
-       SELECT 1 FROM delivery AS other
+// The indices are named: of a condition on call and state SQLite, knowing no numbers, would as soon walk over all that is
+// pending as over the two rows of the call.
+pub(super) const REFRESH: &str = "UPDATE delivery AS this INDEXED BY delivery_of_call SET blocked = NOT blocked
+     WHERE call = ?1 AND state = 'pending' AND blocked <> EXISTS (
+       SELECT 1 FROM delivery AS other INDEXED BY delivery_of_call
        WHERE other.call = this.call AND other.integration = this.integration AND other.n <> this.n
        AND (other.state = 'inflight' OR (other.kind < this.kind AND other.state NOT IN ('done', 'superseded'))))";
 
@@ -225,6 +225,17 @@ pub(super) fn recover(conn: &Connection, not_before: Timestamp, now: Timestamp) 
     Ok(interrupted.len() as u64)
 }
 
+pub(super) fn hold_lane(conn: &Connection, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, Fault> {
+    // Nothing of a lane that does not run is in flight, so nothing comes to be freed or blocked by this.
+    let held = conn
+        .prepare_cached(
+            "UPDATE delivery SET state = 'held', reason = ?3, updated_ms = ?4
+             WHERE account = ?1 AND integration = ?2 AND state = 'pending'",
+        )?
+        .execute(params![lane.account, lane.integration, reason, now.as_millisecond()])?;
+    Ok(held as u64)
+}
+
 pub(super) fn list(conn: &Connection, account: &str, filter: &DeliveryFilter) -> Result<Paged<Delivery>, Fault> {
     let size = calls::page_size(filter.limit);
     let found = matching(conn, account, filter, &states(filter), size)?;
@@ -412,7 +423,7 @@ pub(super) fn of_call(conn: &Connection, call: i64) -> Result<Vec<Delivery>, Fau
 
 pub(super) fn attempts_of_call(conn: &Connection, call: i64) -> Result<Vec<(Uuid, Attempt)>, Fault> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, body FROM delivery JOIN attempt ON attempt.delivery = delivery.n WHERE call = ?1
+        "SELECT id, body FROM delivery INDEXED BY delivery_of_call JOIN attempt ON attempt.delivery = delivery.n WHERE call = ?1
          ORDER BY integration, kind, number",
     )?;
     let mut found = statement.query([call])?;

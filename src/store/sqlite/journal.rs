@@ -1,7 +1,7 @@
 //! The journal behind the append: reading on from the cursor, setting aside, replaying, purging.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{fault::Fault, rows, writer::Work};
 use crate::{
@@ -17,19 +17,42 @@ pub(super) fn unread(conn: &Connection, limit: usize) -> Result<Vec<(Seq, Receip
     let mut found = statement.query([sql_limit(limit)])?;
     let mut receipts = Vec::new();
     while let Some(row) = found.next()? {
-        let hook = row.get_ref(3)?.as_str().map_err(rows::alien)?;
-        let receipt = Receipt {
-            id: rows::uuid(row.get_ref(1)?.as_blob().map_err(rows::alien)?)?,
-            account: row.get(2)?,
-            hook: Hook::parse(hook).ok_or_else(|| Fault::alien("hook of a receipt"))?,
-            received_at: rows::time(row.get(4)?)?,
-            method: row.get(5)?,
-            path: row.get(6)?,
-            query: row.get(7)?,
-            content_type: row.get(8)?,
-            body: row.get(9)?,
-        };
-        receipts.push((Seq(row.get(0)?), receipt));
+        receipts.push((Seq(row.get(0)?), receipt(row)?));
+    }
+    Ok(receipts)
+}
+
+/// A receipt out of the columns after its place in the journal.
+fn receipt(row: &Row<'_>) -> Result<Receipt, Fault> {
+    let hook = row.get_ref(3)?.as_str().map_err(rows::alien)?;
+    Ok(Receipt {
+        id: rows::uuid(row.get_ref(1)?.as_blob().map_err(rows::alien)?)?,
+        account: row.get(2)?,
+        hook: Hook::parse(hook).ok_or_else(|| Fault::alien("hook of a receipt"))?,
+        received_at: rows::time(row.get(4)?)?,
+        method: row.get(5)?,
+        path: row.get(6)?,
+        query: row.get(7)?,
+        content_type: row.get(8)?,
+        body: row.get(9)?,
+    })
+}
+
+pub(super) fn list_set_aside(
+    conn: &Connection,
+    account: &str,
+    limit: usize,
+) -> Result<Vec<(Receipt, SetAside)>, Fault> {
+    let mut statement = conn.prepare_cached(
+        "SELECT receipt.seq, id, receipt.account, hook, received_ms, method, path, query, content_type, body, error, at_ms
+         FROM set_aside JOIN receipt ON receipt.seq = set_aside.seq
+         WHERE set_aside.account = ?1 ORDER BY set_aside.seq DESC LIMIT ?2",
+    )?;
+    let mut found = statement.query(params![account, sql_limit(limit)])?;
+    let mut receipts = Vec::new();
+    while let Some(row) = found.next()? {
+        let aside = SetAside { seq: Seq(row.get(0)?), error: row.get(10)?, at: rows::time(row.get(11)?)? };
+        receipts.push((receipt(row)?, aside));
     }
     Ok(receipts)
 }

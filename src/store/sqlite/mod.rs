@@ -9,6 +9,7 @@ mod decide;
 mod deliveries;
 mod fault;
 mod journal;
+mod place;
 mod reader;
 mod rows;
 mod schema;
@@ -230,6 +231,11 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn set_aside(&self, account: &str, limit: usize) -> Result<Vec<(Receipt, SetAside)>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| journal::list_set_aside(conn, &account, limit)).await
+    }
+
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError> {
         let account = account.to_owned();
         self.write(move |work| journal::replay(work, &account)).await
@@ -258,6 +264,11 @@ impl Store for SqliteStore {
 
     async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
         self.write(move |work| deliveries::recover(work.conn, not_before, now)).await
+    }
+
+    async fn hold_lane(&self, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let (lane, reason) = (lane.clone(), reason.to_owned());
+        self.write(move |work| deliveries::hold_lane(work.conn, &lane, &reason, now)).await
     }
 
     async fn due_enquiries(

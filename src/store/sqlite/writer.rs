@@ -9,6 +9,7 @@ use std::{
     collections::VecDeque,
     fmt,
     fs::File,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +20,7 @@ use std::{
 use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{checkpoint::Checkpointer, fault::Fault};
+use super::{checkpoint::Checkpointer, fault::Fault, place::Place};
 use crate::{
     call::Receipt,
     store::{Seq, StoreError},
@@ -160,6 +161,7 @@ pub(super) struct Writer {
     /// Until then, callbacks that wait are written without anything else.
     pause_until: Instant,
     commits: Arc<AtomicU64>,
+    place: Place,
     /// Held as long as something may be written.
     _lock: File,
 }
@@ -198,19 +200,26 @@ impl Writer {
             |row| row.get(0),
         )?;
         let pause_until = Instant::now();
-        Ok(Self { conn, checkpointer, commands, group: group.max(1), last_seq, pause_until, commits, _lock: lock })
+        let place = Place::of(Path::new(conn.path().unwrap_or_default()));
+        let group = group.max(1);
+        Ok(Self { conn, checkpointer, commands, group, last_seq, pause_until, commits, place, _lock: lock })
     }
 
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
         let mut arrived = Vec::with_capacity(self.group);
         let mut taken = Taken::default();
+        let mut failing = false;
         let mut waiting = Vec::with_capacity(self.group);
         while self.take(&mut arrived, &mut taken) {
             let committed = self.write(&mut taken, &mut waiting);
-            if let Err(reason) = &committed {
-                tracing::error!(%reason, refused = waiting.len(), "nothing could be written");
+            // Once when it begins and once when it ends: what is refused meanwhile is told to those who asked.
+            match (&committed, failing) {
+                (Err(reason), false) => tracing::error!(%reason, "nothing can be written"),
+                (Ok(()), true) => tracing::info!("the database is written again"),
+                _ => {}
             }
+            failing = committed.is_err();
             for one in waiting.drain(..) {
                 // The error is told to everybody; it cannot be cloned, as some of its kind never happen twice.
                 one.answer(committed.as_ref().map_err(|reason| StoreError::Unwritable(reason.clone())).copied());
@@ -255,7 +264,8 @@ impl Writer {
             return Ok(());
         }
         let last_seq = self.last_seq;
-        let outcome = execute(&self.conn, "BEGIN IMMEDIATE");
+        let there = self.place.check().map_err(|reason| StoreError::Unwritable(reason).into());
+        let outcome = there.and_then(|()| execute(&self.conn, "BEGIN IMMEDIATE"));
         let outcome = self.append(&mut taken.appends, waiting, outcome);
         // Whoever has no room left for callbacks must not keep other work waiting: it is what fills the room.
         let paused = !waiting.is_empty() && taken.jobs.len() < self.group && Instant::now() < self.pause_until;

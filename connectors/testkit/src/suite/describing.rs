@@ -41,7 +41,11 @@ pub(super) fn manifest<S: Subject>(bench: &mut Bench<'_, S>) {
     assert!(setting(domain).required && !setting(domain).secret, "{domain} must be required and open");
     let mut quotas = BTreeSet::new();
     for quota in manifest.quotas {
-        assert!(quotas.insert(quota.name) && quota.limit > 0 && !quota.per.is_zero(), "the quota {}", quota.name);
+        assert!(
+            quotas.insert(quota.name) && quota.limit != Some(0) && !quota.per.is_zero(),
+            "the quota {}",
+            quota.name
+        );
     }
     assert!(manifest.text.subject_chars > 0 && manifest.text.body_chars > 0);
     let renderings: BTreeSet<String> = manifest.phone.iter().map(|one| format!("{one:?}")).collect();

@@ -211,6 +211,7 @@ fn cases<S: Subject>() -> Vec<(&'static str, Case<S>)> {
         ("a deactivated agent is not active", people::deactivated_agent),
         ("a contact is found at once after it was made", people::found_after_created),
         ("every writing of a number finds its contact", people::every_rendering),
+        ("one search finds all writings", people::searched),
         ("two writings of a number find one contact", people::one_contact),
         ("one external id is one contact", people::created_twice),
         ("a caller without a number gets a contact", people::withheld),

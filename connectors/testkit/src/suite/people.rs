@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use patchbay_kit::{About, Contact, Kind};
+use patchbay_kit::{About, Contact, Kind, Rendering};
 
 use super::{Bench, Subject, What};
 use crate::sample;
@@ -90,6 +90,23 @@ pub(super) fn every_rendering<S: Subject>(bench: &mut Bench<'_, S>) {
             assert_eq!(bench.count(What::Contact), 1);
             bench.assert_discreet();
         }
+    }
+}
+
+/// Where the CRM can be searched for all writings at once: what has been there for long is found, and only read.
+pub(super) fn searched<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let number = sample::number();
+    let Some(exchange) = connector.contacts().and_then(|contacts| contacts.search(&number)) else { return };
+    assert_eq!(exchange.request.safety, patchbay_kit::Safety::Read);
+    let field = *bench.subject.number_fields().first().expect("a field for numbers");
+    for rendering in [Rendering::E164, Rendering::National, Rendering::Hyphenated, Rendering::Spaced] {
+        let mut bench = Bench::new(bench.subject);
+        let at = bench.subject.add_contact(&mut bench.line.sandbox, field, &number.render(rendering));
+        let found = bench.ok(connector.contacts().and_then(|contacts| contacts.search(&number)).expect("a search"));
+        assert!(found.iter().any(|one| one.at == at), "{rendering:?} is not found");
+        assert_eq!(bench.count(What::Contact), 1);
+        bench.assert_discreet();
     }
 }
 

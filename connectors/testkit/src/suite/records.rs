@@ -127,7 +127,7 @@ pub(super) fn update_changes_only<S: Subject>(bench: &mut Bench<'_, S>) {
         Changed { subject: true, ..none },
         Changed { body: true, ..none },
         Changed { agent: call.agent.is_some(), ..none },
-        Changed { subject: true, body: true, agent: call.agent.is_some(), facts: true },
+        Changed { subject: true, body: true, agent: call.agent.is_some(), contact: false, facts: true },
     ] {
         let (other, mut expected) = {
             // A record of its own for each, so that nothing is already as it should become.

@@ -50,7 +50,7 @@ pub(super) fn hostile_ids<S: Subject>(bench: &mut Bench<'_, S>) {
     let connector = bench.connector();
     let (call, at) = bench.record();
     let before = bench.stored(&at);
-    let all = Changed { subject: true, body: true, agent: false, facts: true };
+    let all = Changed { subject: true, body: true, agent: false, contact: false, facts: true };
     let mut other = call.clone();
     "Not to be seen anywhere".clone_into(&mut other.subject);
     for id in [format!("{}/../{}", at.id, at.id), format!("{}?x=", at.id), format!("{}#", at.id), String::new()] {

@@ -98,10 +98,10 @@ CREATE TABLE delivery (
   attempts    INTEGER NOT NULL,
   probe       INTEGER NOT NULL,
   created_ms  INTEGER NOT NULL,
-  updated_ms  INTEGER NOT NULL,
-  -- Also finds the deliveries of a call.
-  UNIQUE (call, integration, kind)
+  updated_ms  INTEGER NOT NULL
 ) STRICT;
+-- One of a kind; and the deliveries of a call.
+CREATE UNIQUE INDEX delivery_of_call ON delivery (call, integration, kind);
 -- What a lane may take, oldest first, and nothing else: claim, next_due.
 CREATE INDEX delivery_ready ON delivery (account, integration, kind, due_ms) WHERE state = 'pending' AND blocked = 0;
 -- The list of deliveries, newest first, merged out of its states; recover.
