@@ -20,7 +20,9 @@ use crate::{
 
 /// Receipts read, and decided on in one transaction. Few: the transaction keeps new callbacks waiting as long as it
 /// takes to write, and a call costs many times what a receipt does.
-const BATCH: usize = 16;
+const BATCH: usize = 6;
+/// When all is read, the next ones are let come for a moment: each transaction costs a flush, which callbacks want too.
+const GATHER: Duration = Duration::from_millis(1);
 /// A missed wake-up costs no more than this.
 const IDLE: Duration = Duration::from_secs(5);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -56,7 +58,11 @@ impl Decider {
                     told = false;
                     IDLE
                 }
-                Ok(_) => Duration::ZERO,
+                Ok(BATCH) => continue,
+                Ok(_) => {
+                    tokio::time::sleep(GATHER).await;
+                    continue;
+                }
                 // Somebody planned one of these calls again meanwhile: read them anew.
                 Err(StoreError::Conflict) => Duration::from_millis(5),
                 Err(error) => {
@@ -67,9 +73,6 @@ impl Decider {
                     STORE_PAUSE
                 }
             };
-            if wait.is_zero() {
-                continue;
-            }
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}

@@ -4,6 +4,7 @@
 //! operations do stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`tokens`].
 
 mod calls;
+mod checkpoint;
 mod decide;
 mod deliveries;
 mod fault;
@@ -42,6 +43,7 @@ use super::{
     LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError, StoredCall,
 };
 use crate::call::{IntentKind, Receipt};
+use checkpoint::Checkpointer;
 use fault::Fault;
 use reader::Readers;
 use writer::{Command, Work, Writer};
@@ -93,9 +95,11 @@ impl SqliteStore {
         open_private(path).map_err(|error| StoreError::Unwritable(format!("{}: {error}", path.display())))?;
         let conn = open_writer(path, options.busy_timeout, scripts).map_err(cannot_open)?;
         let readers = Readers::open(path, options.busy_timeout).map_err(cannot_open)?;
+        let checkpointer = Checkpointer::start(path).map_err(cannot_open)?;
         let (commands, queue) = mpsc::channel(options.queue.max(1));
         let commits = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(conn, queue, options.group, Arc::clone(&commits), lock).map_err(cannot_open)?;
+        let writer = Writer::new(conn, checkpointer, queue, options.group, Arc::clone(&commits), lock);
+        let writer = writer.map_err(cannot_open)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
@@ -175,8 +179,8 @@ fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
-         PRAGMA wal_autocheckpoint = 2000;
-         PRAGMA journal_size_limit = 67108864;
+         PRAGMA wal_autocheckpoint = 8000;
+         PRAGMA journal_size_limit = 100663296;
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;
          PRAGMA mmap_size = 0;",

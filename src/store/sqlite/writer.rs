@@ -20,7 +20,7 @@ use std::{
 use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{fault::Fault, place::Place};
+use super::{checkpoint::Checkpointer, fault::Fault, place::Place};
 use crate::{
     call::Receipt,
     store::{Seq, StoreError},
@@ -153,6 +153,7 @@ type Append = (Receipt, oneshot::Sender<Result<Seq, StoreError>>);
 #[derive(Debug)]
 pub(super) struct Writer {
     conn: Connection,
+    checkpointer: Checkpointer,
     commands: mpsc::Receiver<Command>,
     group: usize,
     /// The last place in the journal given out.
@@ -185,6 +186,7 @@ impl Taken {
 impl Writer {
     pub(super) fn new(
         conn: Connection,
+        checkpointer: Checkpointer,
         commands: mpsc::Receiver<Command>,
         group: usize,
         commits: Arc<AtomicU64>,
@@ -199,7 +201,8 @@ impl Writer {
         )?;
         let pause_until = Instant::now();
         let place = Place::of(Path::new(conn.path().unwrap_or_default()));
-        Ok(Self { conn, commands, group: group.max(1), last_seq, pause_until, commits, place, _lock: lock })
+        let group = group.max(1);
+        Ok(Self { conn, checkpointer, commands, group, last_seq, pause_until, commits, place, _lock: lock })
     }
 
     /// Writes until the queue is closed and empty.
@@ -222,6 +225,7 @@ impl Writer {
                 one.answer(committed.as_ref().map_err(|reason| StoreError::Unwritable(reason.clone())).copied());
             }
         }
+        drop(self.checkpointer);
         // The last connection to close folds the write-ahead log into the database; a failure costs only time at the
         // next start.
         if let Err((_, error)) = self.conn.close() {
@@ -271,6 +275,7 @@ impl Writer {
             execute(&self.conn, "COMMIT")?;
             crate::crash::point("store.after_commit");
             self.commits.fetch_add(1, Ordering::Relaxed);
+            self.checkpointer.committed();
             Ok(())
         });
         committed.map_err(|fault| {
