@@ -1,4 +1,4 @@
-//! The configuration: what may be said ([`model`]), how it is read ([`load`]), and how a mistake is told.
+//! The configuration: what may be said (`model`), how it is read (`load`), and how a mistake is told.
 
 mod load;
 mod model;
