@@ -4,13 +4,23 @@
 //! for all of them. So a connector's tests can drive a sandbox without a socket, and the demo and the end-to-end tests
 //! drive the same one over HTTP.
 
+mod crm;
 pub mod exotel;
 mod fault;
+pub mod freshchat;
 pub mod freshdesk;
+pub mod freshsales;
+pub mod hubspot;
+pub mod leadsquared;
 mod message;
+pub mod oauth;
+pub mod salesforce;
 mod server;
 mod window;
+pub mod zoho_crm;
+pub mod zoho_desk;
 
+pub use crm::{Crm, HeldContact, HeldRecord};
 pub use fault::{Fault, Faults, Mix, On};
 pub use message::{Reply, Request};
 pub use server::{Seen, Server};

@@ -57,6 +57,37 @@ impl Request {
         text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
     }
 
+    /// The fields of a form body (`application/x-www-form-urlencoded`), decoded, in order; none where it is no form.
+    pub fn form(&self) -> Vec<(String, String)> {
+        let kind = self.header(header::CONTENT_TYPE).unwrap_or_default();
+        if !kind.starts_with("application/x-www-form-urlencoded") {
+            return Vec::new();
+        }
+        form_urlencoded::parse(&self.body).into_owned().collect()
+    }
+
+    /// The text fields of a `multipart/form-data` body (RFC 7578), in order; none where it is not one, or not well formed.
+    pub fn multipart(&self) -> Option<Vec<(String, String)>> {
+        let kind = self.header(header::CONTENT_TYPE)?.strip_prefix("multipart/form-data;")?;
+        let boundary = kind.split_once("boundary=")?.1.trim().trim_matches('"');
+        let text = std::str::from_utf8(&self.body).ok()?;
+        let (body, _) = text.rsplit_once(&format!("\r\n--{boundary}--"))?;
+        let body = body.strip_prefix(&format!("--{boundary}\r\n"))?;
+        body.split(&format!("\r\n--{boundary}\r\n"))
+            .map(|part| {
+                let (head, value) = part.split_once("\r\n\r\n")?;
+                let name = head.split_once("name=\"")?.1.split_once('"')?.0;
+                Some((name.to_owned(), value.to_owned()))
+            })
+            .collect()
+    }
+
+    /// The token of an `Authorization` header with this scheme: `bearer("Bearer")`, `bearer("Zoho-oauthtoken")`.
+    pub fn bearer(&self, scheme: &str) -> Option<&str> {
+        let (given, token) = self.header(header::AUTHORIZATION)?.split_once(' ')?;
+        given.eq_ignore_ascii_case(scheme).then(|| token.trim())
+    }
+
     /// Where the client believes the service is, for links back to it.
     pub(crate) fn origin(&self) -> String {
         format!("http://{}", self.header(header::HOST).unwrap_or("localhost"))

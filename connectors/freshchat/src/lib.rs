@@ -1,0 +1,1 @@
+//! Freshchat as Patchbay speaks to it.

@@ -1,0 +1,1 @@
+//! Freshsales as Patchbay speaks to it.

@@ -1,0 +1,1 @@
+//! HubSpot as Patchbay speaks to it.

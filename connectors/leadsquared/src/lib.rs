@@ -1,0 +1,1 @@
+//! LeadSquared as Patchbay speaks to it.

@@ -1,0 +1,1 @@
+//! Salesforce as Patchbay speaks to it.

@@ -1,0 +1,1 @@
+//! Zoho CRM as Patchbay speaks to it.
