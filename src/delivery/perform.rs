@@ -257,7 +257,7 @@ fn unseen() -> Contact {
 }
 
 /// The CRM's user for the answering agent: by the user mapping, else by e-mail in the CRM's own list.
-async fn agent(
+pub(super) async fn agent(
     driver: &Driver,
     memory: &Memory,
     hint: &AgentHint,
