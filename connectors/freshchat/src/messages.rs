@@ -26,7 +26,7 @@ pub(crate) const MESSAGE: &str = "message";
 
 #[derive(Deserialize)]
 struct Id {
-    id: Option<String>,
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +72,7 @@ pub(crate) fn say(kind: &'static str, conversation: &str, text: &str, author: &s
     let id = conversation.to_owned();
     Request::post("message.create", path(["conversations", conversation, "messages"]))
         .json(Value::Object(private(text, author)))
-        .done(move |reply| Ok(at(kind, &id, reply.json::<Id>()?.id.as_deref())))
+        .done(move |reply| Ok(at(kind, &id, Some(&reply.json::<Id>()?.id))))
 }
 
 /// The same in the name of an agent who may be out of service by now, and then in another's: what is said of a call must
@@ -172,7 +172,7 @@ impl Writing {
             .json(self.account.defaults.conversation(fields))
             .done(|reply| {
                 let Begun { conversation_id, messages } = reply.json()?;
-                Ok(at(MESSAGE, &conversation_id, messages.first().and_then(|first| first.id.as_deref())))
+                Ok(at(MESSAGE, &conversation_id, messages.first().map(|first| first.id.as_str())))
             })
     }
 }
