@@ -83,6 +83,7 @@ async fn log(
     ambiguous_wait: Duration,
     done: &mut Performed,
 ) -> Result<Ending, Stop> {
+    let _turn = memory.contacts.turn(&content.caller).await;
     let mut activity = content.activity.clone();
     if let Some(hint) = &content.agent {
         activity.agent = agent(driver, memory, hint, &mut done.trace).await?;
