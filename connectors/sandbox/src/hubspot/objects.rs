@@ -67,6 +67,21 @@ struct Upsert {
     object_write_trace_id: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Reads {
+    inputs: Vec<Wanted>,
+    properties: Vec<String>,
+    properties_with_history: Vec<String>,
+    id_property: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    id: String,
+}
+
 fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     if request.body.is_empty() {
         return Err(Refusal::invalid("Invalid JSON input: a request body was expected, but none found"));
@@ -142,6 +157,39 @@ impl HubSpot {
     pub(super) fn archive(&mut self, kind: Kind, id: &str, now: Timestamp) -> Answer {
         self.remove(kind, id, now);
         Ok(Reply::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// What is there now, without any lag; what is not is named in a 207.
+    pub(super) fn read_batch(&self, kind: Kind, request: &Request, now: Timestamp) -> Answer {
+        let batch: Reads = read(request)?;
+        if batch.inputs.is_empty() || batch.inputs.len() > INPUTS_MAX {
+            return Err(Refusal::invalid(format!(
+                "The batch has {} inputs, not 1 to {INPUTS_MAX}",
+                batch.inputs.len()
+            )));
+        }
+        if !batch.properties_with_history.is_empty() {
+            return Err(Refusal::invalid("propertiesWithHistory is not played by this sandbox"));
+        }
+        if let Some(property) = batch.id_property.as_ref().filter(|name| !self.unique(kind).contains(name)) {
+            return Err(Refusal::not_unique(kind.type_id(), property));
+        }
+        let (mut results, mut missing) = (Vec::new(), Vec::new());
+        for Wanted { id } in &batch.inputs {
+            let found = match &batch.id_property {
+                Some(property) => self.shelf(kind).holder(property, id),
+                None => self.shelf(kind).get(id),
+            };
+            match found.filter(|found| !found.archived) {
+                Some(found) => results.push(found.shown(&batch.properties)),
+                None => missing.push(json!(id)),
+            }
+        }
+        let name = kind.name().trim_end_matches('s').to_uppercase();
+        let message = format!("Could not get some {name} objects, they may be deleted or not exist.");
+        let error = Refusal::new(StatusCode::NOT_FOUND, "OBJECT_NOT_FOUND", message);
+        let errors = if missing.is_empty() { Vec::new() } else { vec![error.with_context("ids", missing)] };
+        Ok(batch_reply(&results, &errors, now))
     }
 
     pub(super) fn upsert(&mut self, kind: Kind, request: &Request, now: Timestamp) -> Answer {

@@ -224,3 +224,28 @@ fn properties_and_dispositions_can_be_read() {
     let (_, list) = portal.get("/calling/v1/dispositions");
     assert_eq!(list.as_array().map(Vec::len), Some(6));
 }
+
+#[test]
+fn a_batch_is_read_without_lag_and_names_what_is_not_there() {
+    let mut portal = Portal::new();
+    let target = "/crm/v3/objects/contacts/batch/read";
+    let asha = portal.hubspot.add_contact("Asha", "+919876543210", START);
+    let read = |ids: &[&str]| {
+        let inputs: Vec<Value> = ids.iter().map(|id| json!({"id": id})).collect();
+        json!({"inputs": inputs, "properties": ["phone"], "propertiesWithHistory": []})
+    };
+    let (status, body) = portal.post(target, read(&[&asha]));
+    assert_eq!((status, &body["results"][0]["properties"]["phone"]), (200, &json!("+919876543210")));
+    let now = portal.now;
+    portal.hubspot.remove(Kind::Contacts, &asha, now);
+    let (status, body) = portal.post(target, read(&[&asha, "7"]));
+    assert_eq!((status, body["results"].as_array().map(Vec::len)), (207, Some(0)));
+    assert_eq!(body["errors"][0]["context"]["ids"], json!([asha, "7"]));
+    let mut by_phone = read(&["1"]);
+    by_phone["idProperty"] = json!("phone");
+    let mut without = read(&["1"]);
+    without.as_object_mut().unwrap().remove("properties");
+    for bad in [read(&[]), read(&["1"; 101]), by_phone, without, Value::Null] {
+        assert_eq!(refused(portal.post(target, bad)), no(400, "VALIDATION_ERROR"));
+    }
+}

@@ -27,18 +27,18 @@ fn found(portal: &mut Portal, body: Value) -> Vec<String> {
 fn search_is_seconds_behind_also_with_changes() {
     let mut portal = Portal::new();
     let old = portal.hubspot.add_contact("Asha", "+919876543210", START);
-    assert_eq!(found(&mut portal, by_phone("+919876543210")), [old.clone()], "what was there is indexed");
+    assert_eq!(found(&mut portal, by_phone("+919876543210")), std::slice::from_ref(&old), "what was there is indexed");
     let (_, made) = portal.post("/crm/v3/objects/contacts", json!({"properties": {"phone": "+919876543210"}}));
     let made = made["id"].as_str().unwrap().to_owned();
     portal.pass(9);
-    assert_eq!(found(&mut portal, by_phone("+919876543210")), [old.clone()]);
+    assert_eq!(found(&mut portal, by_phone("+919876543210")), std::slice::from_ref(&old));
     portal.pass(1);
     assert_eq!(found(&mut portal, by_phone("+919876543210")), [old.clone(), made.clone()]);
     let now = portal.now;
     portal.hubspot.edit(Kind::Contacts, &made, &[("phone", "1")], now);
     assert_eq!(found(&mut portal, by_phone("+919876543210")).len(), 2, "still as it was");
     portal.hubspot.lag(std::time::Duration::ZERO);
-    assert_eq!(found(&mut portal, by_phone("+919876543210")), [old.clone()]);
+    assert_eq!(found(&mut portal, by_phone("+919876543210")), std::slice::from_ref(&old));
     portal.hubspot.remove(Kind::Contacts, &old, now);
     assert!(found(&mut portal, by_phone("+919876543210")).is_empty());
 }
@@ -51,10 +51,10 @@ fn numbers_are_found_without_their_country_and_by_their_end() {
     let phone = "hs_searchable_calculated_phone_number";
     let mobile = "hs_searchable_calculated_mobile_number";
     for one in [filter(phone, "EQ", "9876543210"), filter(phone, "CONTAINS_TOKEN", "*76543210")] {
-        assert_eq!(found(&mut portal, body(vec![one])), [asha.clone()]);
+        assert_eq!(found(&mut portal, body(vec![one])), std::slice::from_ref(&asha));
     }
     let both = body(vec![filter(phone, "EQ", "9876543210"), filter(mobile, "EQ", "9876543210")]);
-    assert_eq!(found(&mut portal, both), [asha.clone(), bina.clone()]);
+    assert_eq!(found(&mut portal, both), [asha, bina.clone()]);
     let listed = json!({"propertyName": "mobilephone", "operator": "IN", "values": ["1", "09876543210"]});
     assert_eq!(found(&mut portal, body(vec![listed])), [bina]);
     assert!(found(&mut portal, body(vec![filter(phone, "EQ", "+919876543210")])).is_empty());
