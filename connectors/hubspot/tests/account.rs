@@ -17,6 +17,11 @@ use serde_json::{Value, json};
 const PRIVATE: subject::HubSpot =
     subject::HubSpot { app: false, batch_fails_whole: true, missing_associate_is_404: true };
 
+/// Long enough ago for search to know it.
+fn before() -> jiff::Timestamp {
+    sample::NOW - Duration::from_secs(60)
+}
+
 fn line(subject: subject::HubSpot) -> Line<HubSpot> {
     Line::new(subject.build(), subject.sandbox(), subject.credentials(), sample::NOW)
 }
@@ -299,29 +304,35 @@ fn a_caller_who_is_there_is_not_written_over() {
     assert_eq!((again.at, again.name.as_str()), (made, "Asha Rao"));
 }
 
-/// The index still has his old number; what is found is read again.
+/// The index still has his old number, or has him though he is deleted; what is found is read again.
 #[test]
-fn a_number_that_somebody_gave_up_is_not_his_any_more() {
-    let mut line = line(PRIVATE);
-    let asha = line.sandbox.add_contact("Asha", &sample::number().e164, sample::NOW);
-    line.sandbox.edit(Objects::Contacts, &asha, &[("phone", "+911111111111")], sample::NOW);
-    let connector = Arc::clone(&line.connector);
-    let found = line.run(connector.contacts().unwrap().find(&[sample::number().e164])).unwrap();
-    assert!(found.iter().all(|one| !one.numbers.iter().any(|number| sample::number().matches(number))), "{found:?}");
-    let searches = line.sent().iter().filter(|sent| sent.label == "contact.search").count();
-    assert_eq!((searches, line.sent().len()), (1, 2), "one search, one reading");
+fn what_the_index_still_has_is_not_taken_for_what_is_there() {
+    for deleted in [false, true] {
+        let mut line = line(PRIVATE);
+        let asha = line.sandbox.add_contact("Asha", &sample::number().e164, before());
+        if deleted {
+            line.sandbox.remove(Objects::Contacts, &asha, sample::NOW);
+        } else {
+            line.sandbox.edit(Objects::Contacts, &asha, &[("phone", "+911111111111")], sample::NOW);
+        }
+        let connector = Arc::clone(&line.connector);
+        let found = line.run(connector.contacts().unwrap().find(&[sample::number().e164])).unwrap();
+        assert_eq!(found.len(), usize::from(!deleted));
+        assert!(!found.iter().flat_map(|one| &one.numbers).any(|number| sample::number().matches(number)));
+        let searches = line.sent().iter().filter(|sent| sent.label == "contact.search").count();
+        assert_eq!((searches, line.sent().len()), (1, 2), "one search, one reading");
+    }
 }
 
 #[test]
 fn the_owner_of_a_caller_takes_his_calls() {
     let mut line = line(PRIVATE);
     let ravi = line.sandbox.add_owner("Ravi Rao", "ravi@example.com");
-    let contact = line.sandbox.add_contact("Asha", "09876543210", sample::NOW);
+    let contact = line.sandbox.add_contact("Asha", "09876543210", before());
     let connector = Arc::clone(&line.connector);
     let owners = connector.owners().unwrap();
     assert_eq!(line.run(owners.of(&sample::number())), Ok(None), "nobody's");
-    let since = sample::NOW - Duration::from_secs(60);
-    line.sandbox.edit(Objects::Contacts, &contact, &[("hubspot_owner_id", &ravi.id)], since);
+    line.sandbox.edit(Objects::Contacts, &contact, &[("hubspot_owner_id", &ravi.id)], before());
     let owner = Owner { at: Some(RecordRef::new("agent", &ravi.id)), numbers: Vec::new() };
     assert_eq!(line.run(owners.of(&sample::number())), Ok(Some(owner)));
     let found = line.run(connector.contacts().unwrap().find(&["09876543210".to_owned()])).unwrap();

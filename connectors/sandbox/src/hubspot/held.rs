@@ -43,9 +43,11 @@ impl Crm for HubSpot {
         .collect()
     }
 
-    fn add_contact(&mut self, name: &str, number: &str, _now: Timestamp) -> String {
+    fn add_contact(&mut self, name: &str, number: &str, now: Timestamp) -> String {
         let (first, last) = name.split_once(' ').unwrap_or((name, ""));
-        self.add(Kind::Contacts, &[("firstname", first), ("lastname", last), ("phone", number)])
+        let values = [("firstname", first), ("lastname", last), ("phone", number)];
+        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.insert(Kind::Contacts, values.into(), now, now)
     }
 
     fn add_agent(&mut self, name: &str, email: &str) -> String {

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 /// 2026-01-05T06:40:00Z
 const START: Timestamp = Timestamp::constant(1_767_595_200, 0);
+/// Long enough ago for search to know it.
+const BEFORE: Timestamp = Timestamp::constant(1_767_595_200 - 60, 0);
 
 /// An account, and a clock that stands until it is moved.
 struct Portal {
@@ -249,7 +251,7 @@ fn an_ordered_refusal_looks_like_hubspots_own() {
 fn an_inbound_call_names_the_callers_and_makes_an_engagement_only_if_asked() {
     let mut portal = Portal::new();
     let ravi = portal.hubspot.add_owner("Ravi Rao", "ravi@example.com");
-    let asha = portal.hubspot.add_contact("Asha", "09876543210", START);
+    let asha = portal.hubspot.add_contact("Asha", "09876543210", BEFORE);
     let call = json!({"createEngagement": false, "engagementProperties": {}, "externalCallId": "1a2b",
         "finalCallStatus": "RINGING", "fromNumber": {"e164Number": "+919876543210", "phoneNumberType": "MOBILE"},
         "toNumber": {"e164Number": "+918047100000", "phoneNumberType": "FIXED_LINE"},

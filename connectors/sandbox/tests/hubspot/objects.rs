@@ -180,7 +180,7 @@ fn a_unique_value_has_one_holder() {
 #[test]
 fn associations_are_made_once_and_only_between_what_is_there() {
     let mut portal = Portal::new();
-    let (call, contact) = (portal.call("sid"), portal.hubspot.add_contact("Asha", "+919876543210", START));
+    let (call, contact) = (portal.call("sid"), portal.hubspot.add_contact("Asha", "+919876543210", BEFORE));
     let default = format!("/crm/v4/objects/calls/{call}/associations/default/contacts/{contact}");
     let typed = format!("/crm/v3/objects/calls/{call}/associations/contacts/{contact}/194");
     for target in [&default, &default, &typed] {
@@ -206,7 +206,7 @@ fn associations_are_made_once_and_only_between_what_is_there() {
         json!({"properties": {"hs_timestamp": "1"}, "associations": [{"to": {"id": to},
             "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": type_id}]}]})
     };
-    let asha = portal.hubspot.add_contact("Asha", "+919876543210", START);
+    let asha = portal.hubspot.add_contact("Asha", "+919876543210", BEFORE);
     assert_eq!(portal.post("/crm/v3/objects/tasks", task(&asha, 204)).0, 201);
     assert_eq!(refused(portal.post("/crm/v3/objects/tasks", task(&asha, 194))).0, 400, "another kind's type");
     assert_eq!(refused(portal.post("/crm/v3/objects/tasks", task("7", 204))).0, 400);
@@ -229,7 +229,7 @@ fn properties_and_dispositions_can_be_read() {
 fn a_batch_is_read_without_lag_and_names_what_is_not_there() {
     let mut portal = Portal::new();
     let target = "/crm/v3/objects/contacts/batch/read";
-    let asha = portal.hubspot.add_contact("Asha", "+919876543210", START);
+    let asha = portal.hubspot.add_contact("Asha", "+919876543210", BEFORE);
     let read = |ids: &[&str]| {
         let inputs: Vec<Value> = ids.iter().map(|id| json!({"id": id})).collect();
         json!({"inputs": inputs, "properties": ["phone"], "propertiesWithHistory": []})
