@@ -1,6 +1,6 @@
 //! The batch endpoints, each asked for one record: they alone upsert, and read by a unique value in the body.
 
-use patchbay_kit::{About, Exchange, Failure, Kind, Request, Response, Retry, Safety, StatusCode};
+use patchbay_kit::{About, Exchange, Failure, Kind, Request, Response, Retry, Safety, StatusCode, Step};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
@@ -107,4 +107,17 @@ pub(crate) fn associate<T: Clone + Send + Sync + 'static>(
             }
         })
         .accepting(NOT_ASSOCIABLE)
+}
+
+/// One exchange after the other; the second yields what comes of both.
+pub(crate) fn then<T: Clone + Send + Sync + 'static>(first: Exchange<T>, second: Exchange<T>) -> Exchange<T> {
+    let (request, accepts) = (first.request.clone(), first.accepts);
+    request
+        .then(move |reply| {
+            Ok(Step::Then(match first.parse(reply)? {
+                Step::Done(_) => second.clone(),
+                Step::Then(next) => then(next, second.clone()),
+            }))
+        })
+        .accepting(accepts)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Request,
-    Response, Retry, StatusCode, Step, TriedStatus, Updates,
+    Response, Retry, Safety, StatusCode, Step, TriedStatus, Updates,
 };
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ struct Write {
     body: String,
     link: Option<String>,
     contact: Option<String>,
+    /// Whether HubSpot is told that there is a recording to be asked for.
+    announces: bool,
     app: bool,
 }
 
@@ -89,13 +91,29 @@ impl Write {
             },
         };
         let at = RecordRef::new("call", &id);
-        Ok(match &self.contact {
-            None => Step::Done(at),
-            Some(contact) => {
-                Step::Then(batch::associate("call.associate", ("calls", &id), ("contacts", contact), self.app, at))
-            }
+        let known = self.contact.as_ref().map(|contact| {
+            batch::associate("call.associate", ("calls", &id), ("contacts", contact), self.app, at.clone())
+        });
+        let told = id.parse().ok().filter(|_| self.announces).map(|id| ready(id, at.clone()));
+        Ok(match (known, told) {
+            (None, None) => Step::Done(at),
+            (Some(one), None) | (None, Some(one)) => Step::Then(one),
+            (Some(known), Some(told)) => Step::Then(batch::then(known, told)),
         })
     }
+}
+
+/// A no to the notice is no reason to hold the call: it is written, and has its link.
+const NO_NOTICE: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
+
+/// "Calling extensions: Recordings and transcripts" [V]: HubSpot then asks the app for the recording.
+fn ready(engagement: u64, at: RecordRef) -> Exchange<RecordRef> {
+    let path = ["crm", "v3", "extensions", "calling", "recordings", "ready"];
+    Request::post("recording.ready", path)
+        .safety(Safety::Idempotent)
+        .json(serde_json::json!({"engagementId": engagement}))
+        .done(move |_| Ok(at.clone()))
+        .accepting(NO_NOTICE)
 }
 
 impl Activities for HubSpot {
@@ -195,6 +213,7 @@ impl HubSpot {
             body: call.body.clone(),
             link,
             contact: contact.map(|contact| contact.id.clone()),
+            announces: with_facts && call.recording_link.is_some() && self.app && self.custom.fetches_recordings(),
             app: self.app,
         };
         Arc::new(write).send(Vec::new())

@@ -85,6 +85,11 @@ impl Custom {
         self.call.clone()
     }
 
+    /// With an app's number on the call, HubSpot asks that app for the recording.
+    pub(crate) fn fetches_recordings(&self) -> bool {
+        self.call.contains_key("hs_call_app_id")
+    }
+
     pub(crate) fn contact(&self) -> Values {
         self.contact.clone()
     }

@@ -123,8 +123,6 @@ impl Write {
             return Ok(Step::Then(known));
         }
         // A ticket also stands beside its call; between tasks and calls no such association is documented.
-        let (request, accepts, next) = (known.request.clone(), known.accepts, linked(at));
-        let both = request.then(move |reply| known.parse(reply).map(|_| Step::Then(next.clone())));
-        Ok(Step::Then(both.accepting(accepts)))
+        Ok(Step::Then(batch::then(known, linked(at))))
     }
 }

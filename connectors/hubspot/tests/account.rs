@@ -4,14 +4,12 @@ mod subject;
 
 use std::{sync::Arc, time::Duration};
 
-use patchbay_kit::{
-    About, CallActivity, Changed, FollowUpKind, Kind, Outcome, Owner, Phase, RecordRef, Retry, Settings, TriedStatus,
-};
+use patchbay_kit::{CallActivity, Changed, Kind, Outcome, Owner, RecordRef, Retry, Settings, TriedStatus};
 use patchbay_sandbox::{
     Crm,
     hubspot::{HubSpot, Kind as Objects, Limits},
 };
-use patchbay_testkit::{Credentials, Line, sample, suite::Subject};
+use patchbay_testkit::{Line, sample, suite::Subject};
 use serde_json::{Value, json};
 
 const PRIVATE: subject::HubSpot =
@@ -337,91 +335,4 @@ fn the_owner_of_a_caller_takes_his_calls() {
     assert_eq!(line.run(owners.of(&sample::number())), Ok(Some(owner)));
     let found = line.run(connector.contacts().unwrap().find(&["09876543210".to_owned()])).unwrap();
     assert_eq!(found[0].owner, Some(RecordRef::new("agent", &ravi.id)));
-}
-
-#[test]
-fn only_an_app_tells_a_ringing_call_and_to_a_user() {
-    assert!(PRIVATE.build().popups().is_none());
-    let mut line = line(subject::HubSpot { app: true, ..PRIVATE });
-    let ravi = line.sandbox.add_owner("Ravi Rao", "ravi@example.com");
-    let agent = Some(RecordRef::new("agent", &ravi.id));
-    let connector = Arc::clone(&line.connector);
-    let popups = connector.popups().unwrap();
-    line.run(popups.show(&sample::popup(sample::CALL_SID, Phase::Ringing, agent.clone())).unwrap()).unwrap();
-    let told = &line.sandbox.told()[0];
-    assert_eq!((told.recipients.as_slice(), told.status.as_str()), (&[ravi.user_id][..], "RINGING"));
-    assert_eq!((told.engagement.as_ref(), line.sandbox.records().len()), (None, 0));
-    for phase in [Phase::Answered, Phase::Ended] {
-        assert!(popups.show(&sample::popup("x", phase, agent.clone())).is_none());
-    }
-    assert!(popups.show(&sample::popup("x", Phase::Ringing, None)).is_none());
-}
-
-#[test]
-fn a_token_that_has_run_out_asks_for_another() {
-    let mut line = line(subject::HubSpot { app: true, ..PRIVATE });
-    assert!(line.run(line.connector.identify()).is_ok());
-    line.now += Duration::from_secs(1800);
-    let failure = line.run(line.connector.identify()).unwrap_err();
-    assert_eq!((failure.kind, failure.retry), (Kind::Unauthorized, Retry::AfterRefresh));
-    assert_eq!(failure.remote_code.as_deref(), Some("EXPIRED_AUTHENTICATION"));
-}
-
-#[test]
-fn a_missed_call_leads_to_what_the_settings_say() {
-    for (word, kind) in [("task", Some(FollowUpKind::Task)), ("ticket", Some(FollowUpKind::Ticket)), ("none", None)] {
-        let connector = patchbay_hubspot::build(&with(&[("missed_follow_up", word)], json!({})));
-        assert_eq!(connector.follow_ups().unwrap().for_missed(), kind, "{word}");
-    }
-    assert_eq!(PRIVATE.build().follow_ups().unwrap().for_missed(), Some(FollowUpKind::Task));
-
-    for (kind, objects) in [(FollowUpKind::Task, Objects::Tasks), (FollowUpKind::Ticket, Objects::Tickets)] {
-        let mut line = line(PRIVATE);
-        let ravi = line.sandbox.add_owner("Ravi Rao", "ravi@example.com");
-        let contact = caller(&mut line);
-        let mut call = sample::call(sample::CALL_SID, Some(contact.clone()));
-        call.agent = Some(RecordRef::new("agent", &ravi.id));
-        let at = create(&mut line, &call);
-        let it = sample::follow_up(sample::CALL_SID, kind);
-        let connector = Arc::clone(&line.connector);
-        let follow_ups = connector.follow_ups().unwrap();
-        let made = line.run(follow_ups.create(&at, &call, &it)).unwrap();
-        assert_eq!(line.run(follow_ups.create(&at, &call, &it)), Ok(made.clone()), "twice is once");
-        assert_eq!(line.sandbox.objects(objects).count(), 1);
-        assert_eq!(line.sandbox.records().len(), 1, "a follow-up is no record of the call");
-        let held = line.sandbox.object(objects, &made.id).unwrap();
-        assert_eq!(held.associate(Objects::Contacts), Some(contact.id.as_str()));
-        assert_eq!(held.get("hubspot_owner_id"), Some(ravi.id.as_str()));
-        let (subject, body, call_id) = match kind {
-            FollowUpKind::Ticket => ("subject", "content", Some(at.id.as_str())),
-            _ => ("hs_task_subject", "hs_task_body", None),
-        };
-        assert_eq!((held.get(subject), held.get(body)), (Some(it.subject.as_str()), Some(it.body.as_str())));
-        assert_eq!(held.associate(Objects::Calls), call_id);
-
-        line.sandbox.archive_owner(&ravi.id);
-        let failure = line.run(follow_ups.create(&at, &call, &it)).unwrap_err();
-        assert_eq!(failure.about, Some(About::Agent), "{failure}");
-        call.agent = None;
-        line.sandbox.remove(Objects::Contacts, &contact.id, sample::NOW);
-        let failure = line.run(follow_ups.create(&at, &call, &it)).unwrap_err();
-        assert_eq!(failure.about, Some(About::Contact), "{failure}");
-    }
-}
-
-#[test]
-fn a_follow_up_without_its_property_names_the_set_up() {
-    let mut line = Line::new(
-        PRIVATE.build(),
-        HubSpot::new("pat-na1-of-the-app"),
-        Credentials::of([("access_token", "pat-na1-of-the-app")]),
-        sample::NOW,
-    );
-    let connector = Arc::clone(&line.connector);
-    let call = sample::call(sample::CALL_SID, None);
-    let it = sample::follow_up(sample::CALL_SID, FollowUpKind::Task);
-    let create = connector.follow_ups().unwrap().create(&RecordRef::new("call", 1), &call, &it);
-    let failure = line.run(create).unwrap_err();
-    assert_eq!(failure.kind, Kind::Invalid);
-    assert!(failure.detail.contains("unique") && failure.detail.contains("set-up"), "{failure}");
 }

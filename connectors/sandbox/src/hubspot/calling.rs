@@ -69,6 +69,12 @@ struct Number {
     _extension: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Ready {
+    engagement_id: u64,
+}
+
 /// A call that was told with `inbound-call`, whether or not it became an engagement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -127,6 +133,20 @@ impl HubSpot {
             engagement,
         });
         Ok(Reply::json(StatusCode::OK, &json!({"callerIdMatches": matches})))
+    }
+
+    /// A recording can be fetched from the app: it needs the app's number and the ids it is asked for by.
+    pub(super) fn recording_ready(&mut self, request: &Request) -> Answer {
+        let ready: Ready = serde_json::from_slice(&request.body).map_err(|error| Refusal::json(&error.to_string()))?;
+        let id = ready.engagement_id.to_string();
+        let call = self.shelf(Kind::Calls).get(&id).filter(|call| !call.archived);
+        let call = call.ok_or_else(|| Refusal::object(&id))?;
+        let needed = ["hs_call_app_id", "hs_call_external_id", "hs_call_external_account_id"];
+        if let Some(name) = needed.iter().find(|name| call.get(name).is_none()) {
+            return Err(Refusal::invalid(format!("{name} is not set on engagement {id}")));
+        }
+        self.ready.push(id);
+        Ok(Reply::empty(StatusCode::NO_CONTENT))
     }
 
     fn callers(&self, number: &str, now: Timestamp) -> Vec<Value> {

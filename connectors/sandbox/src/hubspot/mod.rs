@@ -97,6 +97,7 @@ pub struct HubSpot {
     schema: BTreeMap<Kind, BTreeMap<String, Property>>,
     shelves: BTreeMap<Kind, Shelf>,
     told: Vec<Told>,
+    ready: Vec<String>,
     next_id: u64,
     fail_inside: u32,
 }
@@ -114,6 +115,7 @@ impl HubSpot {
             schema: Kind::ALL.into_iter().map(|kind| (kind, standard(kind))).collect(),
             shelves: Kind::ALL.into_iter().map(|kind| (kind, Shelf::default())).collect(),
             told: Vec::new(),
+            ready: Vec::new(),
             next_id: 40_000_000_001,
             fail_inside: 0,
         }
@@ -223,6 +225,11 @@ impl HubSpot {
         &self.told
     }
 
+    /// The calls, by id, whose recordings were said to be ready.
+    pub fn ready(&self) -> &[String] {
+        &self.ready
+    }
+
     /// All owners, archived ones too.
     pub fn owners(&self) -> &[Owner] {
         &self.owners
@@ -250,12 +257,16 @@ impl HubSpot {
             (&Method::GET, ["crm", "v3", "owners", id]) => self.show_owner(id, request),
             (&Method::GET, ["calling", "v1", "dispositions"]) => Ok(self.list_dispositions()),
             (&Method::GET, ["crm", "v3", "properties", kind, name]) => self.show_property(kind, name),
-            (&Method::POST, ["crm", "v3", "extensions", "calling", "inbound-call"]) => {
+            (&Method::POST, ["crm", "v3", "extensions", "calling", rest @ ..]) => {
                 // A calling extension belongs to an app with OAuth; a private app cannot have one [M].
                 if request.bearer("Bearer").is_some_and(|given| self.token.as_deref() == Some(given)) {
                     return Err(Refusal::scopes("crm.extensions_calling_transcripts.write"));
                 }
-                self.inbound_call(request, now)
+                match rest {
+                    ["inbound-call"] => self.inbound_call(request, now),
+                    ["recordings", "ready"] => self.recording_ready(request),
+                    _ => Err(nowhere()),
+                }
             }
             (method, ["crm", "v3", "objects", kind, rest @ ..]) => {
                 let kind =

@@ -284,3 +284,20 @@ fn an_inbound_call_names_the_callers_and_makes_an_engagement_only_if_asked() {
     assert_eq!((status, portal.hubspot.records().len()), (200, 1));
     assert!(portal.hubspot.told()[1].engagement.is_some());
 }
+
+#[test]
+fn a_recording_is_ready_only_for_a_call_that_says_where_it_is() {
+    let mut portal = Portal::new();
+    let (target, id) = ("/crm/v3/extensions/calling/recordings/ready", portal.call("sid"));
+    let ready = json!({"engagementId": id.parse::<u64>().unwrap()});
+    assert_eq!(refused(portal.post(target, ready.clone())), no(403, "MISSING_SCOPES"));
+    let form = "grant_type=refresh_token&client_id=id&client_secret=secret&refresh_token=refresh";
+    portal.token = portal.token_for(form).1["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(refused(portal.post(target, ready.clone())), no(400, "VALIDATION_ERROR"));
+    assert_eq!(refused(portal.post(target, json!({"engagementId": id}))), no(400, "VALIDATION_ERROR"));
+    assert_eq!(refused(portal.post(target, json!({"engagementId": 7}))), no(404, "OBJECT_NOT_FOUND"));
+    let values = [("hs_call_app_id", "77"), ("hs_call_external_id", "sid"), ("hs_call_external_account_id", "acme")];
+    portal.hubspot.edit(Kind::Calls, &id, &values, START);
+    assert_eq!(portal.post(target, ready), (204, Value::Null));
+    assert_eq!(portal.hubspot.ready(), std::slice::from_ref(&id));
+}
