@@ -20,7 +20,8 @@ macro_rules! connector {
     };
 }
 
-static CONNECTORS: &[Entry] = &[connector!(patchbay_freshchat), connector!(patchbay_freshdesk)];
+static CONNECTORS: &[Entry] =
+    &[connector!(patchbay_freshchat), connector!(patchbay_freshdesk), connector!(patchbay_hubspot)];
 
 pub fn all() -> &'static [Entry] {
     CONNECTORS

@@ -17,6 +17,7 @@ static OAUTH: OAuth = OAuth {
     authorize: "https://app.hubspot.com/oauth/authorize",
     token: "/oauth/v1/token",
     scopes: &["oauth", "crm.objects.contacts.read", "crm.objects.contacts.write", "crm.objects.owners.read", "tickets"],
+    siblings: &[],
     scope_separator: " ",
     consent: &[],
     pkce: false,
