@@ -41,7 +41,7 @@ impl LeadSquared {
         }
     }
 
-    /// Newest first [M]; `Offset` "specifies the page number", and begins with 0 in the documentation's example.
+    /// Newest first [M] or oldest first; `Offset` "specifies the page number", and begins with 0 in the documentation's example.
     pub(super) fn activities_of_lead(&self, request: &Request) -> Answer {
         let lead = request.param("leadId").ok_or_else(|| Refusal::missing("leadId", "retrieving activities"))?;
         telephony::id(lead, "leadId")?;
@@ -59,12 +59,13 @@ impl LeadSquared {
         if rows == 0 || rows > PAGE_MAX {
             return Err(Refusal::invalid("RowCount"));
         }
-        let of_lead: Vec<&Activity> = self
-            .activities
-            .iter()
-            .rev()
-            .filter(|activity| activity.lead == lead && event.is_none_or(|event| u32::from(activity.event) == event))
-            .collect();
+        let wanted = |activity: &&Activity| {
+            activity.lead == lead && event.is_none_or(|event| u32::from(activity.event) == event)
+        };
+        let mut of_lead: Vec<&Activity> = self.activities.iter().filter(wanted).collect();
+        if !self.settings.oldest_first {
+            of_lead.reverse();
+        }
         let shown = cut(&of_lead, page, rows).map(|activity| {
             json!({
                 "Id": activity.id,

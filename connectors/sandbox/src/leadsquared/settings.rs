@@ -77,6 +77,8 @@ pub struct Settings {
     pub unique_sessions: bool,
     /// A note is cut to so many characters; not documented.
     pub note_chars: usize,
+    /// A lead's activities come oldest first; their order is not documented.
+    pub oldest_first: bool,
     /// How far `Leads.Get` and `RetrieveByActivityEvent` are behind writes; no lag is documented.
     pub list_lag: Duration,
     pub route_reply: RouteReply,
@@ -103,6 +105,7 @@ impl Default for Settings {
             makes_leads: true,
             unique_sessions: false,
             note_chars: usize::MAX,
+            oldest_first: false,
             list_lag: Duration::ZERO,
             route_reply: RouteReply::User,
             no_route: NoRoute::EmptyObject,

@@ -30,6 +30,9 @@ fn the_activities_of_a_lead_are_read_newest_first_and_by_page() {
     assert_eq!((&second["RecordCount"], &second["ProspectActivities"][0]["Id"]), (&json!(3), &json!(ids[0])));
     let (_, none) = org.post(&of_lead(&lead), json!({"Parameter": {"ActivityEvent": 22}}));
     assert_eq!(none, json!({"RecordCount": 0}), "no list where there is nothing");
+    org.account.settings.oldest_first = true;
+    let (_, all) = org.post(&of_lead(&lead), json!({}));
+    assert_eq!(all["ProspectActivities"][0]["Id"], json!(ids[0]));
     org.account.settings.note_chars = 20;
     let (_, cut) = org.post(&of_lead(&lead), json!({}));
     let note = &cut["ProspectActivities"][0]["ActivityFields"]["ActivityEvent_Note"];
