@@ -88,6 +88,10 @@ pub trait Subject {
     fn appends(&self) -> bool {
         false
     }
+    /// Whether all agents come in one answer, however many there are.
+    fn agents_in_one_answer(&self) -> bool {
+        false
+    }
     /// More records than the CRM's largest page holds.
     fn more_than_a_page(&self) -> usize {
         120
