@@ -32,7 +32,7 @@ impl Chosen {
             keys: settings.has("access_key") && settings.has("secret_key"),
             popups: settings.has(AGENT_POPUP_URL),
             route: settings.has(CALL_ROUTE_URL),
-            outbound_popups: settings.flags.get("enable_outbound_popup").copied().unwrap_or(true),
+            outbound_popups: settings.flag("enable_outbound_popup"),
             api_url: settings.text("api_url").map(str::to_owned),
             times_s: if by_account { settings.utc_offset.seconds() } else { 0 },
             in_india: settings.utc_offset.seconds() == INDIA_S,

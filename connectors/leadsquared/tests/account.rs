@@ -359,7 +359,9 @@ fn a_number_of_another_country_is_asked_for_with_its_code() {
 
 #[test]
 fn a_popup_goes_to_the_agent_whom_it_rings() {
-    let mut line = line_with(false, &india(false));
+    let mut settings = india(false);
+    settings.flags.insert("enable_outbound_popup".to_owned(), true);
+    let mut line = line_with(false, &settings);
     let ravi = line.sandbox.add_user("Ravi", "ravi@example.com");
     line.sandbox.change_user(&ravi, |user| user.phone_main = Some("+91-9711581198".to_owned()));
     let lead = line.sandbox.add_contact("Asha", "+91-9876543210", sample::NOW);
@@ -378,9 +380,7 @@ fn a_popup_goes_to_the_agent_whom_it_rings() {
     for phase in [Phase::Answered, Phase::Ended] {
         assert!(popups.show(&sample::popup(sample::CALL_SID, phase, None)).is_none());
     }
-    let mut settings = org::settings(false);
-    settings.flags.insert("enable_outbound_popup".to_owned(), false);
-    let quiet = patchbay_leadsquared::build(&settings);
+    let quiet = patchbay_leadsquared::build(&org::settings(false));
     assert!(quiet.popups().unwrap().show(&popup).is_none());
 }
 

@@ -87,6 +87,11 @@ impl Subject for LeadSquared {
         self.sandbox().settings.unique_phone
     }
 
+    /// Without keys, what the API's quota counts.
+    fn unsent(&self) -> &'static [&'static str] {
+        if self.keys { &[] } else { patchbay_leadsquared::MANIFEST.quotas[0].labels }
+    }
+
     fn agents_in_one_answer(&self) -> bool {
         true
     }
