@@ -374,6 +374,20 @@ impl Rig {
     }
 }
 
+impl Rig {
+    /// Tells the simulated Exotel of a call that no agent took and that left a recording.
+    pub(crate) fn simulate_voicemail(&self, call: &Call) {
+        let mut simulated = SimulatedCall::new(&call.sid, &call.from, EXOPHONE, call.started_at);
+        simulated.status = "completed".to_owned();
+        simulated.ended_at = Some(call.started_at + Duration::from_secs(27));
+        simulated.facts_after_end = Duration::ZERO;
+        simulated.talk_seconds = 0;
+        simulated.recording =
+            Some(RecordingPlan { available_after_end: call.recording_after, bytes: recording_bytes().into() });
+        self.exotel.with(|exotel| exotel.add_call(simulated));
+    }
+}
+
 impl Drop for Rig {
     /// What must never be in a log is looked for after every test, whatever it was about.
     fn drop(&mut self) {

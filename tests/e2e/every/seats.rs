@@ -1,12 +1,12 @@
 //! Every CRM there is, each in its own sandbox, configured as its set-up page says.
 
-use patchbay_sandbox::{freshchat, freshdesk, hubspot};
+use patchbay_sandbox::{freshchat, freshdesk, hubspot, leadsquared};
 
 use super::floor::{FIELDS, Seat, Shape, TICKET};
 
 /// All of them, two of one kind among them.
 pub(super) fn all() -> Vec<Seat> {
-    vec![desk("desk2"), chat(), hubspot()]
+    vec![desk("desk2"), chat(), hubspot(), leadsquared()]
 }
 
 pub(super) fn desk(name: &'static str) -> Seat {
@@ -32,6 +32,20 @@ pub(super) fn hubspot() -> Seat {
         format!(
             "connector = \"hubspot\"\nbase_url = \"{url}\"\nclient_id = \"hub-id\"\nclient_secret = \"hub-secret\"\n\
              refresh_token = \"hub-refresh\""
+        )
+    })
+}
+
+pub(super) fn leadsquared() -> Seat {
+    let sandbox = leadsquared::LeadSquared::new("lsq-access", "lsq-secret", "orgkey");
+    let paths = ["LeadRouteV2", "AgentPopup", "LogCallComplete"].map(|name| sandbox.path(name));
+    Seat::new("leadsquared", sandbox, FIELDS, |url| {
+        let [route, popup, log] = &paths;
+        format!(
+            "connector = \"leadsquared\"\nbase_url = \"{url}\"\naccess_key = \"lsq-access\"\n\
+             secret_key = \"lsq-secret\"\ncall_route_url = \"https://telephony.example{route}\"\n\
+             agent_popup_url = \"https://telephony.example{popup}\"\n\
+             call_log_url = \"https://telephony.example{log}\""
         )
     })
 }

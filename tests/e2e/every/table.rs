@@ -67,8 +67,10 @@ pub(super) fn one_of_each() -> Vec<Played> {
 
 pub(super) async fn play(floor: &Floor, played: &[Played]) {
     for one in played {
-        if one.recorded() {
-            floor.rig.simulate(&one.call);
+        match one.kind {
+            Kind::Answered => floor.rig.simulate(&one.call),
+            Kind::Voicemail => floor.rig.simulate_voicemail(&one.call),
+            Kind::Missed | Kind::Keyed => {}
         }
         for callback in one.callbacks() {
             assert_eq!(floor.rig.hook(&callback).await, 200, "{:?}", one.kind);
@@ -92,7 +94,8 @@ fn wrong(seat: &Seat, played: &Played) -> Option<String> {
         return Some("the customer can read it".to_owned());
     }
     let link = format!("/r/acme1/{}.mp3", call.sid);
-    let linked = text.contains(&link) || records.iter().any(|one| one.recording.as_deref().is_some_and(|it| it.contains(&link)));
+    let linked =
+        text.contains(&link) || records.iter().any(|one| one.recording.as_deref().is_some_and(|it| it.contains(&link)));
     if linked != played.recorded() {
         return Some(format!("recording: {linked}, not {}: {text}", played.recorded()));
     }

@@ -100,11 +100,8 @@ async fn kills_and_faults_lose_and_double_nothing_in_any_crm() {
     }
     let mut played = Vec::new();
     for round in 0..4 {
-        let some: Vec<Played> = one_of_each()
-            .into_iter()
-            .zip(50 + 4 * round..)
-            .map(|(one, n)| Played::new(n, one.kind))
-            .collect();
+        let some: Vec<Played> =
+            one_of_each().into_iter().zip(50 + 4 * round..).map(|(one, n)| Played::new(n, one.kind)).collect();
         play(&floor, &some).await;
         played.extend(some);
         for seat in &floor.seats {
@@ -112,9 +109,12 @@ async fn kills_and_faults_lose_and_double_nothing_in_any_crm() {
         }
         // The moment is as good as any other: it comes when each CRM has been asked a few times more.
         let seen: u64 = floor.seats.iter().map(|seat| seat.crm.requests()).sum();
-        floor.rig.until("more requests", || {
-            (floor.seats.iter().map(|seat| seat.crm.requests()).sum::<u64>() > seen + 5).then_some(())
-        }).await;
+        floor
+            .rig
+            .until("more requests", || {
+                (floor.seats.iter().map(|seat| seat.crm.requests()).sum::<u64>() > seen + 5).then_some(())
+            })
+            .await;
         floor.rig.kill();
         floor.rig.start();
     }
