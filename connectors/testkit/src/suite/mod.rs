@@ -88,6 +88,10 @@ pub trait Subject {
     fn appends(&self) -> bool {
         false
     }
+    /// Whether the CRM lists its agents all at once, on no pages.
+    fn lists_agents_at_once(&self) -> bool {
+        false
+    }
     /// More records than the CRM's largest page holds.
     fn more_than_a_page(&self) -> usize {
         120
