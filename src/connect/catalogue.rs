@@ -23,6 +23,7 @@ macro_rules! connector {
 static CONNECTORS: &[Entry] = &[
     connector!(patchbay_freshchat),
     connector!(patchbay_freshdesk),
+    connector!(patchbay_freshsales),
     connector!(patchbay_hubspot),
     connector!(patchbay_leadsquared),
 ];
