@@ -1,7 +1,7 @@
 //! COQL, Zoho's query language: it reads the database itself, so it is never behind ("Query API", v8).
 //!
-//! Played are one module, comparisons joined by `and` and `or` in pairs, `limit` and `offset`. A quote inside a text is
-//! doubled (Kaizen 171); functions, joins and ordering are refused.
+//! Played are one module, comparisons joined by `and` and `or` in pairs, one column to order by, `limit` and `offset`. A
+//! quote inside a text is doubled (Kaizen 171); functions, joins and groups are refused.
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -25,6 +25,8 @@ struct Query {
     columns: Vec<String>,
     module: String,
     criteria: Criteria,
+    /// A column, and whether it goes down.
+    order: Option<(String, bool)>,
     limit: usize,
     offset: usize,
 }
@@ -64,7 +66,7 @@ impl ZohoCrm {
         let query = parse(text)?;
         let module = self.modules.get(query.module.as_str()).ok_or_else(|| Refusal::module(&query.module))?;
         self.allowed(&query.module)?;
-        for column in &query.columns {
+        for column in query.columns.iter().chain(query.order.as_ref().map(|(column, _)| column)) {
             if !module.fields.iter().any(|field| field.name == *column) {
                 return Err(invalid(column, "column given seems to be invalid"));
             }
@@ -78,13 +80,15 @@ impl ZohoCrm {
                 Some(_) => {}
             }
         }
-        let found: Vec<Value> = module
-            .living()
-            .map(|record| record.shown(module))
-            .filter(|shown| query.criteria.holds(shown))
-            .skip(query.offset)
-            .take(query.limit + 1)
-            .collect();
+        let mut found: Vec<Value> =
+            module.living().map(|record| record.shown(module)).filter(|shown| query.criteria.holds(shown)).collect();
+        if let Some((column, down)) = &query.order {
+            found.sort_by_key(|shown| shown[column.as_str()].to_string());
+            if *down {
+                found.reverse();
+            }
+        }
+        let found: Vec<Value> = found.into_iter().skip(query.offset).take(query.limit + 1).collect();
         if found.is_empty() {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         }
@@ -170,6 +174,16 @@ fn parse(text: &str) -> Result<Query, Refusal> {
     if reader.criteria > CRITERIA_MAX {
         return Err(Refusal::bad("LIMIT_EXCEEDED", "criteria limit exceeded"));
     }
+    let mut order = None;
+    if reader.word("order") {
+        reader.needs("by")?;
+        let column = reader.name()?;
+        let down = reader.word("desc");
+        if !down {
+            reader.word("asc");
+        }
+        order = Some((column, down));
+    }
     let mut limit = LIMIT;
     let mut offset = 0;
     if reader.word("limit") {
@@ -187,7 +201,7 @@ fn parse(text: &str) -> Result<Query, Refusal> {
     if !reader.rest.trim().is_empty() {
         return Err(syntax(reader.near()));
     }
-    Ok(Query { columns, module, criteria, limit, offset })
+    Ok(Query { columns, module, criteria, order, limit, offset })
 }
 
 /// Recursive descent.

@@ -44,13 +44,16 @@ fn quotes_are_doubled_and_criteria_paired() {
     assert_eq!(names(&mut org, "Last_Name not in ('Plain')").len(), 2);
     assert_eq!(names(&mut org, "Mobile is null limit 1 offset 2").len(), 1);
     assert_eq!(names(&mut org, "Mobile is not null").len(), 0);
+    assert_eq!(names(&mut org, "Phone = '1' order by Last_Name desc limit 1"), ["say \"yes\""]);
+    assert_eq!(names(&mut org, "Phone = '1' order by Last_Name limit 1"), ["O'Brien"]);
     for (bad, code) in [
         ("select id from Leads where Phone = '1' and Phone = '1' and Phone = '1'", "SYNTAX_ERROR"),
         ("select id from Leads where Last_Name = 'O'Brien'", "SYNTAX_ERROR"),
         ("select id from Leads", "SYNTAX_ERROR"),
         ("delete from Leads where id = '1'", "SYNTAX_ERROR"),
         ("select id from Leads where Phone in ()", "SYNTAX_ERROR"),
-        ("select id from Leads where Phone = '1' order by id", "SYNTAX_ERROR"),
+        ("select id from Leads where Phone = '1' group by id", "SYNTAX_ERROR"),
+        ("select id from Leads where Phone = '1' order by Nothing", "INVALID_QUERY"),
         ("select Nothing from Leads where Phone = '1'", "INVALID_QUERY"),
         ("select id from Leads where Nothing = '1'", "INVALID_QUERY"),
         ("select id from Leads where Description = '1'", "INVALID_QUERY"),
