@@ -8,7 +8,9 @@ use jiff::{
     Timestamp,
     tz::{Offset, TimeZone},
 };
-use patchbay_kit::{Activities, CallActivity, Changed, Direction, Exchange, Outcome, RecordRef, Step, Updates};
+use patchbay_kit::{
+    Activities, CallActivity, Changed, Direction, Exchange, Failure, Outcome, RecordRef, Step, Updates,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -97,13 +99,21 @@ impl ZohoCrm {
 
     /// The record whose field for CallSids holds this.
     pub(crate) fn call_with(&self, label: &'static str, sid: &str) -> Exchange<Option<RecordRef>> {
-        let field = &self.custom.call_sid_field;
-        let text = format!("select id from Calls where {field} = {} limit 1", query::quoted(sid));
-        query::ask(label, &text, |answer| match answer {
-            Answer::Rows(rows) => Ok(Step::Done(rows.first().and_then(|row| row.get("id")?.as_str()).map(at))),
-            Answer::Refused(refusal) => Err(refusal.failure(On::Call)),
-        })
+        with_sid(label, &self.custom.call_sid_field, sid, |found| Ok(Step::Done(found.map(at))))
     }
+}
+
+fn with_sid<T>(
+    label: &'static str,
+    field: &str,
+    sid: &str,
+    then: impl Fn(Option<&str>) -> Result<Step<T>, Failure> + Send + Sync + 'static,
+) -> Exchange<T> {
+    let text = format!("select id from Calls where {field} = {} limit 1", query::quoted(sid));
+    query::ask(label, &text, move |answer| match answer {
+        Answer::Rows(rows) => then(rows.first().and_then(|row| row.get("id")?.as_str())),
+        Answer::Refused(refusal) => Err(refusal.failure(On::Call)),
+    })
 }
 
 impl Activities for ZohoCrm {
@@ -122,13 +132,20 @@ impl Activities for ZohoCrm {
         {
             return logged;
         }
-        let field = self.custom.call_sid_field.clone();
+        let (field, sid) = (self.custom.call_sid_field.clone(), call.key.0.clone());
         // Type and owner of a call that is over cannot be changed ("Kaizen 38 – Calls API" [V]).
         let again = self.changeable(call);
         write::insert("call.create", On::Call, self.whole(call), move |made| match made {
             Made::New(id) => Ok(Step::Done(at(id))),
-            Made::There { id, field: held } if held == field => {
+            Made::There { id: Some(id), field: held } if held == field => {
                 Ok(Step::Then(write::update("call.update", On::Call, id, again.clone(), at)))
+            }
+            Made::There { id: None, field: held } if held == field => {
+                let (again, taken) = (again.clone(), field.clone());
+                Ok(Step::Then(with_sid("call.find", &field, &sid, move |found| match found {
+                    Some(id) => Ok(Step::Then(write::update("call.update", On::Call, id, again.clone(), at))),
+                    None => Err(write::taken(&taken)),
+                })))
             }
             Made::There { field, .. } => Err(write::taken(field)),
         })

@@ -133,7 +133,7 @@ impl Contacts for ZohoCrm {
         write::insert("lead.create", On::Lead, self.custom.filled(On::Lead, fields), move |it| match it {
             Made::New(id) => Ok(Step::Done(made(id, &numbers))),
             // An organisation can make numbers unique; then this lead is the caller's.
-            Made::There { id, field: "Phone" } => Ok(Step::Then(lead(id))),
+            Made::There { id: Some(id), field: "Phone" } => Ok(Step::Then(lead(id))),
             Made::There { field, .. } => Err(write::taken(field)),
         })
     }

@@ -120,7 +120,7 @@ impl FollowUps for ZohoCrm {
         let (kind, sid_field) = (it.kind, self.custom.call_sid_field.clone());
         write::insert(label, on(kind), self.custom.filled(on(kind), fields), move |made| match made {
             Made::New(id) => Ok(Step::Done(at(kind, id))),
-            Made::There { id, field } if field == sid_field => Ok(Step::Done(at(kind, id))),
+            Made::There { id: Some(id), field } if field == sid_field => Ok(Step::Done(at(kind, id))),
             Made::There { field, .. } => Err(write::taken(field)),
         })
     }

@@ -20,16 +20,16 @@ const OPTIONAL: &[&str] =
 /// What became of a new record.
 pub(crate) enum Made<'a> {
     New(&'a str),
-    /// Another record holds the value of a unique field.
+    /// Another record, where Zoho names it, holds the value of a unique field.
     There {
-        id: &'a str,
+        id: Option<&'a str>,
         field: &'a str,
     },
 }
 
 type Then<T> = Arc<dyn Fn(Made<'_>) -> Result<Step<T>, Failure> + Send + Sync>;
 
-/// Inserts one record. Who holds a unique value already is told to `then`, where Zoho names him.
+/// Inserts one record. That a unique value is held already is told to `then`.
 ///
 /// No `trigger` is sent: the organisation's own automations run, as they do for a record made by hand.
 pub(crate) fn insert<T: 'static>(
@@ -52,8 +52,8 @@ fn insert_with<T: 'static>(label: &'static str, on: On, fields: Map<String, Valu
                 if let Some(mended) = mended(on, &fields, &refusal) {
                     return Ok(Step::Then(insert_with(label, on, mended, Arc::clone(&then))));
                 }
-                match (refusal.code.as_str(), &refusal.holder, &refusal.field) {
-                    ("DUPLICATE_DATA", Some(id), Some(field)) => then(Made::There { id, field }),
+                match (refusal.code.as_str(), &refusal.field) {
+                    ("DUPLICATE_DATA", Some(field)) => then(Made::There { id: refusal.holder.as_deref(), field }),
                     _ => Err(refusal.failure(on)),
                 }
             }
@@ -129,7 +129,7 @@ fn mended(on: On, fields: &Map<String, Value>, refusal: &Refusal) -> Option<Map<
     }
 }
 
-/// Where a unique value is held by a record that Zoho does not name.
+/// A unique value is held by a record that is not the one wanted.
 pub(crate) fn taken(field: &str) -> Failure {
     Failure::new(Kind::Conflict, Retry::Never)
         .code("DUPLICATE_DATA")
