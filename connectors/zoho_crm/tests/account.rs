@@ -6,7 +6,7 @@ mod subject;
 use std::{sync::Arc, time::Duration};
 
 use patchbay_kit::{
-    About, CallActivity, Changed, Connector, Contact, Direction, FollowUpKind, Kind, Outcome, RecordRef, Retry,
+    About, CallActivity, Changed, Contact, Direction, FollowUpKind, Kind, Outcome, RecordRef, Retry,
     Settings, StatusCode,
 };
 use patchbay_sandbox::{
