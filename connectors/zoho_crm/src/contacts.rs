@@ -39,22 +39,27 @@ struct Search<T> {
     writings: Vec<String>,
     /// Fields that this organisation has not.
     without: Vec<String>,
+    /// Who was found in the modules before.
+    found: Vec<Contact>,
+    /// Whether the first module that knows the number is enough.
+    first: bool,
     done: fn(Vec<Contact>) -> T,
 }
 
 impl<T> Clone for Search<T> {
     fn clone(&self) -> Self {
-        let Self { label, writings, without, done } = self;
-        Self { label, writings: writings.clone(), without: without.clone(), done: *done }
+        let Self { label, writings, without, found, first, done } = self;
+        let (writings, without, found) = (writings.clone(), without.clone(), found.clone());
+        Self { label, writings, without, found, first: *first, done: *done }
     }
 }
 
 impl<T: 'static> Search<T> {
-    fn new(label: &'static str, writings: Vec<String>, done: fn(Vec<Contact>) -> T) -> Self {
-        Self { label, writings, without: Vec::new(), done }
+    fn new(label: &'static str, writings: Vec<String>, first: bool, done: fn(Vec<Contact>) -> T) -> Self {
+        Self { label, writings, without: Vec::new(), found: Vec::new(), first, done }
     }
 
-    /// Asks the modules in turn, up to the first that knows the number.
+    /// Asks the modules in turn, from this one on.
     fn from(self, at: usize) -> Exchange<T> {
         let module = &MODULES[at];
         let there = |column: &&&str| !self.without.iter().any(|gone| gone == **column);
@@ -67,13 +72,14 @@ impl<T: 'static> Search<T> {
         let numbers: Vec<String> = numbers.into_iter().map(str::to_owned).collect();
         query::ask(self.label, &text, move |answer| {
             let next = |search: Self| match MODULES.get(at + 1) {
-                Some(_) => Step::Then(search.from(at + 1)),
-                None => Step::Done((search.done)(Vec::new())),
+                Some(_) if !search.first || search.found.is_empty() => Step::Then(search.from(at + 1)),
+                _ => Step::Done((search.done)(search.found)),
             };
             match answer {
-                Answer::Rows(rows) if rows.is_empty() => Ok(next(self.clone())),
                 Answer::Rows(rows) => {
-                    Ok(Step::Done((self.done)(rows.iter().filter_map(|row| shown(row, module)).collect())))
+                    let mut search = self.clone();
+                    search.found.extend(rows.iter().filter_map(|row| shown(row, module)));
+                    Ok(next(search))
                 }
                 Answer::Refused(refusal) if refusal.code == "INVALID_MODULE" => Ok(next(self.clone())),
                 // A field that was taken out of the layout: without it, as long as one with numbers is left.
@@ -110,9 +116,9 @@ impl Contacts for ZohoCrm {
         None
     }
 
-    /// "Query API", v8 [V]; it reads the database, not the search's index.
+    /// "Query API", v8 [V]; it reads the database, not the search's index. Three queries: contacts, leads, accounts.
     fn find(&self, writings: &[String]) -> Exchange<Vec<Contact>> {
-        Search::new("contact.find", writings.to_vec(), |found| found).from(0)
+        Search::new("contact.find", writings.to_vec(), false, |found| found).from(0)
     }
 
     /// "Insert Records", v8, Leads [V]
@@ -160,7 +166,7 @@ impl Owners for ZohoCrm {
     /// would be one request more while the caller waits, and the user mapping knows it.
     fn of(&self, number: &PhoneNumber) -> Exchange<Option<Owner>> {
         let writings = MANIFEST.phone.iter().map(|writing| number.render(*writing)).collect();
-        Search::new("owner.find", writings, |found| {
+        Search::new("owner.find", writings, true, |found| {
             let owned = found.into_iter().filter(|one| one.owner.is_some());
             let last = owned.max_by_key(|one| one.updated_at);
             last.map(|one| Owner { at: one.owner, numbers: Vec::new() })

@@ -6,8 +6,8 @@ mod subject;
 use std::{sync::Arc, time::Duration};
 
 use patchbay_kit::{
-    About, CallActivity, Changed, Contact, Direction, FollowUpKind, Kind, Outcome, RecordRef, Retry,
-    Settings, StatusCode,
+    About, CallActivity, Changed, Contact, Direction, FollowUpKind, Kind, Outcome, RecordRef, Retry, Settings,
+    StatusCode,
 };
 use patchbay_sandbox::{
     Crm,
@@ -95,7 +95,7 @@ fn a_contact_stands_where_contacts_stand() {
     let writings: Vec<String> = connector.manifest().phone.iter().map(|one| sample::number().render(*one)).collect();
     let found = line.run(connector.contacts().unwrap().find(&writings)).unwrap();
     assert_eq!((found.len(), &found[0].at), (1, &RecordRef::new("contact", &id)));
-    assert_eq!(line.sent().len(), 1, "one query for all writings");
+    assert_eq!(line.sent().len(), 3, "one query for all writings, in each module");
     let at = create(&mut line, &sample::call(sample::CALL_SID, Some(found[0].at.clone()))).unwrap();
     assert_eq!(held(&line, &at)["Who_Id"]["id"], json!(id));
 }
