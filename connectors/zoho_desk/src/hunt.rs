@@ -26,10 +26,11 @@ const COMMENTED: usize = 3;
 /// How far Exotel's clock and Zoho's may disagree, time zones in the settings included.
 const CLOCKS: Duration = Duration::from_secs(24 * 3600);
 
-/// What a list answers for a contact who is gone, or a department that may not be listed: no tickets to look at.
-const NO_LIST: &[StatusCode] = &[StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY];
-/// What a ticket answers that went into the recycle bin meanwhile.
-const NO_TICKET: &[StatusCode] = NO_LIST;
+/// What the list of a contact's tickets answers for one who is gone. Not 403: without the right to look, nobody can say
+/// that there is nothing.
+pub(crate) const NOBODY: &[StatusCode] = &[StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY];
+/// What the department's list may answer too, and a ticket that went into the recycle bin or another department.
+const NOT_TO_BE_SEEN: &[StatusCode] = &[StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY];
 
 /// A ticket as a list shows it.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,13 +64,10 @@ pub(crate) fn of_contact(api: &Api, contact: &str, from: usize) -> Request {
         .query("from", from)
 }
 
-/// Tickets, or none where the list is not to be had.
+/// Tickets, or none where there is no list.
 pub(crate) fn listed(reply: &Response) -> Result<Vec<Listed>, Failure> {
-    if NO_LIST.contains(&reply.status) { Ok(Vec::new()) } else { wire::items(reply) }
+    if NOT_TO_BE_SEEN.contains(&reply.status) { Ok(Vec::new()) } else { wire::items(reply) }
 }
-
-/// Statuses that [`listed`] reads.
-pub(crate) const ACCEPTED: &[StatusCode] = NO_LIST;
 
 /// A ticket opened.
 #[derive(Deserialize)]
@@ -124,7 +122,7 @@ impl Hunt {
                     Arc::clone(&self).department(0, seen)
                 }))
             })
-            .accepting(ACCEPTED)
+            .accepting(NOBODY)
     }
 
     /// The newest of the department, among which a ticket made a moment ago is: "Tickets: List all tickets" [V]. The
@@ -148,7 +146,7 @@ impl Hunt {
                 }
                 Ok(Arc::clone(&self).next(self.likely(&seen), self.commented(&seen)))
             })
-            .accepting(ACCEPTED)
+            .accepting(NOT_TO_BE_SEEN)
     }
 
     /// Those to open, the likeliest first: made nearest to the call; of the same second, the earlier.
@@ -186,7 +184,7 @@ impl Hunt {
         self.api
             .to(Request::get("ticket.show", path(["tickets", &id])))
             .then(move |reply| {
-                if !NO_TICKET.contains(&reply.status) {
+                if !NOT_TO_BE_SEEN.contains(&reply.status) {
                     let ticket: Opened = reply.json()?;
                     let names = ticket.description.is_some_and(|text| mentions(&text, &self.key));
                     if names && ticket.is_trashed != Some(true) {
@@ -195,14 +193,14 @@ impl Hunt {
                 }
                 Ok(Arc::clone(&self).next(tickets.clone(), commented.clone()))
             })
-            .accepting(NO_TICKET)
+            .accepting(NOT_TO_BE_SEEN)
     }
 
     /// One page, oldest first: what follows a call's comment are the notes on it.
     fn read(self: Arc<Self>, id: String, commented: Vec<String>) -> Exchange<Option<RecordRef>> {
         comments::list(&self.api, &id, "-commentedTime", 0)
             .then(move |reply| {
-                if !NO_TICKET.contains(&reply.status) {
+                if !NOT_TO_BE_SEEN.contains(&reply.status) {
                     let mut found = wire::items::<comments::Listed>(reply)?;
                     found.retain(|comment| comment.is_private_and_names(&self.key));
                     if let Some(first) = found.last() {
@@ -211,7 +209,7 @@ impl Hunt {
                 }
                 Ok(Arc::clone(&self).next(Vec::new(), commented.clone()))
             })
-            .accepting(NO_TICKET)
+            .accepting(NOT_TO_BE_SEEN)
     }
 }
 

@@ -76,7 +76,7 @@ impl Activities for ZohoDesk {
                     None => new.clone(),
                 }))
             })
-            .accepting(hunt::ACCEPTED)
+            .accepting(hunt::NOBODY)
     }
 }
 
