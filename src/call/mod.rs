@@ -2,18 +2,22 @@
 //! out; no clock, no socket, no database, and nothing of Patchbay but the connector kit.
 
 pub mod compose;
+mod contact_choice;
 pub mod event;
 pub mod normalise;
 pub mod phone;
 pub mod plan;
+mod popup;
 pub mod receipt;
 pub mod state;
 
 #[cfg(test)]
 mod tests;
 
+pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
 pub use normalise::{Locale, Poison, normalise};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
+pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
 pub use state::{AgentAttempt, CallState};
