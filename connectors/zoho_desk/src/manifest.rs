@@ -25,6 +25,18 @@ static OAUTH: OAuth = OAuth {
         "Desk.search.READ",
         "Desk.basic.READ",
     ],
+    // The data centres ("OAuth: Multi DC support" [V]).
+    siblings: &[
+        "accounts.zoho.com",
+        "accounts.zoho.eu",
+        "accounts.zoho.in",
+        "accounts.zoho.com.au",
+        "accounts.zoho.jp",
+        "accounts.zoho.sa",
+        "accounts.zoho.com.cn",
+        "accounts.zoho.uk",
+        "accounts.zohocloud.ca",
+    ],
     scope_separator: ",",
     consent: &[("access_type", "offline"), ("prompt", "consent")],
     pkce: false,
