@@ -217,6 +217,25 @@ fn who_withholds_his_number_is_one_contact() {
     assert!(next.at != first.at && next.numbers.is_empty());
 }
 
+/// The search goes on finding who went into the recycle bin a moment ago.
+#[test]
+fn a_deleted_contact_is_not_found_again() {
+    for trash in [Trash::Hidden, Trash::Shown] {
+        let mut line = line();
+        line.sandbox.settings.trash = trash;
+        let there = line.sandbox.add_contact("Asha", &sample::number().national, sample::NOW);
+        line.sandbox.trash_contact(id(&there), line.now);
+        let connector = Arc::clone(&line.connector);
+        let contacts = connector.contacts().unwrap();
+        assert_eq!(line.run(contacts.search(&sample::number()).unwrap()).unwrap().len(), 1, "the index is behind");
+        assert_eq!(line.run(contacts.find(&[sample::number().national])), Ok(Vec::new()));
+        let failure = line
+            .run(connector.activities().create(&sample::call("1a", Some(RecordRef::new("contact", there)))))
+            .unwrap_err();
+        assert_eq!(failure.about, Some(About::Contact), "{failure}");
+    }
+}
+
 #[test]
 fn where_numbers_are_unique_the_holder_is_the_caller() {
     let mut line = line();
