@@ -47,8 +47,9 @@ impl ZohoDesk {
                 notes.push(comment);
                 continue;
             }
-            // A recording's note has a link and follows its record; a second record of the same call has none.
-            let note_of = calls.iter_mut().find(|(key, _)| *key == named && comment.content.contains("<a href="));
+            // What speaks of a recording is a note on its call's record; a second record of the same call does not.
+            let remark = comment.content.to_lowercase().contains("recording") || comment.content.contains("<a href=");
+            let note_of = calls.iter_mut().find(|(key, _)| remark && *key == named);
             match note_of {
                 Some((_, group)) => group.push(comment),
                 None => calls.push((named, vec![comment])),

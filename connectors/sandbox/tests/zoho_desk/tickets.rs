@@ -153,6 +153,7 @@ fn a_call_is_a_ticket_or_a_comment_on_an_older_one() {
     desk.create(&format!("/tickets/{id}/comments"), json!({"content": "Duration<br>CallSid: 1a2b", "isPublic": false}));
     desk.create(&format!("/tickets/{old}/comments"), json!({"content": "Missed<br>CallSid: 3c", "isPublic": false}));
     desk.create(&format!("/tickets/{old}/comments"), json!({"content": "<a href=x>R</a> CallSid: 3c"}));
+    desk.create(&format!("/tickets/{old}/comments"), json!({"content": "No recording<br>CallSid: 3c"}));
     let records = desk.zoho.records();
     assert_eq!(records.len(), 2);
     assert!(records[0].text.contains("Duration") && !records[0].public);
