@@ -366,6 +366,7 @@ pub fn driver(
         access,
         capabilities,
         limits,
+        limit_wait: delivery.limit_wait,
         metrics,
         stopping,
         quotas,

@@ -302,6 +302,7 @@ fn delivery(table: &Table, problems: &mut Vec<Problem>) -> Option<Delivery> {
     let breaker_after = r.number("breaker_after", 1..=1_000_000);
     let breaker_probe = r.durations("breaker_probe");
     let held_probe = r.duration("held_probe");
+    let limit_wait = r.duration("limit_wait");
     let share = r.fraction("share");
     r.finish();
     Some(Delivery {
@@ -315,6 +316,7 @@ fn delivery(table: &Table, problems: &mut Vec<Problem>) -> Option<Delivery> {
         breaker_after: u32::try_from(breaker_after?).ok()?,
         breaker_probe: breaker_probe?.into(),
         held_probe: held_probe?,
+        limit_wait: limit_wait?,
         share: share?,
     })
 }

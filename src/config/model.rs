@@ -72,6 +72,8 @@ pub struct Delivery {
     pub breaker_after: u32,
     pub breaker_probe: Arc<[Duration]>,
     pub held_probe: Duration,
+    /// The longest wait after a CRM's "too many requests".
+    pub limit_wait: Duration,
     /// Of a CRM's request limit: above 0, at most 1.
     pub share: f64,
 }

@@ -27,6 +27,7 @@ static CONNECTORS: &[Entry] = &[
     connector!(patchbay_hubspot),
     connector!(patchbay_leadsquared),
     connector!(patchbay_zoho_crm),
+    connector!(patchbay_zoho_desk),
 ];
 
 pub fn all() -> &'static [Entry] {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -86,6 +86,8 @@ pub struct DriverParts {
     /// By setting.
     pub capabilities: BTreeMap<String, SecretString>,
     pub limits: Limits,
+    /// The longest wait after "too many requests".
+    pub limit_wait: Duration,
     pub metrics: Arc<Metrics>,
     pub stopping: CancellationToken,
     pub quotas: Quotas,
@@ -101,6 +103,7 @@ pub struct Driver {
     origin: Option<Url>,
     capabilities: BTreeMap<String, SecretString>,
     limits: Limits,
+    limit_wait: Duration,
     metrics: Arc<Metrics>,
     quotas: Mutex<Quotas>,
 }
@@ -115,10 +118,20 @@ struct Target {
 
 impl Driver {
     pub fn new(parts: DriverParts) -> Self {
-        let DriverParts { connector, transport, origin, access, capabilities, limits, metrics, stopping, quotas } =
-            parts;
+        let DriverParts {
+            connector,
+            transport,
+            origin,
+            access,
+            capabilities,
+            limits,
+            limit_wait,
+            metrics,
+            stopping,
+            quotas,
+        } = parts;
         let quotas = Mutex::new(quotas);
-        Self { connector, stopping, access, transport, origin, capabilities, limits, metrics, quotas }
+        Self { connector, stopping, access, transport, origin, capabilities, limits, limit_wait, metrics, quotas }
     }
 
     /// The CRM's host, as far as it is known before the first token.
@@ -229,10 +242,11 @@ impl Driver {
                         continue;
                     }
                     if failure.kind == Kind::RateLimited {
-                        let until = match failure.retry {
-                            Retry::After(wait) => now + wait,
-                            _ => now + std::time::Duration::from_secs(60),
+                        let wait = match failure.retry {
+                            Retry::After(wait) => wait,
+                            _ => Duration::from_secs(60),
                         };
+                        let until = now + wait.min(self.limit_wait);
                         if self.quotas().pause(label, until, seen, now) {
                             tracing::info!(connector = self.connector.manifest().id, label, %until,
                                 "the CRM's request limit is reached; such requests wait");
@@ -249,7 +263,7 @@ impl Driver {
 
     /// Waits for the quota; not for long, so that what waits can still be overtaken by later facts of its call.
     async fn wait_for_quota(&self, label: &'static str) -> Result<(), Stop> {
-        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+        const PATIENCE: Duration = Duration::from_secs(5);
         let began = Timestamp::now();
         loop {
             if self.stopping.is_cancelled() {
@@ -261,7 +275,7 @@ impl Driver {
             if ready > began + PATIENCE {
                 return Err(Stop::Throttled { until: ready });
             }
-            let wait = std::time::Duration::try_from(ready.duration_since(now)).unwrap_or_default();
+            let wait = Duration::try_from(ready.duration_since(now)).unwrap_or_default();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.stopping.cancelled() => return Err(Stop::Stopping),

@@ -119,6 +119,7 @@ impl Rig {
             request_timeout = "1s"
             breaker_probe = ["100ms", "200ms"]
             held_probe = "300ms"
+            limit_wait = "1s"
             {extra}
             [[account]]
             sid = "{SID}"

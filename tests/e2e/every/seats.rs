@@ -1,12 +1,12 @@
 //! Every CRM there is, each in its own sandbox, configured as its set-up page says.
 
-use patchbay_sandbox::{freshchat, freshdesk, freshsales, hubspot, leadsquared, zoho_crm};
+use patchbay_sandbox::{freshchat, freshdesk, freshsales, hubspot, leadsquared, zoho_crm, zoho_desk};
 
 use super::floor::{FIELDS, Seat, Shape, TICKET};
 
 /// All of them, two of one kind among them.
 pub(super) fn all() -> Vec<Seat> {
-    vec![desk("desk2"), chat(), sales(), hubspot(), leadsquared(), zoho_crm()]
+    vec![desk("desk2"), chat(), sales(), hubspot(), leadsquared(), zoho_crm(), zoho_desk()]
 }
 
 pub(super) fn desk(name: &'static str) -> Seat {
@@ -61,10 +61,26 @@ pub(super) fn sales() -> Seat {
 }
 
 pub(super) fn zoho_crm() -> Seat {
-    Seat::new("zoho_crm", zoho_crm::ZohoCrm::new("zoho-id", "zoho-secret", "zoho-refresh"), FIELDS, |url| {
+    let mut sandbox = zoho_crm::ZohoCrm::new("zoho-id", "zoho-secret", "zoho-refresh");
+    sandbox.grants.rules.at_most = None;
+    Seat::new("zoho_crm", sandbox, FIELDS, |url| {
         format!(
             "connector = \"zoho_crm\"\nbase_url = \"{url}\"\naccounts_url = \"{url}\"\nclient_id = \"zoho-id\"\n\
              client_secret = \"zoho-secret\"\nrefresh_token = \"zoho-refresh\""
+        )
+    })
+}
+
+pub(super) fn zoho_desk() -> Seat {
+    let mut sandbox = zoho_desk::ZohoDesk::new("desk-id", "desk-secret", "desk-refresh");
+    // Tokens are ended here more often than Zoho lets them be renewed.
+    sandbox.grants.rules.at_most = None;
+    Seat::new("zoho_desk", sandbox, TICKET, |url| {
+        format!(
+            "connector = \"zoho_desk\"\nbase_url = \"{url}\"\naccounts_url = \"{url}\"\nclient_id = \"desk-id\"\n\
+             client_secret = \"desk-secret\"\nrefresh_token = \"desk-refresh\"\norg_id = \"{}\"\ndepartment_id = \"{}\"",
+            zoho_desk::ZohoDesk::ORG_ID,
+            zoho_desk::ZohoDesk::DEPARTMENT_ID
         )
     })
 }

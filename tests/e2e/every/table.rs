@@ -39,7 +39,7 @@ impl Played {
                 vec![call.pop("Ringing", AGENT, 3), call.pop("Answered", AGENT, 9), call.answered()]
             }
             Kind::Missed => vec![call.pop("Ringing", AGENT, 3), call.missed()],
-            Kind::Voicemail => vec![call.missed(), call.voicemail()],
+            Kind::Voicemail => vec![call.pop("Ringing", AGENT, 3), call.voicemail()],
             Kind::Keyed => vec![call.keyed("ivr", "2", "&ivr_tag_1=lang", 4), call.end()],
         }
     }
