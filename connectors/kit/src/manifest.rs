@@ -34,6 +34,9 @@ pub struct OAuth {
     /// Where tokens are given, under the authority: `/oauth/v2/token`.
     pub token: &'static str,
     pub scopes: &'static [&'static str],
+    /// Hosts of the CRM's other token servers, which its callback may name (`accounts-server`): the client's secret is
+    /// told to none but these.
+    pub siblings: &'static [&'static str],
     /// Between scopes: `" "` by the RFC, `","` for some.
     pub scope_separator: &'static str,
     /// What else the consent URL carries: `access_type=offline`.
@@ -93,7 +96,7 @@ pub enum SettingKind {
     Texts,
     /// A whole URL. Where it is secret, it is a capability: `base_url`, where set, replaces its scheme, host and port.
     Url,
-    /// The path of a file that the core reads; relative to the configuration's own.
+    /// The path of a file that the core reads.
     File,
 }
 
