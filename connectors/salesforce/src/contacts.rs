@@ -1,6 +1,8 @@
 //! Callers: looked for among the org's objects in the integration's order.
 
-use patchbay_kit::{Contact, Contacts, Exchange, Failure, NewContact, PhoneNumber, RecordRef, Response, StatusCode};
+use patchbay_kit::{
+    Contact, Contacts, Exchange, Failure, Kind, NewContact, PhoneNumber, RecordRef, Response, StatusCode,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -86,7 +88,8 @@ impl Contacts for Salesforce {
         let read = move |reply: &Response| {
             if NO_SEARCH.contains(&reply.status) {
                 let failure = errors::classify(reply, &org);
-                return if failure.kind == patchbay_kit::Kind::RateLimited { Err(failure) } else { Ok(Vec::new()) };
+                let without = matches!(failure.kind, Kind::Invalid | Kind::Forbidden | Kind::NotFound);
+                return if without { Ok(Vec::new()) } else { Err(failure) };
             }
             let answer: Found = reply.json()?;
             let mut found = Vec::new();
@@ -116,14 +119,15 @@ impl Contacts for Salesforce {
     fn find_created(&self, external_id: &str) -> Option<Exchange<Option<Contact>>> {
         let field = self.org.caller_id_field.as_deref()?;
         let request = self.org.created("contact.find_created", field, external_id);
+        let key = field.to_owned();
         let org = std::sync::Arc::clone(&self.org);
         const NO_FIELD: &[StatusCode] = &[StatusCode::BAD_REQUEST];
         let read = move |reply: &Response| {
             if NO_FIELD.contains(&reply.status) {
                 // Without the field nobody was made by it.
-                let failure = errors::classify(reply, &org);
-                let absent = failure.remote_code.as_deref() == Some("INVALID_FIELD");
-                return if absent { Ok(None) } else { Err(failure) };
+                let absent = |said: &errors::Said| said.code == "INVALID_FIELD" && said.at_fault().contains(&key);
+                let none = errors::said(&reply.body).first().is_some_and(absent);
+                return if none { Ok(None) } else { Err(errors::classify(reply, &org)) };
             }
             created(reply, &org)
         };

@@ -37,10 +37,11 @@ impl Said {
         let fields = entry.get("fields").and_then(Value::as_array);
         // Lists within a success (collections, upserts) call it `statusCode`.
         let code = [text("errorCode"), text("statusCode"), text("error")].into_iter().find(|code| !code.is_empty());
-        let message = [text("message"), text("error_description")].into_iter().find(|text| !text.is_empty());
+        let whole = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        let message = [whole("message"), whole("error_description")].into_iter().find(|text| !text.is_empty());
         Self {
             code: code.unwrap_or_default(),
-            message: message.unwrap_or_default(),
+            message: message.map(|text| cut(without_query(text))).unwrap_or_default(),
             fields: fields.into_iter().flatten().filter_map(Value::as_str).map(cut).collect(),
         }
     }
@@ -231,7 +232,8 @@ fn phrase(ours: &str, all: &[Said]) -> String {
 fn told(said: &Said, org: &Org) -> String {
     let fields = said.at_fault().into_iter().take(TOLD).collect::<Vec<_>>().join("`, `");
     let Said { code, message, .. } = said;
-    format!("`{fields}` [{code}] \"{message}\"{}", remedy(code, &fields, org))
+    let named = if fields.is_empty() { "the request".to_owned() } else { format!("`{fields}`") };
+    format!("{named} [{code}] \"{message}\"{}", remedy(code, &fields, org))
 }
 
 /// What the person who reads this can do.
@@ -249,12 +251,19 @@ fn remedy(code: &str, field: &str, org: &Org) -> String {
         "REQUIRED_FIELD_MISSING" => {
             format!(": set `defaults.{field}` (`defaults.contact.{field}` for a new caller), or make it optional")
         }
-        "JSON_PARSER_ERROR" => ": a field is of another type than on the set-up page".to_owned(),
+        "JSON_PARSER_ERROR" => ": a field is of another type; correct it in `defaults`, or the field".to_owned(),
         "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST" | "STRING_TOO_LONG" => {
             ": correct it in `defaults`, or the field in Salesforce".to_owned()
         }
         _ => String::new(),
     }
+}
+
+/// A refused query is repeated before what is wrong with it (`… ERROR at Row:1:Column:8\nNo such column …`), and holds
+/// numbers.
+fn without_query(text: &str) -> &str {
+    let after = text.rsplit_once("ERROR at Row").and_then(|(_, rest)| rest.split_once('\n'));
+    after.map_or(text, |(_, rest)| rest).trim()
 }
 
 fn cut(text: &str) -> String {

@@ -14,6 +14,7 @@ static TOKENS: OAuth = OAuth {
     authorize: "/services/oauth2/authorize",
     token: "/services/oauth2/token",
     scopes: &["api", "refresh_token"],
+    siblings: &[],
     scope_separator: " ",
     consent: &[],
     pkce: true,

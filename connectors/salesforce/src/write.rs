@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{errors, query, settings::Org};
 
+const SUBTYPE: &str = "TaskSubtype";
 const REFUSED: &[StatusCode] = &[StatusCode::BAD_REQUEST];
 const REFUSED_OR_GONE: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND];
 
@@ -42,10 +43,40 @@ struct Described {
 #[derive(Deserialize)]
 struct Field {
     name: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    length: usize,
     #[serde(default)]
     createable: bool,
     #[serde(default)]
     updateable: bool,
+}
+
+impl Field {
+    /// A value as this field takes it; `None` where it cannot.
+    fn fit(&self, value: &Value) -> Option<Value> {
+        if !(self.createable && self.updateable) {
+            return None;
+        }
+        match (self.kind.as_str(), value) {
+            ("int" | "double" | "currency", Value::Number(_)) => Some(value.clone()),
+            // Half an address leads nowhere.
+            ("url", Value::String(url)) => (url.chars().count() <= self.length).then(|| value.clone()),
+            ("datetime", Value::String(text)) => text.parse::<jiff::Timestamp>().ok().map(|_| value.clone()),
+            ("date", Value::String(text)) => {
+                text.parse::<jiff::Timestamp>().ok().and_then(|_| text.get(..10)).map(Value::from)
+            }
+            ("string" | "textarea" | "phone" | "picklist" | "combobox", Value::String(text)) => Some(self.cut(text)),
+            ("string" | "textarea", Value::Number(number)) => Some(self.cut(&number.to_string())),
+            _ => None,
+        }
+    }
+
+    fn cut(&self, text: &str) -> Value {
+        let most = if self.length == 0 { usize::MAX } else { self.length };
+        Value::from(text.chars().take(most).collect::<String>())
+    }
 }
 
 impl Write {
@@ -85,36 +116,57 @@ impl Write {
     /// A refusal, and what may still be tried.
     fn with_less(self: &Arc<Self>, reply: &Response) -> Result<Step<RecordRef>, Failure> {
         let said = errors::said(&reply.body).into_iter().next().unwrap_or_default();
-        let unknown = matches!(said.code.as_str(), "INVALID_FIELD" | "INVALID_FIELD_FOR_INSERT_UPDATE");
-        let refused: Vec<String> = if unknown { said.at_fault() } else { Vec::new() };
-        let ours = |name: &String| {
-            self.fields.contains_key(name) && self.org.call_fields.iter().any(|(_, field)| field == name)
-        };
-        // "Object Reference, Task: TaskSubtype" [V] gives it Create and not Update, so a task that is there refuses it.
-        // It is a call already.
-        if refused.iter().any(|name| name == "TaskSubtype") && self.fields.contains_key("TaskSubtype") {
-            let mut less = self.fields.clone();
-            less.remove("TaskSubtype");
-            return Ok(Step::Then(self.again(less, self.described)));
+        let refused = said.at_fault();
+        let ours = |name: &String| self.fields.contains_key(name) && self.is_fact(name);
+        let only_ours = !refused.is_empty() && refused.iter().all(ours);
+        match said.code.as_str() {
+            // "Object Reference, Task: TaskSubtype" [V] gives it Create and not Update, so a task that is there refuses
+            // it. It is a call already.
+            "INVALID_FIELD_FOR_INSERT_UPDATE" if refused.iter().any(|name| name == SUBTYPE) => self.without(&[SUBTYPE]),
+            "INVALID_FIELD" | "INVALID_FIELD_FOR_INSERT_UPDATE" | "STRING_TOO_LONG" if only_ours => self.ask(),
+            // Which field it is, is not said.
+            "JSON_PARSER_ERROR" if self.fields.keys().any(|name| self.is_fact(name)) => self.ask(),
+            "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST" if only_ours => {
+                self.without(&refused.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            _ => Err(self.failure(reply)),
         }
-        if !refused.is_empty() && refused.iter().all(ours) && !self.described {
-            let this = Arc::clone(self);
-            let describe = Request::get("task.describe", self.org.path(["sobjects", "Task", "describe"]));
-            return Ok(Step::Then(describe.then(move |reply| {
-                let known: Described = reply.json()?;
-                Ok(Step::Then(this.again(this.known_to(&known), true)))
-            })));
-        }
-        Err(self.failure(reply))
+        .and_then(|step| step.ok_or_else(|| self.failure(reply)))
     }
 
-    /// The fields without those of the call's facts that the org does not have, or not for this user.
-    fn known_to(&self, described: &Described) -> Map<String, Value> {
-        let known: BTreeMap<&str, bool> =
-            described.fields.iter().map(|field| (field.name.as_str(), field.createable && field.updateable)).collect();
-        let optional = |name: &str| self.org.call_fields.iter().any(|(_, field)| field == name);
-        let kept = |name: &str| !optional(name) || known.get(name).copied().unwrap_or_default();
-        self.fields.iter().filter(|(name, _)| kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    /// Whether it is a field for a fact of the call, which the org may have or not.
+    fn is_fact(&self, name: &str) -> bool {
+        self.org.call_fields.iter().any(|(_, field)| field == name)
+    }
+
+    /// Once more without these fields, if any of them was there.
+    fn without(&self, names: &[&str]) -> Result<Option<Step<RecordRef>>, Failure> {
+        let mut less = self.fields.clone();
+        less.retain(|name, _| !names.contains(&name.as_str()));
+        Ok((less.len() < self.fields.len()).then(|| Step::Then(self.again(less, self.described))))
+    }
+
+    /// Asks the org, once, what its fields are, and writes again what fits.
+    fn ask(self: &Arc<Self>) -> Result<Option<Step<RecordRef>>, Failure> {
+        if self.described {
+            return Ok(None);
+        }
+        let this = Arc::clone(self);
+        let describe = Request::get("task.describe", self.org.path(["sobjects", "Task", "describe"]));
+        Ok(Some(Step::Then(describe.then(move |reply| {
+            let known: Described = reply.json()?;
+            Ok(Step::Then(this.again(this.fitted(&known), true)))
+        }))))
+    }
+
+    /// The fields, those for facts as the org has them and the others as they are.
+    fn fitted(&self, described: &Described) -> Map<String, Value> {
+        let known: BTreeMap<&str, &Field> = described.fields.iter().map(|field| (field.name.as_str(), field)).collect();
+        let fit = |name: &str, value: &Value| match self.is_fact(name) {
+            true => known.get(name)?.fit(value),
+            false => Some(value.clone()),
+        };
+        self.fields.iter().filter_map(|(name, value)| Some((name.clone(), fit(name, value)?))).collect()
     }
 
     fn again(&self, fields: Map<String, Value>, described: bool) -> Exchange<RecordRef> {

@@ -23,7 +23,11 @@ impl Crm for Salesforce {
         people
             .map(|record| HeldContact {
                 id: record.id.clone(),
-                name: record.value("Name").as_str().unwrap_or_default().to_owned(),
+                name: record
+                    .value(if record.object == "Case" { "SuppliedName" } else { "Name" })
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
                 numbers: NUMBERS
                     .iter()
                     .map(|field| record.text(field).to_owned())

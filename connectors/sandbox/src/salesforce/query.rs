@@ -16,8 +16,13 @@ impl Salesforce {
     pub(super) fn query(&mut self, request: &Request) -> Answer {
         let text =
             request.param("q").ok_or_else(|| Refusal::bad("MALFORMED_QUERY", "A query string has to be specified"))?;
-        let query = soql::parse(text).map_err(|why| Refusal::bad("MALFORMED_QUERY", why))?;
-        let records = self.select(&query, request)?;
+        let query = soql::parse(text).map_err(|why| Refusal::bad("MALFORMED_QUERY", why));
+        // The real one shows the query around the fault before it says what it is.
+        let repeated = |refusal: Refusal| {
+            let message = format!("\n{text}\n       ^\nERROR at Row:1:Column:8\n{}", refusal.message);
+            Refusal { message, ..refusal }
+        };
+        let records = query.and_then(|query| self.select(&query, request)).map_err(repeated)?;
         let asked = request.headers.get("sforce-query-options").and_then(|value| value.to_str().ok());
         let batch = asked
             .and_then(|options| options.trim().strip_prefix("batchSize=")?.parse::<usize>().ok())
