@@ -105,6 +105,8 @@ pub(crate) fn classify(reply: &Response, org: &Org) -> Failure {
             | "ORG_LOCKED",
         ) => fail(Kind::Unauthorized, Retry::Never, "the integration's user or the org may not use the API"),
         (_, "STORAGE_LIMIT_EXCEEDED") => fail(Kind::Forbidden, Retry::Never, "the org's data storage is full"),
+        // With 403 as well [3P]; told below, with what it refers to.
+        (400 | 403, "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY") => refused(&all, org),
         (403, _) | (_, "INSUFFICIENT_ACCESS" | "INSUFFICIENT_ACCESS_OR_READONLY" | "FUNCTIONALITY_NOT_ENABLED") => {
             fail(
                 Kind::Forbidden,
@@ -157,10 +159,7 @@ pub(crate) fn classify(reply: &Response, org: &Org) -> Failure {
         (301..=399, _) => Failure::new(Kind::Unavailable, Retry::Backoff)
             .because("Salesforce sends to another address; connect the integration again"),
         (405 | 415, _) => fail(Kind::Invalid, Retry::Never, "Salesforce does not take this request"),
-        (400..=403 | 405..=407 | 409 | 411..=417 | 422, code) if !code.is_empty() => {
-            let told: Vec<String> = all.iter().take(TOLD).map(|one| told(one, org)).collect();
-            Failure::new(Kind::Invalid, Retry::Never).because(format!("Salesforce refuses {}", told.join("; ")))
-        }
+        (400..=403 | 405..=407 | 409 | 411..=417 | 422, code) if !code.is_empty() => refused(&all, org),
         (400, _) => fail(Kind::Invalid, Retry::Never, "Salesforce refuses the request"),
         (408 | 500..=599, _) => fail(Kind::Unavailable, Retry::Backoff, "Salesforce is in trouble"),
         // Not in the table: not plainly our fault, so it is worth a retry.
@@ -226,6 +225,12 @@ fn phrase(ours: &str, all: &[Said]) -> String {
         Some(first) => format!("{ours} (\"{}\")", first.message),
         None => ours.to_owned(),
     }
+}
+
+/// A request that says something wrong.
+fn refused(all: &[Said], org: &Org) -> Failure {
+    let told: Vec<String> = all.iter().take(TOLD).map(|one| told(one, org)).collect();
+    Failure::new(Kind::Invalid, Retry::Never).because(format!("Salesforce refuses {}", told.join("; ")))
 }
 
 /// One refusal, with what can be done.

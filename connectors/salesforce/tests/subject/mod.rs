@@ -64,7 +64,7 @@ impl Subject for Salesforce {
     fn sandbox(&self) -> Self::Sandbox {
         let (mut org, _) = org();
         if self.has_call_fields {
-            org = org.with_call_fields();
+            org = org.with_set_up();
         }
         if self.has_caller_id {
             org.define_field(self.default_object, "Exotel_Caller_Id__c", Field::external_id());
@@ -248,6 +248,17 @@ fn errors() -> Vec<ErrorRow> {
         about(invalid("MALFORMED_ID", "id value of incorrect type", &["WhatId"], &[]), About::Contact),
         about(
             invalid("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights", &["WhatId"], &[]),
+            About::Contact,
+        ),
+        about(
+            said(
+                403,
+                "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+                "insufficient access rights",
+                &["WhoId"],
+                Invalid,
+                Never,
+            ),
             About::Contact,
         ),
         about(invalid("ENTITY_IS_DELETED", "entity is deleted", &[], &[]), About::Contact),

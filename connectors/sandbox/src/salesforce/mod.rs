@@ -163,9 +163,9 @@ impl Salesforce {
         self
     }
 
-    /// Every custom field of the set-up page, on tasks.
+    /// Every custom field of the connector's set-up page: those of calls on tasks, and the callers' id on leads.
     #[must_use]
-    pub fn with_call_fields(mut self) -> Self {
+    pub fn with_set_up(mut self) -> Self {
         let line = || Field::of(Kind::Text(255));
         self.define_field("Task", "Recording_URL__c", Field::of(Kind::Url));
         self.define_field("Task", "Call_Duration__c", Field::of(Kind::Whole));
@@ -178,6 +178,7 @@ impl Salesforce {
         for name in ["Leg1_Status__c", "Leg2_Status__c"] {
             self.define_field("Task", name, line());
         }
+        self.define_field("Lead", "Exotel_Caller_Id__c", Field::external_id());
         self
     }
 
