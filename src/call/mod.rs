@@ -7,6 +7,7 @@ pub mod event;
 pub mod normalise;
 pub mod phone;
 pub mod plan;
+mod popup;
 pub mod receipt;
 pub mod state;
 
@@ -17,5 +18,6 @@ pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
 pub use normalise::{Locale, Poison, normalise};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
+pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
 pub use state::{AgentAttempt, CallState};

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod health;
+pub mod integrations;
 pub mod recording;
 pub mod timeline;
 
@@ -22,7 +23,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/metrics", web::head().to(health::metrics))
         .route("/r/{sid}/{call_sid}", web::get().to(recording::serve))
         .route("/r/{sid}/{call_sid}", web::head().to(recording::serve))
-        .configure(api::routes);
+        .configure(api::routes)
+        .configure(integrations::routes);
 }
 
 /// Every path that is nothing. One that looks like a hook is counted as such: a mistyped flow loses calls.
