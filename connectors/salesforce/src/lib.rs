@@ -1,1 +1,117 @@
-//! Salesforce as Patchbay speaks to it.
+//! Salesforce (REST API) as Patchbay speaks to it: a call is a task, upserted by the CallSid, on the caller's record.
+//!
+//! Facts carry their source: `[V]` is Salesforce's own documentation (its title, then the section), `[C]` code that
+//! others run against it, `[3P]` other people's writing, `[M]` memory that no org has confirmed yet. What is unproven is
+//! listed in the README.
+
+mod agents;
+mod contacts;
+mod errors;
+mod facts;
+mod follow_ups;
+mod manifest;
+mod new_contact;
+mod objects;
+mod query;
+mod settings;
+mod tasks;
+mod write;
+
+use std::sync::Arc;
+
+use patchbay_kit::{
+    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Manifest, Notes,
+    Owners, Popups, Response, Settings, Updates,
+};
+use serde::Deserialize;
+
+pub use manifest::MANIFEST;
+
+use settings::Org;
+
+/// One integration with one org.
+#[derive(Debug)]
+struct Salesforce {
+    org: Arc<Org>,
+}
+
+/// Makes the connector. Whatever of the settings [`problems`] objects to is left out.
+pub fn build(settings: &Settings) -> Arc<dyn Connector> {
+    Arc::new(Salesforce { org: Arc::new(Org::of(settings)) })
+}
+
+/// What is wrong with the settings, one line for each: the key and what would be right.
+pub fn problems(settings: &Settings) -> Vec<String> {
+    settings::problems(settings)
+}
+
+impl Connector for Salesforce {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
+    /// "Object Reference, Organization" [V]: one record, which every user of the API can read.
+    fn identify(&self) -> Exchange<Identity> {
+        #[derive(Deserialize)]
+        struct Shown {
+            #[serde(rename = "Name")]
+            name: Option<String>,
+            #[serde(rename = "IsSandbox", default)]
+            is_sandbox: bool,
+        }
+        self.org.query("org.show", "SELECT Name, IsSandbox FROM Organization LIMIT 1").done(|reply| {
+            let found: query::Records<Shown> = reply.json()?;
+            let org = found.records.into_iter().next().ok_or_else(|| errors::unexpected("names no organization"))?;
+            let name = org.name.filter(|name| !name.is_empty()).unwrap_or_else(|| "a Salesforce org".to_owned());
+            Ok(Identity { account: if org.is_sandbox { format!("{name} (a sandbox of it)") } else { name } })
+        })
+    }
+
+    fn classify(&self, reply: &Response) -> Failure {
+        errors::classify(reply, &self.org)
+    }
+
+    /// "REST API Developer Guide, Limit Info Header" [V]: `api-usage=18/5000`, and after a semicolon what one app used.
+    fn allowance(&self, reply: &Response) -> Option<Allowance> {
+        let usage =
+            reply.header("sforce-limit-info")?.split(';').find_map(|part| part.trim().strip_prefix("api-usage="))?;
+        let (used, limit) = usage.split_once('/')?;
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+        let (used, limit) = (number(used)?, number(limit)?);
+        Some(Allowance { limit: Some(limit), remaining: Some((limit - used).max(0.0)) })
+    }
+
+    fn activities(&self) -> &dyn Activities {
+        self
+    }
+
+    fn updates(&self) -> Option<&dyn Updates> {
+        Some(self)
+    }
+
+    /// None: recording and duration are fields of the task, and stand in its comments.
+    fn notes(&self) -> Option<&dyn Notes> {
+        None
+    }
+
+    fn contacts(&self) -> Option<&dyn Contacts> {
+        Some(self)
+    }
+
+    fn agents(&self) -> Option<&dyn Agents> {
+        Some(self)
+    }
+
+    /// None: a call is shown in the agent's browser only (Open CTI), and so by Patchbay's widget.
+    fn popups(&self) -> Option<&dyn Popups> {
+        None
+    }
+
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
+
+    fn follow_ups(&self) -> Option<&dyn FollowUps> {
+        Some(self)
+    }
+}
