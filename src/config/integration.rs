@@ -166,7 +166,12 @@ fn capability(typed: &str, base_url: Option<&Url>) -> Option<Url> {
 fn authority(manifest: &Manifest, settings: &Settings, base_url: Option<&Url>) -> Option<Url> {
     let AuthScheme::OAuth(oauth) = manifest.auth else { return None };
     match oauth.authority {
-        Authority::Setting { setting, default } => Url::parse(settings.text(setting).unwrap_or(default)).ok(),
+        Authority::Setting { setting, default } => match (settings.text(setting), base_url) {
+            (Some(typed), _) => Url::parse(typed).ok(),
+            // What replaces the CRM's own address serves its tokens, too.
+            (None, Some(base)) => Some(base.clone()),
+            (None, None) => Url::parse(default).ok(),
+        },
         Authority::Origin => match (base_url, manifest.origin) {
             (Some(base), _) => Some(base.clone()),
             (None, Origin::Fixed(url)) => Url::parse(url).ok(),

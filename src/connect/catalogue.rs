@@ -26,6 +26,7 @@ static CONNECTORS: &[Entry] = &[
     connector!(patchbay_freshsales),
     connector!(patchbay_hubspot),
     connector!(patchbay_leadsquared),
+    connector!(patchbay_salesforce),
     connector!(patchbay_zoho_crm),
     connector!(patchbay_zoho_desk),
 ];

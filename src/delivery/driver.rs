@@ -148,7 +148,7 @@ impl Driver {
         let (credentials, grant) = match &self.access {
             Access::Fixed(credentials) => (credentials.clone(), None),
             Access::Tokens(prefix, keeper) => {
-                let grant = keeper.token().await.map_err(no_token)?;
+                let grant = keeper.token().await.map_err(|error| self.no_token(error))?;
                 (Credentials::token(prefix, &grant.access), Some(grant))
             }
         };
@@ -238,7 +238,7 @@ impl Driver {
                         && let (Access::Tokens(_, keeper), Some(grant)) = (&self.access, &target.grant)
                     {
                         renewed = true;
-                        keeper.renew(Some(grant)).await.map_err(no_token)?;
+                        keeper.renew(Some(grant)).await.map_err(|error| self.no_token(error))?;
                         continue;
                     }
                     if failure.kind == Kind::RateLimited {
@@ -283,22 +283,24 @@ impl Driver {
         }
     }
 
+    /// What follows from there being no token: a person must connect, or the token server is asked again later.
+    fn no_token(&self, error: TokenError) -> Stop {
+        match error {
+            TokenError::NotConnected(_) | TokenError::Refused { .. } => {
+                let failure = Failure::new(Kind::Unauthorized, Retry::Never).because(&error);
+                Stop::Refused { failure, safety: Safety::Read, status: 401 }
+            }
+            TokenError::Busy { until } => Stop::Throttled { until: until.min(Timestamp::now() + self.limit_wait) },
+            // Nothing was sent to the CRM itself.
+            TokenError::Unreachable { reason } => {
+                Stop::Lost { sent: false, safety: Safety::Read, reason: clip(&reason) }
+            }
+        }
+    }
+
     fn count(&self, label: &'static str, status: u16) {
         let labels = ExchangeLabels { connector: self.connector.manifest().id, label, status };
         self.metrics.exchanges.get_or_create(&labels).inc();
-    }
-}
-
-/// What follows from there being no token: a person must connect, or the token server is asked again later.
-fn no_token(error: TokenError) -> Stop {
-    match error {
-        TokenError::NotConnected(_) | TokenError::Refused { .. } => {
-            let failure = Failure::new(Kind::Unauthorized, Retry::Never).because(&error);
-            Stop::Refused { failure, safety: Safety::Read, status: 401 }
-        }
-        TokenError::Busy { until } => Stop::Throttled { until },
-        // Nothing was sent to the CRM itself.
-        TokenError::Unreachable { reason } => Stop::Lost { sent: false, safety: Safety::Read, reason: clip(&reason) },
     }
 }
 

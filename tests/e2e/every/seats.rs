@@ -1,12 +1,12 @@
 //! Every CRM there is, each in its own sandbox, configured as its set-up page says.
 
-use patchbay_sandbox::{freshchat, freshdesk, freshsales, hubspot, leadsquared, zoho_crm, zoho_desk};
+use patchbay_sandbox::{freshchat, freshdesk, freshsales, hubspot, leadsquared, salesforce, zoho_crm, zoho_desk};
 
 use super::floor::{FIELDS, Seat, Shape, TICKET};
 
 /// All of them, two of one kind among them.
 pub(super) fn all() -> Vec<Seat> {
-    vec![desk("desk2"), chat(), sales(), hubspot(), leadsquared(), zoho_crm(), zoho_desk()]
+    vec![desk("desk2"), chat(), sales(), hubspot(), leadsquared(), salesforce(), zoho_crm(), zoho_desk()]
 }
 
 pub(super) fn desk(name: &'static str) -> Seat {
@@ -81,6 +81,16 @@ pub(super) fn zoho_desk() -> Seat {
              client_secret = \"desk-secret\"\nrefresh_token = \"desk-refresh\"\norg_id = \"{}\"\ndepartment_id = \"{}\"",
             zoho_desk::ZohoDesk::ORG_ID,
             zoho_desk::ZohoDesk::DEPARTMENT_ID
+        )
+    })
+}
+
+pub(super) fn salesforce() -> Seat {
+    let sandbox = salesforce::Salesforce::new("sf-id", "sf-secret", "sf-refresh").with_set_up();
+    Seat::new("salesforce", sandbox, FIELDS, |url| {
+        format!(
+            "connector = \"salesforce\"\nbase_url = \"{url}\"\nclient_id = \"sf-id\"\nclient_secret = \"sf-secret\"\n\
+             refresh_token = \"sf-refresh\""
         )
     })
 }
