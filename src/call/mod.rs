@@ -4,6 +4,7 @@
 pub mod compose;
 pub mod event;
 pub mod normalise;
+pub mod person;
 pub mod phone;
 pub mod plan;
 pub mod receipt;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
 pub use normalise::{Locale, Poison, normalise};
+pub use person::{Asked, FollowUpKind, FollowUpWish, PersonRequest};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use receipt::{Hook, Receipt};
 pub use state::{AgentAttempt, CallState};
