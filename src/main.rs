@@ -59,10 +59,7 @@ fn main() -> ExitCode {
             Command::Serve { config } => serve(&config).await,
             Command::Check { config } => check::run(&config).await,
             Command::Simulate(options) => simulate::run(*options).await,
-            Command::Connectors { json } => {
-                print!("{}", check::connectors(json));
-                ExitCode::SUCCESS
-            }
+            Command::Connectors { json } => check::print(&check::connectors(json)),
         }
     })
 }
