@@ -218,7 +218,7 @@ mod tests {
         let mut config = config();
         for account in &mut config.accounts {
             for integration in &mut account.integrations {
-                let manifest = Manifest { id: "salesforce", ..integration.manifest.clone() };
+                let manifest = Manifest { id: "salesforce", ..*integration.manifest };
                 integration.manifest = Box::leak(Box::new(manifest));
             }
         }

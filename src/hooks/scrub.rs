@@ -80,7 +80,8 @@ fn clean(json: &mut Value) -> bool {
             }
             secret || clean(value) || any
         }),
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| clean(item) || any),
+        // All of them, not as far as the first.
+        Value::Array(items) => items.iter_mut().map(clean).filter(|any| *any).count() > 0,
         _ => false,
     }
 }

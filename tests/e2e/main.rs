@@ -2,6 +2,7 @@
 
 mod api;
 mod crash;
+mod families;
 mod faults;
 mod hooks;
 mod main_job;

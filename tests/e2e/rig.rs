@@ -46,6 +46,8 @@ pub(crate) struct Rig {
     logs: Arc<Mutex<Vec<String>>>,
     /// TOML put at the end of the file: more sections.
     pub(crate) extra: String,
+    /// TOML put into `[[account]]`.
+    pub(crate) account: String,
     /// Of the integration.
     pub(crate) name: String,
     /// TOML put into `[[account.integration]]`.
@@ -76,6 +78,7 @@ impl Rig {
             addr: None,
             logs: Arc::default(),
             extra: ENQUIRY.to_owned(),
+            account: String::new(),
             name: "support".to_owned(),
             integration: "assign_tickets = true".to_owned(),
             env: Vec::new(),
@@ -119,6 +122,7 @@ impl Rig {
             api_url = "{exotel}"
             api_key = "${{EXOTEL_KEY}}"
             api_token = "${{EXOTEL_TOKEN}}"
+            {account}
             [[account.integration]]
             connector = "freshdesk"
             name = "{name}"
@@ -137,6 +141,7 @@ impl Rig {
             exotel = self.exotel.url(),
             freshdesk = self.freshdesk.url(),
             extra = self.extra,
+            account = self.account,
             name = self.name,
             integration = self.integration,
         );
@@ -449,6 +454,12 @@ impl Call {
              &DialWhomNumber={AGENT}&EndTime=1970-01-01+05%3A30%3A00",
             self.common(31)
         )
+    }
+
+    /// `event=voicemail`.
+    pub(crate) fn voicemail(&self) -> String {
+        let missed = self.missed().replace("event=missed", "event=voicemail");
+        missed.replace("CallType=incomplete", "CallType=voicemail")
     }
 
     /// `event=ivr` or `event=gather`.
