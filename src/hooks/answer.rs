@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web::Data};
 use futures_util::future::join;
 use patchbay_kit::{PhoneNumber, RecordRef};
 use serde_json::json;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 
 use super::intake::Arrived;
 use crate::{
@@ -31,6 +31,9 @@ pub struct Answers {
     owners: Mutex<Owners>,
     asking: Arc<Semaphore>,
 }
+
+/// A question to a CRM that is under way.
+type Asking = JoinHandle<Option<Vec<String>>>;
 
 /// By integration and number: whom to dial.
 #[derive(Default)]
@@ -53,6 +56,18 @@ impl fmt::Debug for Answers {
 }
 
 impl Answers {
+    /// What the first of these says by the deadline; of one that says nothing, what it said last. One that is too slow for
+    /// this caller goes on, and is remembered for the next.
+    async fn by_then(&self, deadline: Instant, number: &PhoneNumber, asked: Vec<(LaneRef, Asking)>) -> Vec<String> {
+        for (lane, asking) in asked {
+            let now = tokio::time::timeout_at(deadline, asking).await.ok().and_then(Result::ok).flatten();
+            if let Some(numbers) = now.or_else(|| self.last_known(&(lane, number.clone()))) {
+                return numbers;
+            }
+        }
+        Vec::new()
+    }
+
     fn last_known(&self, key: &(LaneRef, PhoneNumber)) -> Option<Vec<String>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner).known.get(key).cloned()
     }
@@ -132,19 +147,11 @@ async fn owners(services: &Data<Services>, account: &str, customer: Option<&str>
         .iter()
         .map(|integration| LaneRef { account: account.sid.clone(), integration: integration.name.clone() });
     // All are asked at once.
-    let asked: Vec<_> = lanes
+    let asked = lanes
         .filter(|lane| services.lanes.get(lane).is_some_and(|lane| lane.driver().connector.contacts().is_none()))
         .map(|lane| (lane.clone(), tokio::spawn(ask(Data::clone(services), lane, number.clone()))))
         .collect();
-    for (lane, asking) in asked {
-        // One that is too slow for this caller goes on, and is remembered for the next.
-        let answered = tokio::time::timeout_at(deadline, asking).await;
-        let now = answered.ok().and_then(Result::ok).flatten();
-        if let Some(numbers) = now.or_else(|| services.answers.last_known(&(lane, number.clone()))) {
-            return numbers;
-        }
-    }
-    Vec::new()
+    services.answers.by_then(deadline, &number, asked).await
 }
 
 struct Owner {
@@ -188,6 +195,8 @@ fn dialled(account: &Account, integration: &str, owner: Option<&RecordRef>, numb
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn number(raw: &str) -> PhoneNumber {
@@ -212,6 +221,34 @@ mod tests {
         assert_eq!(answers.last_known(&key("a", "09876500001")), None);
         let owners = answers.owners.lock().expect("unpoisoned");
         assert_eq!((owners.known.len(), owners.in_order.len()), (REMEMBERED, REMEMBERED));
+    }
+
+    #[tokio::test]
+    async fn a_caller_waits_no_longer_than_the_deadline() {
+        let answers = Answers::default();
+        let caller = number("09876500001");
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let says = |numbers: &'static [&'static str], after: Duration| {
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                (!numbers.is_empty()).then(|| numbers.iter().map(|&number| number.to_owned()).collect::<Vec<_>>())
+            })
+        };
+        let (now, never) = (Duration::ZERO, Duration::from_secs(3600));
+        let ask =
+            async |first, second| answers.by_then(soon(), &caller, vec![(lane("a"), first), (lane("b"), second)]).await;
+        assert_eq!(ask(says(&["+911"], now), says(&["+912"], now)).await, ["+911"]);
+        // The first knows nobody, or is too slow and was never heard of him.
+        assert_eq!(ask(says(&[], now), says(&["+912"], now)).await, ["+912"]);
+        assert_eq!(ask(says(&["+911"], never), says(&["+912"], now)).await, ["+912"]);
+        assert!(ask(says(&["+911"], never), says(&[], now)).await.is_empty());
+        // It named him once: slow, broken or forgetful, he is dialled.
+        answers.remember((lane("a"), caller.clone()), vec!["+919".to_owned()]);
+        assert_eq!(ask(says(&["+911"], never), says(&["+912"], now)).await, ["+919"]);
+        assert_eq!(ask(says(&[], now), says(&["+912"], now)).await, ["+919"]);
+        let broken = tokio::spawn(async { panic!("a mistake in a connector") });
+        assert_eq!(ask(broken, says(&["+912"], now)).await, ["+919"]);
+        assert_eq!(ask(says(&["+911"], now), says(&["+912"], now)).await, ["+911"]);
     }
 
     #[test]

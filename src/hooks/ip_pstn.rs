@@ -16,10 +16,9 @@ async fn hook(request: HttpRequest, services: Data<Services>, payload: Payload) 
     let answer = match Arrived::read(&request, &services, payload).await {
         Ok(arrived) => {
             let app = request.match_info().get("app").unwrap_or_default();
-            let doors = services.doors.load();
-            let sid = doors.app(app).map(str::to_owned).or_else(|| arrived.field(intake::ACCOUNT_NAMES));
-            let sid = sid.unwrap_or_default();
-            if intake::admitted(&request, &doors, Hook::IpPstn, &sid) {
+            let known = services.doors.load().app(app).map(str::to_owned);
+            let sid = known.or_else(|| arrived.field(intake::ACCOUNT_NAMES)).unwrap_or_default();
+            if intake::admitted(&request, &services.doors.load(), Hook::IpPstn, &sid) {
                 arrived.keep(&services, Hook::IpPstn, sid).await
             } else {
                 intake::refused()

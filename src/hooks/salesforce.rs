@@ -18,13 +18,12 @@ async fn hook(request: HttpRequest, services: Data<Services>, payload: Payload) 
             let sid = arrived.field(intake::ACCOUNT_NAMES).unwrap_or_default();
             // The manual writes `AccountUid` and `AccountUId`: names have no case here.
             let uid = arrived.field(&["AccountUid"]);
-            let doors = services.doors.load();
-            // All are asked, so that it cannot be told from the time which of them failed.
-            if doors.account_uid(&sid, uid.as_deref()) | intake::admitted(&request, &doors, Hook::Salesforce, &sid) {
-                arrived.keep(&services, Hook::Salesforce, sid).await
-            } else {
-                intake::refused()
-            }
+            let open = {
+                let doors = services.doors.load();
+                // All are asked, so that it cannot be told from the time which of them failed.
+                doors.account_uid(&sid, uid.as_deref()) | intake::admitted(&request, &doors, Hook::Salesforce, &sid)
+            };
+            if open { arrived.keep(&services, Hook::Salesforce, sid).await } else { intake::refused() }
         }
         Err(answer) => answer,
     };

@@ -91,3 +91,59 @@ pub fn families(account: &Account, public_url: &str, token: &str, key: Option<&M
     }
     urls
 }
+
+#[cfg(test)]
+mod tests {
+    use patchbay_kit::Manifest;
+
+    use super::*;
+
+    #[test]
+    fn an_account_is_shown_what_fits_its_integrations() {
+        let text = r#"
+            [[account]]
+            sid = "acme1"
+            api_key = "k"
+            api_token = "t"
+            app_ids = ["app-1"]
+            [[account.integration]]
+            connector = "freshdesk"
+            base_url = "http://127.0.0.1:1"
+            api_key = "x"
+        "#;
+        let mut config = crate::config::parse("test", text, &Default::default()).expect("a configuration");
+        let account = &mut config.accounts[0];
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = MasterKey::load_or_make(None, &dir.path().join("x.db")).expect("made");
+        let mut shown = |connector: &'static str, key: Option<&MasterKey>| -> Vec<FamilyUrl> {
+            let integration = &mut account.integrations[0];
+            integration.manifest = Box::leak(Box::new(Manifest { id: connector, ..*integration.manifest }));
+            families(account, "https://calls.example.com", "TOKEN", key)
+        };
+        assert!(shown("hubspot", Some(&key)).iter().all(|url| url.family == "ip_pstn"));
+        for (connector, family, url) in [
+            ("freshchat", "freshworks", "https://calls.example.com/h/TOKEN/missed/acme1?MissedCallType=voicemail"),
+            (
+                "leadsquared",
+                "leadsquared",
+                "https://calls.example.com/h/TOKEN/v1/leadsquared/inbound/call/dialwhom?AccSid=acme1",
+            ),
+            ("zoho_desk", "zoho", "https://calls.example.com/h/TOKEN/callback/exotel/acme1/createpopup"),
+            (
+                "freshdesk",
+                "ip_pstn",
+                "https://calls.example.com/h/TOKEN/v2/integrations/call/inbound_call/app-1?type=missedcall",
+            ),
+        ] {
+            let urls = shown(connector, Some(&key));
+            assert!(urls.iter().any(|one| one.family == family && one.url == url), "{urls:?}");
+        }
+        let opened = shown("salesforce", Some(&key));
+        let wanted = "https://calls.example.com/sfdc/api/inbound/passthru?AccountSid=acme1&AccountUid=";
+        assert!(opened.iter().any(|one| one.url.starts_with(wanted)), "{opened:?}");
+        // Before the first start there is no key yet.
+        let closed = shown("salesforce", None);
+        let wanted = "https://calls.example.com/h/TOKEN/sfdc/api/inbound/agentpopup?AccountSid=acme1";
+        assert!(closed.iter().any(|one| one.url == wanted), "{closed:?}");
+    }
+}
