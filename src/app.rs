@@ -17,6 +17,7 @@ use actix_web::{
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use patchbay_kit::{Assigns, AuthScheme, SettingKind};
 use tokio::{
     sync::Notify,
     task::{JoinHandle, JoinSet},
@@ -28,10 +29,11 @@ use crate::{
     config::{self, Account, Config, Integration, StoreUrl},
     connect::{
         catalogue,
+        oauth::{Configured, Keeper, KeeperParts},
         transport::{Credentials, Limits, Transport},
     },
     decide::{AccountRules, Decider},
-    delivery::{Breaker, Driver, Lane, LaneHandle, LaneParts, Quotas},
+    delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
     exotel::{Enquirer, ExotelClient},
     hooks::{self, Answers, Doors},
     key::MasterKey,
@@ -145,6 +147,7 @@ impl Service {
         hold_orphans(&config, store.as_ref(), now).await.map_err(store_error)?;
 
         let transport = Transport::new(config.delivery.connect_timeout).map_err(StartError::Transport)?;
+        let vault = Vault { store: Arc::clone(&store), key: key.clone() };
         let stopping = CancellationToken::new();
         let journal = Arc::new(Notify::new());
         let mut workers = JoinSet::new();
@@ -155,7 +158,7 @@ impl Service {
         for account in &config.accounts {
             for integration in &account.integrations {
                 let (handle, running) =
-                    start_lane(&config, account, integration, &transport, &store, &metrics, &stopping);
+                    start_lane(&config, account, integration, &transport, &vault, &metrics, &stopping);
                 lanes.insert(handle.lane().clone(), handle);
                 workers.spawn(async move {
                     let _ = running.await;
@@ -308,22 +311,24 @@ fn start_lane(
     account: &Account,
     integration: &Integration,
     transport: &Transport,
-    store: &Arc<dyn Store>,
+    vault: &Vault,
     metrics: &Arc<Metrics>,
     stopping: &CancellationToken,
 ) -> (LaneHandle, JoinHandle<()>) {
     let delivery = &config.delivery;
-    let driver = driver(config, integration, transport.clone(), Arc::clone(metrics), stopping.clone());
+    let driver =
+        driver(config, account, integration, Some(vault), transport.clone(), Arc::clone(metrics), stopping.clone());
     Lane::start(LaneParts {
         lane: LaneRef { account: account.sid.clone(), integration: integration.name.clone() },
         driver,
-        store: Arc::clone(store),
+        store: Arc::clone(&vault.store),
         metrics: Arc::clone(metrics),
         breaker: Breaker::new(delivery.breaker_after, Arc::clone(&delivery.breaker_probe), delivery.held_probe),
         retry: Arc::clone(&delivery.retry),
         give_up_after: delivery.give_up_after,
         ambiguous_wait: delivery.ambiguous_wait,
         window: delivery.window,
+        contact_choice: account.contact_choice,
     })
 }
 
@@ -333,10 +338,12 @@ pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -
     ExotelClient::new(transport, sid, api_url, api_key, api_token, config.enquiry.request_timeout)
 }
 
-/// The driver of one integration; also what `patchbay check` asks through.
+/// The driver of one integration; also what `patchbay check` asks through. Without a vault there are no tokens.
 pub fn driver(
     config: &Config,
+    account: &Account,
     integration: &Integration,
+    vault: Option<&Vault>,
     transport: Transport,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
@@ -346,8 +353,83 @@ pub fn driver(
     let connector = connector(integration);
     let limits = Limits { request_timeout: delivery.request_timeout, response_bytes: delivery.response_limit_bytes };
     let quotas = Quotas::new(manifest.quotas, delivery.share, integration.quota_per_minute, Timestamp::now());
-    let credentials = Credentials::of(manifest.auth, &integration.secrets);
-    Driver::new(connector, transport, integration.origin.clone(), credentials, limits, quotas, metrics, stopping)
+    let access = access(account, integration, &transport, limits, vault);
+    let capabilities = manifest
+        .settings
+        .iter()
+        .filter(|setting| setting.secret && setting.kind == SettingKind::Url)
+        .filter_map(|setting| Some((setting.key.to_owned(), integration.secrets.get(setting.key)?.clone())))
+        .collect();
+    Driver::new(DriverParts {
+        connector,
+        transport,
+        origin: integration.origin.clone(),
+        access,
+        capabilities,
+        limits,
+        metrics,
+        stopping,
+        quotas,
+    })
+}
+
+/// Where tokens are kept, and what seals them.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    pub store: Arc<dyn Store>,
+    pub key: MasterKey,
+}
+
+/// The vault of a configuration whose service does not run.
+///
+/// # Errors
+/// [`StartError`]; with [`StoreError::InUse`] in it where the service does run.
+pub async fn open_vault(config: &Config) -> Result<Vault, StartError> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    let store = open_store(path, config.store.queue).await?;
+    let key = MasterKey::load_or_make(config.server.master_key_file.as_deref(), path).map_err(StartError::Key)?;
+    Ok(Vault { store, key })
+}
+
+/// Whether an integration's access tokens are got and renewed: such it has only where the vault is.
+pub fn needs_vault(integration: &Integration) -> bool {
+    match integration.manifest.auth {
+        AuthScheme::OAuth(oauth) => oauth.fixed.is_none_or(|fixed| !integration.secrets.contains_key(fixed)),
+        _ => false,
+    }
+}
+
+fn access(
+    account: &Account,
+    integration: &Integration,
+    transport: &Transport,
+    limits: Limits,
+    vault: Option<&Vault>,
+) -> Access {
+    let fixed = || Access::Fixed(Credentials::of(integration.manifest.auth, &integration.secrets));
+    let AuthScheme::OAuth(oauth) = integration.manifest.auth else { return fixed() };
+    if let Some(token) = oauth.fixed.and_then(|setting| integration.secrets.get(setting)) {
+        return Access::Fixed(Credentials::token(oauth.prefix, token));
+    }
+    let (Some(authority), Some(vault)) = (integration.authority.clone(), vault) else { return fixed() };
+    let assertion = oauth.assertion.and_then(|assertion| {
+        let subject = integration.settings.text(assertion.subject)?.to_owned();
+        Some(Configured::Assertion { key: integration.secrets.get(assertion.key_file)?.clone(), subject })
+    });
+    let refresh = integration.secrets.get("refresh_token").cloned().map(Configured::RefreshToken);
+    let keeper = Keeper::new(KeeperParts {
+        lane: LaneRef { account: account.sid.clone(), integration: integration.name.clone() },
+        oauth,
+        client_id: integration.settings.text("client_id").unwrap_or_default().to_owned(),
+        client_secret: integration.secrets.get("client_secret").cloned(),
+        configured: assertion.or(refresh).unwrap_or(Configured::Nothing),
+        authority,
+        store: Arc::clone(&vault.store),
+        key: vault.key.clone(),
+        transport: transport.clone(),
+        limits,
+    });
+    Access::Tokens(oauth.prefix, Arc::new(keeper))
 }
 
 fn connector(integration: &Integration) -> Arc<dyn patchbay_kit::Connector> {
@@ -370,7 +452,14 @@ fn account_rules(
             name: integration.name.clone(),
             manifest: integration.manifest,
             notes: connector(integration).notes().is_some(),
-            assign: integration.settings.flag("assign_tickets"),
+            updates: connector(integration).updates().is_some(),
+            assign: match integration.manifest.assigns {
+                Assigns::Always => true,
+                Assigns::Flag(flag) => integration.settings.flag(flag),
+                Assigns::Never => false,
+            },
+            follow_up: connector(integration).follow_ups().and_then(|follow_ups| follow_ups.for_missed()),
+            mask_numbers: integration.settings.flag("mask_numbers"),
             texts: Arc::clone(&integration.texts),
             crm_users: account
                 .agents

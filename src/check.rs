@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app,
+    app::{self, StartError, Vault},
     config::{self, Account, Config, Integration, StoreUrl},
     connect::{catalogue, transport::Transport},
     delivery::Stop,
     hooks,
     key::MasterKey,
+    operator::Operator,
+    store::StoreError,
     telemetry::Metrics,
 };
 
@@ -38,7 +40,11 @@ pub async fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let told = tell(&config, path, &transport).await;
+    let tokens = Tokens::find(&config).await;
+    let told = tell(&config, path, &transport, &tokens).await;
+    if let Tokens::Vault(vault) = tokens {
+        vault.store.close().await;
+    }
     ended(told.map(|failures| if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
@@ -64,7 +70,7 @@ fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
 }
 
 /// Everything `patchbay check` says; returns how many credentials failed.
-async fn tell(config: &Config, path: &Path, transport: &Transport) -> io::Result<u32> {
+async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
     let accounts = config.accounts.len();
     line(format_args!("ok    {}: read, {accounts} account{}", path.display(), plural(accounts)))?;
     let mut failures = 0;
@@ -78,7 +84,7 @@ async fn tell(config: &Config, path: &Path, transport: &Transport) -> io::Result
         line(format_args!("warn  server.public_url is not set: links to recordings will only work on this machine"))?;
     }
     for account in &config.accounts {
-        failures += check_account(config, account, transport).await?;
+        failures += check_account(config, account, transport, tokens).await?;
     }
     for account in &config.accounts {
         line(format_args!("{}", paste(config, account)))?;
@@ -86,7 +92,7 @@ async fn tell(config: &Config, path: &Path, transport: &Transport) -> io::Result
     Ok(failures)
 }
 
-async fn check_account(config: &Config, account: &Account, transport: &Transport) -> io::Result<u32> {
+async fn check_account(config: &Config, account: &Account, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
     let mut failures = 0;
     let client = app::exotel_client(config, account, transport.clone());
     match client.identify().await {
@@ -98,7 +104,7 @@ async fn check_account(config: &Config, account: &Account, transport: &Transport
     }
     for integration in &account.integrations {
         let place = format!("{}/{}", account.sid, integration.name);
-        match check_integration(config, account, integration, transport).await {
+        match check_integration(config, account, integration, transport, tokens).await {
             Ok(lines) => lines.iter().try_for_each(|text| line(format_args!("{text}")))?,
             Err(cause) => {
                 failures += 1;
@@ -124,20 +130,72 @@ async fn check_account(config: &Config, account: &Account, transport: &Transport
     Ok(failures)
 }
 
-async fn check_integration(
+/// Where access tokens are to be had.
+enum Tokens {
+    /// No integration needs any.
+    Needless,
+    Vault(Vault),
+    /// With the service that runs: it alone may renew them, or a rotated one would be lost.
+    Running,
+    Broken(String),
+}
+
+impl Tokens {
+    async fn find(config: &Config) -> Self {
+        let needed = config.accounts.iter().flat_map(|account| &account.integrations).any(app::needs_vault);
+        if !needed {
+            return Self::Needless;
+        }
+        match app::open_vault(config).await {
+            Ok(vault) => Self::Vault(vault),
+            Err(StartError::Store { error: StoreError::InUse(_), .. }) => Self::Running,
+            Err(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+/// Has the running service try the credentials it holds.
+async fn ask_service(
     config: &Config,
     account: &Account,
     integration: &Integration,
     transport: &Transport,
 ) -> Result<Vec<String>, String> {
-    let metrics = Arc::new(Metrics::default());
-    let driver = app::driver(config, integration, transport.clone(), metrics, CancellationToken::new());
+    let service = Operator::of(config, transport)?;
+    let path = ["api", "v1", "accounts", &account.sid, "integrations", &integration.name, "verify"];
+    let answer = service.post("integration.verify", path).await?;
     let place = format!("{}/{}", account.sid, integration.name);
     let name = integration.manifest.name;
-    let host = integration.origin.host_str().unwrap_or_default().to_owned();
+    match answer.get("as").and_then(Value::as_str) {
+        Some(who) => Ok(vec![format!("ok    {place}: {name} knows us, as {who} (asked through the running service)")]),
+        None => Err(format!("{name}: {}", answer.get("error").and_then(Value::as_str).unwrap_or("no answer"))),
+    }
+}
+
+async fn check_integration(
+    config: &Config,
+    account: &Account,
+    integration: &Integration,
+    transport: &Transport,
+    tokens: &Tokens,
+) -> Result<Vec<String>, String> {
+    let vault = match tokens {
+        Tokens::Vault(vault) => Some(vault),
+        Tokens::Running if app::needs_vault(integration) => {
+            return ask_service(config, account, integration, transport).await;
+        }
+        Tokens::Broken(error) if app::needs_vault(integration) => return Err(error.clone()),
+        _ => None,
+    };
+    let metrics = Arc::new(Metrics::default());
+    let stopping = CancellationToken::new();
+    let driver = app::driver(config, account, integration, vault, transport.clone(), metrics, stopping);
+    let place = format!("{}/{}", account.sid, integration.name);
+    let name = integration.manifest.name;
+    let host = driver.host().to_owned();
     let explain = |stop: Stop| match stop {
         Stop::Refused { failure, status, .. } => match status {
-            401 => format!("{name} at {host} refuses the credentials (401): copy the API key anew. {failure}"),
+            401 => format!("{name} at {host} refuses the credentials (401): {failure}"),
             404 => format!("{host} is there, and is no {name} (404): check the domain"),
             _ => format!("{name} at {host} answered {status}: {failure}"),
         },
@@ -145,11 +203,11 @@ async fn check_integration(
             format!("{name} at {host} cannot be reached ({reason}): check the domain, and the way out")
         }
         Stop::Throttled { until } => format!("{name} says too many requests; try again after {until}"),
-        Stop::Stopping => "interrupted".to_owned(),
+        Stop::Several { .. } | Stop::Stopping => stop.told(),
     };
     let mut trace = Vec::new();
     let identity = driver.run(driver.connector.identify(), &mut trace).await.map_err(explain)?;
-    let mut lines = vec![format!("ok    {place}: {name} at {host} knows the key, as {}", identity.account)];
+    let mut lines = vec![format!("ok    {place}: {name} at {host} knows us, as {}", identity.account)];
     let mapped: Vec<_> = account.agents.iter().filter_map(|agent| agent.crm_user.get(&integration.name)).collect();
     let Some(agents) = driver.connector.agents() else { return Ok(lines) };
     let (mut known, mut from) = (Vec::new(), None);
@@ -250,7 +308,8 @@ pub fn connectors(as_json: bool) -> String {
                     "record": manifest.record,
                     "auth": match manifest.auth {
                         AuthScheme::Basic { .. } => "basic",
-                        AuthScheme::Header { .. } => "header",
+                        AuthScheme::Header { .. } | AuthScheme::Headers(_) => "header",
+                        AuthScheme::OAuth(_) => "oauth",
                     },
                     "capabilities": able,
                     "settings": manifest.settings.iter().map(|setting| json!({

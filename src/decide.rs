@@ -212,6 +212,7 @@ impl Decider {
                 state,
                 intents,
                 enquiry,
+                backfill: false,
                 at: now,
             })
         })?

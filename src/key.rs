@@ -1,4 +1,4 @@
-//! The master key: made on first start, kept in a file only we may read; everything that is signed derives from it.
+//! The master key: made on first start, kept in a file only we may read; everything that is signed or sealed derives from it.
 
 use std::{
     fmt,
@@ -7,10 +7,14 @@ use std::{
     sync::Arc,
 };
 
+use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::Aead};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::rand::{SecureRandom, SystemRandom};
 use sha2::Sha256;
 
 const BYTES: usize = 32;
+/// Of XChaCha20.
+const NONCE: usize = 24;
 
 /// The key. `Debug` shows nothing of it.
 #[derive(Clone)]
@@ -48,11 +52,7 @@ impl MasterKey {
     }
 
     fn make(path: &Path) -> Result<Self, String> {
-        let mut bytes = [0; BYTES];
-        rustls::crypto::ring::default_provider()
-            .secure_random
-            .fill(&mut bytes)
-            .map_err(|_| "the system gives no random numbers".to_owned())?;
+        let bytes: [u8; BYTES] = random()?;
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let wrong = |error: std::io::Error| format!("key file {}: cannot be made: {error}", path.display());
         let mut options = std::fs::OpenOptions::new();
@@ -94,6 +94,26 @@ impl MasterKey {
         self.sign(purpose, parts).as_bytes().ct_eq(signature.as_bytes()).into()
     }
 
+    /// Encrypts `plain` for one `purpose` and these `parts`: what is sealed for one integration opens for no other.
+    /// XChaCha20-Poly1305, a random nonce of 24 bytes before the text.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn seal(&self, purpose: &str, parts: &[&str], plain: &[u8]) -> Result<Vec<u8>, String> {
+        let nonce: [u8; NONCE] = random()?;
+        let cipher = XChaCha20Poly1305::new(&self.mac(purpose, parts).finalize().into_bytes());
+        let text = cipher.encrypt(&XNonce::from(nonce), plain).map_err(|_| "cannot be sealed".to_owned())?;
+        Ok([&nonce[..], &text].concat())
+    }
+
+    /// Decrypts what [`MasterKey::seal`] made. `None`: another key, other parts, or it was altered.
+    pub fn open(&self, purpose: &str, parts: &[&str], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, text) = sealed.split_at_checked(NONCE)?;
+        let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+        let cipher = XChaCha20Poly1305::new(&self.mac(purpose, parts).finalize().into_bytes());
+        cipher.decrypt(&XNonce::from(nonce), text).ok()
+    }
+
     fn mac(&self, purpose: &str, parts: &[&str]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes keys of any length");
         for part in std::iter::once(&purpose).chain(parts) {
@@ -102,6 +122,16 @@ impl MasterKey {
         }
         mac
     }
+}
+
+/// Random bytes from the system.
+///
+/// # Errors
+/// When it gives none.
+pub fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| "the system gives no random numbers".to_owned())?;
+    Ok(bytes)
 }
 
 fn beside(database: &Path) -> PathBuf {
@@ -133,6 +163,23 @@ mod tests {
         assert!(!key.verify("recording", &["ab", "c"], &signature));
         assert!(!key.verify("other", &["a", "bc"], &signature));
         assert!(!key.verify("recording", &["a", "bc"], &signature[1..]));
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_key_for_the_same_parts_only() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = MasterKey::load_or_make(None, &dir.path().join("x.db")).expect("made");
+        let other = MasterKey::load_or_make(None, &dir.path().join("y.db")).expect("made");
+        let mut sealed = key.seal("token", &["a", "b"], b"text").expect("sealed");
+        assert_ne!(sealed, key.seal("token", &["a", "b"], b"text").expect("sealed"), "the nonce is another each time");
+        assert_eq!(key.open("token", &["a", "b"], &sealed).as_deref(), Some(&b"text"[..]));
+        assert_eq!(key.open("token", &["a", "c"], &sealed), None);
+        assert_eq!(key.open("consent", &["a", "b"], &sealed), None);
+        assert_eq!(other.open("token", &["a", "b"], &sealed), None);
+        let last = sealed.len() - 1;
+        sealed[last] ^= 1;
+        assert_eq!(key.open("token", &["a", "b"], &sealed), None);
+        assert_eq!(key.open("token", &["a", "b"], b"short"), None);
     }
 
     #[test]

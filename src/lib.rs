@@ -12,6 +12,7 @@ pub mod demo;
 pub mod exotel;
 pub mod hooks;
 pub mod key;
+pub mod operator;
 pub mod signal;
 pub mod simulate;
 pub mod store;

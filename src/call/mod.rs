@@ -2,6 +2,7 @@
 //! out; no clock, no socket, no database, and nothing of Patchbay but the connector kit.
 
 pub mod compose;
+mod contact_choice;
 pub mod event;
 pub mod normalise;
 pub mod person;
@@ -13,9 +14,10 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
+pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
 pub use normalise::{Locale, Poison, normalise};
-pub use person::{Asked, FollowUpKind, FollowUpWish, PersonRequest};
+pub use person::{Asked, FollowUpWish, PersonRequest};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use receipt::{Hook, Receipt};
 pub use state::{AgentAttempt, CallState};

@@ -5,19 +5,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use patchbay_kit::RecordRef;
+use patchbay_kit::{FollowUpKind, RecordRef};
 
 use super::receipt::{Hook, Receipt};
-
-/// What is to be made in the CRM after the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FollowUpKind {
-    Task,
-    Call,
-    Event,
-    Ticket,
-}
 
 /// Something to be done after a call, as a person wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

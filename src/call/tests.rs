@@ -7,20 +7,22 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use patchbay_kit::{AuthScheme, Manifest, Origin, TextFormat, TextRules};
+use patchbay_kit::{Assigns, AuthScheme, Manifest, Origin, TextFormat, TextRules};
 
 use super::{compose::Texts, plan::Enquiry, *};
 
 pub(super) static MANIFEST: Manifest = Manifest {
     id: "test",
     name: "Test",
-    origin: Origin::Domain { setting: "domain", suffix: ".example" },
+    origin: Origin::Domain { setting: "domain", suffixes: &[".example"] },
     auth: AuthScheme::Basic { user: "api_key", password: "X" },
     settings: &[],
     quotas: &[],
     text: TextRules { format: TextFormat::Html, subject_chars: 255, body_chars: 30_000 },
     phone: &[],
+    writings_per_find: 1,
     record: "ticket",
+    assigns: Assigns::Flag("assign_tickets"),
     record_facts: false,
 };
 
@@ -57,6 +59,9 @@ pub(super) fn integration(name: &str, format: TextFormat, notes: bool) -> Integr
         name: name.to_owned(),
         manifest: &MANIFEST,
         notes,
+        updates: true,
+        follow_up: None,
+        mask_numbers: false,
         assign: true,
         texts: texts(format),
         crm_users: BTreeMap::from([("+919711581199".to_owned(), "81007555518".to_owned())]),
@@ -285,6 +290,7 @@ fn every_flow_leads_to_the_expected_records() {
                     assert_eq!(mapped, (agent.as_deref() == Some(AGENT)).then_some("81007555518"), "{}", flow.name);
                 }
                 Content::Recording(note) => notes.push(note.body.clone()),
+                Content::FollowUp(_) => panic!("nobody asked for one"),
             }
         }
         assert_eq!(intents.len() - notes.len(), 3, "{}", flow.name);

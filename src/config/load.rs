@@ -1,24 +1,18 @@
 //! Reading a configuration: the compiled-in defaults, the file over them, the environment over both.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
 
 use jiff::tz::Offset;
-use patchbay_kit::{Manifest, Origin, SettingKind, Settings};
 use secrecy::ExposeSecret;
 use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    model::{
-        Account, Agent, Config, Delivery, Enquiry, Hooks, Integration, Log, LogFormat, Recording, Server, Store,
-        StoreUrl,
-    },
-    reader::{ConfigError, Problem, Reader, distance},
+    integration::integration,
+    model::{Account, Agent, Config, Delivery, Enquiry, Hooks, Log, LogFormat, Recording, Server, Store, StoreUrl},
+    reader::{ConfigError, Problem, Reader},
 };
-use crate::{
-    call::{Hook, compose::Texts, phone},
-    connect::catalogue,
-};
+use crate::call::{ContactChoice, Hook, phone};
 
 /// The defaults, as the documentation of every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -418,6 +412,14 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     if app_ids.iter().any(|app| app.is_empty() || app.contains('/')) {
         r.wrong("app_ids", "must be the app ids of Exotel's WebRTC integration, as its URLs have them");
     }
+    let contact_choice = r.text("contact_choice").map_or(Some(ContactChoice::default()), |text| {
+        let choice = ContactChoice::parse(&text);
+        if choice.is_none() {
+            let known: Vec<&str> = ContactChoice::ALL.map(ContactChoice::as_str).into();
+            r.wrong("contact_choice", format!("there is no policy {text:?}; there are: {}", known.join(", ")));
+        }
+        choice
+    });
     let integrations = r.tables("integration");
     let agents = r.tables("agent");
     let bots = r.tables("bot");
@@ -425,7 +427,10 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
 
     let integrations: Vec<_> = integrations
         .into_iter()
-        .map(|(at, table)| integration(&at, table, offset.unwrap_or(Offset::UTC), problems))
+        .map(|(at, table)| {
+            let sid = sid.as_deref().unwrap_or_default();
+            integration(&at, table, sid, offset.unwrap_or(Offset::UTC), problems)
+        })
         .collect();
     for (index, one) in integrations.iter().enumerate() {
         let Some(one) = one else { continue };
@@ -449,107 +454,11 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         country,
         open_hooks,
         app_ids,
+        contact_choice: contact_choice?,
         integrations: integrations.into_iter().collect::<Option<_>>()?,
         agents: agents.into_iter().collect::<Option<_>>()?,
         bots: bots.into_iter().collect::<Option<_>>()?,
     })
-}
-
-fn integration(at: &str, table: &Table, offset: Offset, problems: &mut Vec<Problem>) -> Option<Integration> {
-    let mut r = Reader::new(table, at, problems);
-    let id = r.required("connector", "the CRM, such as \"freshdesk\"")?;
-    let Some(entry) = catalogue::find(&id) else {
-        let known: Vec<&str> = catalogue::all().iter().map(|entry| entry.manifest.id).collect();
-        let near = known.iter().find(|known| distance(&id, known) <= 2);
-        let hint = near.map(|near| format!("did you mean {near:?}?")).unwrap_or_default();
-        r.wrong("connector", format!("{id:?} is not built into this version; there are: {}. {hint}", known.join(", ")));
-        return None;
-    };
-    let manifest = entry.manifest;
-    let name = r.text("name").unwrap_or_else(|| id.clone());
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-        r.wrong("name", format!("{name:?} must be made of letters, digits, - _ and ."));
-    }
-    let base_url = url(&mut r, "base_url", &["http", "https"]);
-    let quota = r.number("quota", 1..=1_000_000).and_then(|quota| u32::try_from(quota).ok());
-
-    let mut settings = Settings::default();
-    let mut secrets = BTreeMap::new();
-    for setting in manifest.settings {
-        let origin = matches!(manifest.origin, Origin::Domain { setting: key, .. } if key == setting.key);
-        // The CRM's own address is not needed where another replaces it.
-        let required = setting.required && !(origin && base_url.is_some());
-        if required {
-            r.required(setting.key, setting.help);
-        }
-        match setting.kind {
-            SettingKind::Bool => {
-                let flag = r.bool(setting.key, false);
-                settings.flags.insert(setting.key.to_owned(), flag);
-            }
-            SettingKind::Text if setting.secret => {
-                if let Some(secret) = r.secret(setting.key) {
-                    secrets.insert(setting.key.to_owned(), secret);
-                }
-            }
-            SettingKind::Text => {
-                if let Some(text) = r.text(setting.key) {
-                    settings.text.insert(setting.key.to_owned(), text);
-                }
-            }
-        }
-    }
-    if let Some(defaults) = r.table("defaults") {
-        match serde_json::to_value(defaults) {
-            Ok(serde_json::Value::Object(map)) => settings.defaults = map,
-            _ => r.wrong("defaults", "must be a table of CRM fields"),
-        }
-    }
-    for problem in (entry.problems)(&settings) {
-        let (key, message) = problem.split_once(": ").unwrap_or(("", &problem));
-        r.wrong(key, message);
-    }
-    let mut overrides = BTreeMap::new();
-    if let Some(templates) = r.table("templates") {
-        for (key, value) in templates {
-            match value {
-                Value::String(text) => {
-                    overrides.insert(key.clone(), text.clone());
-                }
-                _ => r.wrong(&format!("templates.{key:?}"), "must be a string: the text of the template"),
-            }
-        }
-    }
-    let texts = match Texts::new(manifest.text, &overrides) {
-        Ok(texts) => Some(Arc::new(texts.in_offset(offset))),
-        Err(errors) => {
-            for error in errors {
-                r.wrong("templates", error.to_string());
-            }
-            None
-        }
-    };
-    let origin = match base_url {
-        Some(url) => Some(url),
-        None => derive_origin(&mut r, manifest, &settings),
-    };
-    r.finish();
-    Some(Integration { name, manifest, origin: origin?, settings, secrets, quota_per_minute: quota, texts: texts? })
-}
-
-/// The CRM's address from the setting that names it: the domain may be typed with a scheme, a path or without its end.
-fn derive_origin(r: &mut Reader<'_, '_>, manifest: &Manifest, settings: &Settings) -> Option<Url> {
-    let Origin::Domain { setting, suffix } = manifest.origin;
-    let typed = settings.text.get(setting)?.trim();
-    let host = typed.split_once("://").map_or(typed, |(_, rest)| rest);
-    let host = host.split(['/', '?', '#']).next().unwrap_or_default().trim_end_matches('.').to_lowercase();
-    let label = host.strip_suffix(suffix).unwrap_or(&host);
-    let fits = !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    let url = fits.then(|| Url::parse(&format!("https://{label}{suffix}")).ok()).flatten();
-    if url.is_none() {
-        r.wrong(setting, format!("{typed:?} is not a {} address; write \"acme{suffix}\"", manifest.name));
-    }
-    url
 }
 
 fn agent(at: &str, table: &Table, country: &str, integrations: &[&str], problems: &mut Vec<Problem>) -> Option<Agent> {
@@ -605,7 +514,7 @@ fn bot(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<String> {
     id
 }
 
-fn url(r: &mut Reader<'_, '_>, key: &str, schemes: &[&str]) -> Option<Url> {
+pub(super) fn url(r: &mut Reader<'_, '_>, key: &str, schemes: &[&str]) -> Option<Url> {
     let text = r.text(key)?;
     let parsed = Url::parse(&text).ok().filter(|url| {
         schemes.contains(&url.scheme())
@@ -629,7 +538,7 @@ fn url_or(r: &mut Reader<'_, '_>, key: &str, default: &str) -> Option<Url> {
     }
 }
 
-fn strip_slash(url: &Url) -> String {
+pub(super) fn strip_slash(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 

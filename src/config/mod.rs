@@ -1,5 +1,6 @@
 //! The configuration: what may be said (`model`), how it is read (`load`), and how a mistake is told.
 
+mod integration;
 mod load;
 mod model;
 mod reader;

@@ -7,7 +7,7 @@ use patchbay_kit::{Manifest, Settings};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::call::compose::Texts;
+use crate::call::{ContactChoice, compose::Texts};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -112,6 +112,8 @@ pub struct Account {
     pub open_hooks: Vec<String>,
     /// Apps of Exotel's WebRTC integrations (IP-PSTN) that are this account's.
     pub app_ids: Vec<String>,
+    /// Which of several contacts with a caller's number is taken.
+    pub contact_choice: ContactChoice,
     pub integrations: Vec<Integration>,
     pub agents: Vec<Agent>,
     /// Ids of the voicebots named in the file.
@@ -123,8 +125,11 @@ pub struct Account {
 pub struct Integration {
     pub name: String,
     pub manifest: &'static Manifest,
-    /// Where the CRM is: `base_url`, or what the manifest makes of the settings.
-    pub origin: Url,
+    /// Where the CRM is: `base_url`, or what the manifest makes of the settings. `None`: the token answer says it, or
+    /// only capability URLs are used.
+    pub origin: Option<Url>,
+    /// Where tokens come from, for a connector with OAuth.
+    pub authority: Option<Url>,
     /// What the adapter may see.
     pub settings: Settings,
     /// What it may not: by setting.

@@ -1,4 +1,5 @@
-//! How connectors are reached: the list of them, and the one HTTP client that performs what they describe.
+//! How connectors are reached: the list of them, their tokens, and the one HTTP client that performs what they describe.
 
 pub mod catalogue;
+pub mod oauth;
 pub mod transport;

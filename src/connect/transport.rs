@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use patchbay_kit::{AuthScheme, Body, Request, Response};
+use patchbay_kit::{AuthScheme, Request, Response};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -53,30 +53,30 @@ impl Transport {
         Ok(Self { client })
     }
 
-    /// Sends a connector's request to `origin` as `credentials` and reads the whole reply.
+    /// Sends a connector's request to `base` as `credentials` and reads the whole reply.
     pub async fn send(
         &self,
-        origin: &Url,
+        base: &Url,
         credentials: &Credentials,
         request: &Request,
         limits: Limits,
     ) -> Result<Response, Lost> {
-        let url = format!("{}{}", origin.as_str().trim_end_matches('/'), request.target());
-        let mut builder = self
-            .client
-            .request(request.method.clone(), url)
-            .timeout(limits.request_timeout)
-            .header(header::ACCEPT, "application/json")
-            .header(credentials.name.clone(), credentials.value.clone());
-        match &request.body {
-            Body::Empty => {}
-            Body::Json(value) => {
-                builder = builder.header(header::CONTENT_TYPE, "application/json").body(value.to_string());
+        let url = format!("{}{}", base.as_str().trim_end_matches('/'), request.target());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        for (name, value) in &request.headers {
+            // What cannot stand in a header is left out; the CRM's refusal names what it misses.
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+                headers.insert(name, value);
             }
-            Body::Form(pairs) => {
-                let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-                builder = builder.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
-            }
+        }
+        credentials.apply(&mut headers);
+        let mut builder =
+            self.client.request(request.method.clone(), url).timeout(limits.request_timeout).headers(headers);
+        // 128 random bits do not occur in a text by chance, nor by a caller's intent.
+        let boundary = format!("patchbay-{}", uuid::Uuid::new_v4().simple());
+        if let Some((kind, body)) = request.payload(&boundary) {
+            builder = builder.header(header::CONTENT_TYPE, kind).body(body);
         }
         let reply = builder.send().await.map_err(|error| lost(&error))?;
         let (status, headers) = (reply.status(), reply.headers().clone());
@@ -140,46 +140,62 @@ fn why(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// A credential as it goes over the wire. `Debug` shows nothing of it.
-#[derive(Clone)]
-pub struct Credentials {
-    name: HeaderName,
-    value: HeaderValue,
-}
+/// Credentials as they go over the wire: headers. `Debug` shows only their names.
+#[derive(Clone, Default)]
+pub struct Credentials(Vec<(HeaderName, HeaderValue)>);
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({}: ***)", self.name)
+        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+        write!(f, "Credentials({}: ***)", names.join(", "))
     }
 }
 
 impl Credentials {
     pub fn basic(user: &SecretString, password: &str) -> Self {
         let value = format!("Basic {}", STANDARD.encode(format!("{}:{password}", user.expose_secret())));
-        Self::new(header::AUTHORIZATION, &value)
+        Self(vec![(header::AUTHORIZATION, hidden(&value))])
     }
 
-    /// As a manifest says, from an integration's secret settings.
+    /// None: a capability URL needs no other.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// An access token behind its prefix (`Bearer `).
+    pub fn token(prefix: &str, token: &SecretString) -> Self {
+        Self(vec![(header::AUTHORIZATION, hidden(&format!("{prefix}{}", token.expose_secret())))])
+    }
+
+    /// As a manifest says, from an integration's secret settings; for OAuth, which has no fixed ones, none.
     pub fn of(scheme: AuthScheme, secrets: &BTreeMap<String, SecretString>) -> Self {
         let empty = SecretString::from(String::new());
         let secret = |key: &str| secrets.get(key).unwrap_or(&empty);
+        let named = |name: &str, value: &str| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap_or(header::AUTHORIZATION), hidden(value))
+        };
         match scheme {
             AuthScheme::Basic { user, password } => Self::basic(secret(user), password),
-            AuthScheme::Header { name, prefix, secret: key } => Self::new(
-                HeaderName::from_bytes(name.as_bytes()).unwrap_or(header::AUTHORIZATION),
-                &format!("{prefix}{}", secret(key).expose_secret()),
-            ),
+            AuthScheme::Header { name, prefix, secret: key } => {
+                Self(vec![named(name, &format!("{prefix}{}", secret(key).expose_secret()))])
+            }
+            AuthScheme::Headers(all) if all.iter().all(|(_, key)| secrets.contains_key(*key)) => {
+                Self(all.iter().map(|(name, key)| named(name, secret(key).expose_secret())).collect())
+            }
+            AuthScheme::Headers(_) | AuthScheme::OAuth(_) => Self::none(),
         }
     }
 
-    fn new(name: HeaderName, value: &str) -> Self {
-        // A secret that is no header value (a line break in it) cannot be right; the far side's 401 will say so.
-        let mut value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""));
-        value.set_sensitive(true);
-        Self { name, value }
-    }
-
     pub fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(self.name.clone(), self.value.clone());
+        for (name, value) in &self.0 {
+            headers.insert(name.clone(), value.clone());
+        }
     }
+}
+
+fn hidden(value: &str) -> HeaderValue {
+    // A secret that is no header value (a line break in it) cannot be right; the far side's 401 will say so.
+    let mut value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
 }

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use patchbay_kit::{Contact, Contacts, Kind, NewContact, PhoneNumber, Rendering, Safety};
 
 use super::driver::{Driver, Stop};
-use crate::{call::Caller, store::ExchangeLog};
+use crate::{
+    call::{Caller, ContactChoice},
+    store::ExchangeLog,
+};
 
 /// Contacts kept in memory beside the store's; more are looked up again.
 const RECENT: usize = 10_000;
@@ -19,9 +22,38 @@ const RECENT: usize = 10_000;
 /// there; begun anew each time, many of them at once would use the limit up and none would ever end.
 const MISSES_FRESH: Duration = Duration::from_secs(180);
 
+/// The caller's contact, and who else has his number.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    pub contact: Contact,
+    pub others: Vec<Contact>,
+}
+
+impl Resolved {
+    fn alone(contact: Contact) -> Self {
+        Self { contact, others: Vec::new() }
+    }
+
+    /// For the timeline: that there were several, and which was taken why.
+    pub(super) fn remark(&self, choice: ContactChoice) -> Option<String> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let others: Vec<String> = self.others.iter().map(|one| one.at.to_string()).collect();
+        Some(format!(
+            "{} contacts have this number: {} was taken ({}), not {}",
+            others.len() + 1,
+            self.contact.at,
+            choice.as_str().replace('_', " "),
+            others.join(", ")
+        ))
+    }
+}
+
 /// What an integration knows of callers. Lives as long as its lane.
 #[derive(Debug, Default)]
 pub(super) struct ContactBook {
+    choice: ContactChoice,
     known: Mutex<Known>,
 }
 
@@ -40,6 +72,14 @@ struct Known {
 }
 
 impl ContactBook {
+    pub(super) fn new(choice: ContactChoice) -> Self {
+        Self { choice, known: Mutex::default() }
+    }
+
+    pub(super) fn choice(&self) -> ContactChoice {
+        self.choice
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,9 +93,9 @@ impl ContactBook {
         stored: Option<Contact>,
         ambiguous_wait: Duration,
         trace: &mut Vec<ExchangeLog>,
-    ) -> Result<Contact, Stop> {
+    ) -> Result<Resolved, Stop> {
         if let Some(contact) = stored {
-            return Ok(contact);
+            return Ok(Resolved::alone(contact));
         }
         let search = {
             let mut known = self.known();
@@ -71,7 +111,7 @@ impl ContactBook {
         {
             let mut known = self.known();
             if let Some(contact) = known.contacts.get(&caller.external_id) {
-                return Ok(contact.clone());
+                return Ok(Resolved::alone(contact.clone()));
             }
             match known.unsure.get(&caller.external_id) {
                 Some(until) if *until > Timestamp::now() => return Err(Stop::Throttled { until: *until }),
@@ -81,17 +121,43 @@ impl ContactBook {
                 None => {}
             }
         }
-        let contact = match self.find(driver, contacts, caller, trace).await? {
-            Some(contact) => contact,
-            None => self.make(driver, contacts, caller, ambiguous_wait, trace).await?,
+        let resolved = match self.choose(self.find(driver, contacts, caller, trace).await?)? {
+            Some(resolved) => resolved,
+            None => Resolved::alone(self.make(driver, contacts, caller, ambiguous_wait, trace).await?),
         };
         let mut known = self.known();
         if known.contacts.len() >= RECENT {
             known.contacts.clear();
         }
         known.misses.remove(&caller.external_id);
-        known.contacts.insert(caller.external_id.clone(), contact.clone());
-        Ok(contact)
+        known.contacts.insert(caller.external_id.clone(), resolved.contact.clone());
+        Ok(resolved)
+    }
+
+    /// A person chose this contact for the caller.
+    pub(super) fn learn(&self, caller: &Caller, contact: &Contact) {
+        self.known().contacts.insert(caller.external_id.clone(), contact.clone());
+    }
+
+    /// The contact of a caller whom this process has met.
+    pub(super) fn recall(&self, external_id: &str) -> Option<Contact> {
+        self.known().contacts.get(external_id).cloned()
+    }
+
+    /// One of those found, by the account's policy.
+    fn choose(&self, mut found: Vec<Contact>) -> Result<Option<Resolved>, Stop> {
+        if found.len() < 2 {
+            return Ok(found.pop().map(Resolved::alone));
+        }
+        let at = match self.choice {
+            ContactChoice::MostRecent => latest(&found),
+            ContactChoice::Priority => 0,
+            ContactChoice::Ask => {
+                return Err(Stop::Several { candidates: found.into_iter().map(|one| one.at).collect() });
+            }
+        };
+        let contact = found.remove(at);
+        Ok(Some(Resolved { contact, others: found }))
     }
 
     /// The CRM says this contact is not there any more.
@@ -108,11 +174,11 @@ impl ContactBook {
         contacts: &dyn Contacts,
         caller: &Caller,
         trace: &mut Vec<ExchangeLog>,
-    ) -> Result<Option<Contact>, Stop> {
+    ) -> Result<Vec<Contact>, Stop> {
         let Some(number) = &caller.number else {
             return match contacts.find_created(&caller.external_id) {
-                Some(exchange) => driver.run(exchange, trace).await,
-                None => Ok(None),
+                Some(exchange) => Ok(driver.run(exchange, trace).await?.into_iter().collect()),
+                None => Ok(Vec::new()),
             };
         };
         let missed = {
@@ -124,26 +190,32 @@ impl ContactBook {
         if missed.is_none()
             && let Some(search) = contacts.search(number)
         {
-            if let Some(contact) = choose(matching(driver.run(search, trace).await?, number)) {
-                return Ok(Some(contact));
+            let found = matching(driver.run(search, trace).await?, number);
+            if !found.is_empty() {
+                return Ok(found);
             }
             self.known().misses.insert(caller.external_id.clone(), (Instant::now(), Vec::new()));
         }
         let missed = missed.unwrap_or_default();
-        for (rendering, text) in self.renderings(driver.connector.manifest().phone, number) {
-            if missed.contains(&rendering) {
-                continue;
-            }
-            let found = driver.run(contacts.find(&text), trace).await?;
-            if let Some(contact) = choose(matching(found, number)) {
-                *self.known().hits.entry(rendering).or_default() += 1;
-                return Ok(Some(contact));
-            }
+        let manifest = driver.connector.manifest();
+        let mut left = self.renderings(manifest.phone, number);
+        left.retain(|(rendering, _)| !missed.contains(rendering));
+        for some in left.chunks(manifest.writings_per_find.max(1)) {
+            let (renderings, texts): (Vec<Rendering>, Vec<String>) = some.iter().cloned().unzip();
+            let found = matching(driver.run(contacts.find(&texts), trace).await?, number);
             let mut known = self.known();
+            if !found.is_empty() {
+                for (rendering, text) in some {
+                    if found.iter().any(|one| one.numbers.contains(text)) {
+                        *known.hits.entry(*rendering).or_default() += 1;
+                    }
+                }
+                return Ok(found);
+            }
             let fresh = || (Instant::now(), Vec::new());
-            known.misses.entry(caller.external_id.clone()).or_insert_with(fresh).1.push(rendering);
+            known.misses.entry(caller.external_id.clone()).or_insert_with(fresh).1.extend(renderings);
         }
-        Ok(None)
+        Ok(Vec::new())
     }
 
     /// The manifest's writings, those that have found somebody before first.
@@ -194,16 +266,24 @@ impl ContactBook {
     }
 }
 
-/// CRMs answer with more than was asked for: only who has this number counts.
-fn matching(found: Vec<Contact>, number: &PhoneNumber) -> impl Iterator<Item = Contact> {
-    found.into_iter().filter(|one| one.numbers.iter().any(|stored| number.matches(stored)))
+/// CRMs answer with more than was asked for: only who has this number counts, each once, in the CRM's order.
+fn matching(found: Vec<Contact>, number: &PhoneNumber) -> Vec<Contact> {
+    let mut matching: Vec<Contact> = Vec::new();
+    for one in found {
+        let his = one.numbers.iter().any(|stored| number.matches(stored));
+        if his && matching.iter().all(|other| other.at != one.at) {
+            matching.push(one);
+        }
+    }
+    matching
 }
 
-/// Of several contacts with the number, the one changed last; of equals, the one with the lowest id.
-fn choose(found: impl Iterator<Item = Contact>) -> Option<Contact> {
-    found.min_by(|a, b| {
+/// The place of the one changed last; of equals, of the one with the lowest id.
+fn latest(found: &[Contact]) -> usize {
+    let order = |a: &Contact, b: &Contact| {
         b.updated_at.cmp(&a.updated_at).then(a.at.id.len().cmp(&b.at.id.len())).then_with(|| a.at.id.cmp(&b.at.id))
-    })
+    };
+    (0..found.len()).min_by(|a, b| order(&found[*a], &found[*b])).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -212,17 +292,33 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn of_several_the_last_changed_is_taken() {
-        let contact = |id: &str, second: Option<i64>| Contact {
+    fn contact(id: &str, second: Option<i64>) -> Contact {
+        Contact {
             at: RecordRef::new("contact", id),
             name: String::new(),
             numbers: Vec::new(),
             updated_at: second.and_then(|second| Timestamp::from_second(second).ok()),
-        };
-        let taken = choose([contact("9", Some(5)), contact("10", Some(7)), contact("8", None)].into_iter());
-        assert_eq!(taken.map(|one| one.at.id), Some("10".to_owned()));
-        let taken = choose([contact("10", None), contact("9", None)].into_iter());
-        assert_eq!(taken.map(|one| one.at.id), Some("9".to_owned()));
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn of_several_the_policy_takes_one_and_says_so() {
+        let several = vec![contact("9", Some(5)), contact("10", Some(7)), contact("8", None)];
+        let chosen = |choice| ContactBook::new(choice).choose(several.clone());
+        let taken = chosen(ContactChoice::MostRecent).expect("one").expect("one");
+        assert_eq!(taken.contact.at.id, "10");
+        let remark = taken.remark(ContactChoice::MostRecent).expect("told");
+        assert_eq!(remark, "3 contacts have this number: contact 10 was taken (most recent), not contact 9, contact 8");
+        assert_eq!(chosen(ContactChoice::Priority).expect("one").expect("one").contact.at.id, "9");
+        let Err(Stop::Several { candidates }) = chosen(ContactChoice::Ask) else { panic!("nobody was asked") };
+        assert_eq!(candidates.len(), 3);
+        let one = ContactBook::new(ContactChoice::Ask).choose(vec![contact("9", None)]).expect("one").expect("one");
+        assert_eq!(one.remark(ContactChoice::Ask), None);
+    }
+
+    #[test]
+    fn of_equals_the_lowest_id_is_taken() {
+        assert_eq!(latest(&[contact("10", None), contact("9", None)]), 1);
     }
 }

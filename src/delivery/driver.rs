@@ -1,18 +1,23 @@
 //! The one loop that performs exchanges: quota, credentials, transport, the connector's reading of the reply, trace.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
 use jiff::Timestamp;
-use patchbay_kit::{Connector, Exchange, Failure, Kind, Retry, Safety, Step, mask};
+use patchbay_kit::{Base, Connector, Exchange, Failure, Kind, RecordRef, Request, Retry, Safety, Step, mask};
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::quota::Quotas;
 use crate::{
-    connect::transport::{Credentials, Limits, Lost, Transport},
+    connect::{
+        oauth::{Grant, Keeper, TokenError},
+        transport::{Credentials, Limits, Lost, Transport},
+    },
     crash,
     store::ExchangeLog,
     telemetry::{ExchangeLabels, Metrics},
@@ -32,36 +37,108 @@ pub enum Stop {
     Lost { sent: bool, safety: Safety, reason: String },
     /// A limit: not before then.
     Throttled { until: Timestamp },
+    /// Several contacts have the caller's number, and a person is to choose.
+    Several { candidates: Vec<RecordRef> },
     /// The service is stopping.
     Stopping,
+}
+
+impl Stop {
+    /// In words, for a person who asked.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Refused { failure, .. } => failure.to_string(),
+            Self::Lost { reason, .. } => reason.clone(),
+            Self::Throttled { until } => format!("its request limit, until {until}"),
+            Self::Several { candidates } => {
+                let listed: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+                format!(
+                    "{} contacts have this number: {}. Choose one (POST …/calls/{{call_sid}}/contact)",
+                    listed.len(),
+                    listed.join(", ")
+                )
+            }
+            Self::Stopping => "the service is stopping".to_owned(),
+        }
+    }
+}
+
+/// As whom requests are made.
+#[derive(Debug)]
+pub enum Access {
+    Fixed(Credentials),
+    /// By an access token, behind the manifest's prefix.
+    Tokens(&'static str, Arc<Keeper>),
+}
+
+/// What a driver is made of.
+#[derive(Debug)]
+pub struct DriverParts {
+    pub connector: Arc<dyn Connector>,
+    pub transport: Transport,
+    /// `None`: the token answer says it, or there are only capability URLs.
+    pub origin: Option<Url>,
+    pub access: Access,
+    /// By setting.
+    pub capabilities: BTreeMap<String, SecretString>,
+    pub limits: Limits,
+    pub metrics: Arc<Metrics>,
+    pub stopping: CancellationToken,
+    pub quotas: Quotas,
 }
 
 /// What performs exchanges for one integration.
 #[derive(Debug)]
 pub struct Driver {
     pub connector: Arc<dyn Connector>,
-    pub transport: Transport,
-    pub origin: Url,
-    pub credentials: Credentials,
-    pub limits: Limits,
-    pub metrics: Arc<Metrics>,
     pub stopping: CancellationToken,
+    pub access: Access,
+    transport: Transport,
+    origin: Option<Url>,
+    capabilities: BTreeMap<String, SecretString>,
+    limits: Limits,
+    metrics: Arc<Metrics>,
     quotas: Mutex<Quotas>,
 }
 
+/// Where one request goes and as whom.
+struct Target {
+    base: Url,
+    credentials: Credentials,
+    /// The token among the credentials.
+    grant: Option<Arc<Grant>>,
+}
+
 impl Driver {
-    #[expect(clippy::too_many_arguments, reason = "the parts a driver is made of, put together in one place")]
-    pub fn new(
-        connector: Arc<dyn Connector>,
-        transport: Transport,
-        origin: Url,
-        credentials: Credentials,
-        limits: Limits,
-        quotas: Quotas,
-        metrics: Arc<Metrics>,
-        stopping: CancellationToken,
-    ) -> Self {
-        Self { connector, transport, origin, credentials, limits, metrics, stopping, quotas: Mutex::new(quotas) }
+    pub fn new(parts: DriverParts) -> Self {
+        let DriverParts { connector, transport, origin, access, capabilities, limits, metrics, stopping, quotas } =
+            parts;
+        let quotas = Mutex::new(quotas);
+        Self { connector, stopping, access, transport, origin, capabilities, limits, metrics, quotas }
+    }
+
+    /// The CRM's host, as far as it is known before the first token.
+    pub fn host(&self) -> &str {
+        self.origin.as_ref().and_then(Url::host_str).unwrap_or("its own address")
+    }
+
+    async fn target(&self, request: &Request) -> Result<Target, Stop> {
+        if let Base::Secret(setting) = request.base {
+            let url = self.capabilities.get(setting).and_then(|url| Url::parse(url.expose_secret()).ok());
+            let base = url.ok_or_else(|| unset(&format!("{setting} is not set")))?;
+            return Ok(Target { base, credentials: Credentials::none(), grant: None });
+        }
+        let (credentials, grant) = match &self.access {
+            Access::Fixed(credentials) => (credentials.clone(), None),
+            Access::Tokens(prefix, keeper) => {
+                let grant = keeper.token().await.map_err(no_token)?;
+                (Credentials::token(prefix, &grant.access), Some(grant))
+            }
+        };
+        let said = grant.as_ref().and_then(|grant| grant.origin.clone());
+        let base = self.origin.clone().or(said);
+        let base = base.ok_or_else(|| unset("the CRM's address is not known: its token answer does not say it"))?;
+        Ok(Target { base, credentials, grant })
     }
 
     pub fn quotas(&self) -> MutexGuard<'_, Quotas> {
@@ -73,15 +150,17 @@ impl Driver {
     /// # Errors
     /// [`Stop`], with what may follow from it.
     pub async fn run<T>(&self, mut exchange: Exchange<T>, trace: &mut Vec<ExchangeLog>) -> Result<T, Stop> {
+        let mut renewed = false;
         for _ in 0..CHAIN {
             let label = exchange.request.label;
             let safety = exchange.request.safety;
-            self.wait_for_token(label).await?;
+            let target = self.target(&exchange.request).await?;
+            self.wait_for_quota(label).await?;
             if safety == Safety::Creates {
                 crash::point("delivery.before_send");
             }
             let began = Instant::now();
-            let sent = self.transport.send(&self.origin, &self.credentials, &exchange.request, self.limits).await;
+            let sent = self.transport.send(&target.base, &target.credentials, &exchange.request, self.limits).await;
             if safety == Safety::Creates {
                 crash::point("delivery.after_send");
             }
@@ -122,6 +201,15 @@ impl Driver {
                     failure.detail = clip(&failure.detail);
                     log.error = clip(&failure.to_string());
                     trace.push(log);
+                    // A token that died before its time was refused before anything was carried out: once with another.
+                    if failure.retry == Retry::AfterRefresh
+                        && !renewed
+                        && let (Access::Tokens(_, keeper), Some(grant)) = (&self.access, &target.grant)
+                    {
+                        renewed = true;
+                        keeper.renew(Some(grant)).await.map_err(no_token)?;
+                        continue;
+                    }
                     if failure.kind == Kind::RateLimited {
                         let until = match failure.retry {
                             Retry::After(wait) => now + wait,
@@ -142,7 +230,7 @@ impl Driver {
     }
 
     /// Waits for the quota; not for long, so that what waits can still be overtaken by later facts of its call.
-    async fn wait_for_token(&self, label: &'static str) -> Result<(), Stop> {
+    async fn wait_for_quota(&self, label: &'static str) -> Result<(), Stop> {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
         let began = Timestamp::now();
         loop {
@@ -167,6 +255,24 @@ impl Driver {
         let labels = ExchangeLabels { connector: self.connector.manifest().id, label, status };
         self.metrics.exchanges.get_or_create(&labels).inc();
     }
+}
+
+/// What follows from there being no token: a person must connect, or the token server is asked again later.
+fn no_token(error: TokenError) -> Stop {
+    match error {
+        TokenError::NotConnected(_) | TokenError::Refused { .. } => {
+            let failure = Failure::new(Kind::Unauthorized, Retry::Never).because(&error);
+            Stop::Refused { failure, safety: Safety::Read, status: 401 }
+        }
+        TokenError::Busy { until } => Stop::Throttled { until },
+        // Nothing was sent to the CRM itself.
+        TokenError::Unreachable { reason } => Stop::Lost { sent: false, safety: Safety::Read, reason: clip(&reason) },
+    }
+}
+
+fn unset(what: &str) -> Stop {
+    let failure = Failure::new(Kind::Unsupported, Retry::Never).because(what);
+    Stop::Refused { failure, safety: Safety::Read, status: 0 }
 }
 
 /// Masks numbers and cuts.

@@ -18,9 +18,9 @@ use super::{
     settle::{self, Policy, Sign},
 };
 use crate::{
-    call::IntentKind,
+    call::ContactChoice,
     crash,
-    store::{Attempt, AttemptOutcome, Claimed, LaneRef, Next, Settlement, Store},
+    store::{Attempt, AttemptOutcome, Claimed, LaneRef, Next, Settlement, Store, Turn},
     telemetry::{AttemptLabels, LaneLabels, Metrics},
 };
 
@@ -41,6 +41,7 @@ pub struct LaneParts {
     pub give_up_after: Duration,
     pub ambiguous_wait: Duration,
     pub window: usize,
+    pub contact_choice: ContactChoice,
 }
 
 /// A running lane, as the rest of the service sees it.
@@ -107,7 +108,18 @@ impl Lane {
     /// Starts the lane on the current runtime. It ends when its driver's token is cancelled and what was under way has
     /// been settled.
     pub fn start(parts: LaneParts) -> (LaneHandle, tokio::task::JoinHandle<()>) {
-        let LaneParts { lane, driver, store, metrics, breaker, retry, give_up_after, ambiguous_wait, window } = parts;
+        let LaneParts {
+            lane,
+            driver,
+            store,
+            metrics,
+            breaker,
+            retry,
+            give_up_after,
+            ambiguous_wait,
+            window,
+            contact_choice,
+        } = parts;
         let labels = LaneLabels { account: lane.account.clone(), integration: lane.integration.clone() };
         metrics.breaker_open.get_or_create(&labels).set(0);
         metrics.lane_held.get_or_create(&labels).set(0);
@@ -120,7 +132,7 @@ impl Lane {
             breaker: Mutex::new(breaker),
             policy: Policy { retry, give_up_after, ambiguous_wait },
             window,
-            memory: Memory::default(),
+            memory: Memory::new(contact_choice),
             wake: Notify::new(),
         });
         let running = tokio::spawn(Arc::clone(&lane).run());
@@ -129,8 +141,8 @@ impl Lane {
 
     async fn run(self: Arc<Self>) {
         let stopping: CancellationToken = self.driver.stopping.clone();
-        let mut under_way: JoinSet<IntentKind> = JoinSet::new();
-        let mut taken: BTreeMap<IntentKind, usize> = BTreeMap::new();
+        let mut under_way: JoinSet<Turn> = JoinSet::new();
+        let mut taken: BTreeMap<Turn, usize> = BTreeMap::new();
         while !stopping.is_cancelled() {
             let wait = match self.step(&mut under_way, &mut taken).await {
                 Ok(wait) => wait,
@@ -152,9 +164,9 @@ impl Lane {
         while under_way.join_next().await.is_some() {}
     }
 
-    fn ended(ended: Result<IntentKind, tokio::task::JoinError>, taken: &mut BTreeMap<IntentKind, usize>) {
+    fn ended(ended: Result<Turn, tokio::task::JoinError>, taken: &mut BTreeMap<Turn, usize>) {
         match ended {
-            Ok(kind) => *taken.entry(kind).or_default() -= 1,
+            Ok(turn) => *taken.entry(turn).or_default() -= 1,
             // A panic in an attempt: the row stays in flight and is recovered at the next start; its place in the
             // window is lost until then, which keeps a crash from repeating itself at full speed.
             Err(error) => tracing::error!(%error, "an attempt ended abnormally"),
@@ -164,8 +176,8 @@ impl Lane {
     /// Takes what may be taken now; says how long there is nothing to do.
     async fn step(
         self: &Arc<Self>,
-        under_way: &mut JoinSet<IntentKind>,
-        taken: &mut BTreeMap<IntentKind, usize>,
+        under_way: &mut JoinSet<Turn>,
+        taken: &mut BTreeMap<Turn, usize>,
     ) -> Result<Duration, crate::store::StoreError> {
         let now = Timestamp::now();
         let probe_at = self.breaker().probe_at();
@@ -181,21 +193,21 @@ impl Lane {
             return Ok(until(ready, now));
         }
         let mut full = false;
-        for kind in IntentKind::ALL {
-            let free = share(self.window, kind, taken).min(room);
+        for turn in Turn::ALL {
+            let free = share(self.window, turn, taken).min(room);
             if free == 0 {
                 full = true;
                 continue;
             }
-            let claimed = self.store.claim(&self.lane, kind, free, now).await?;
+            let claimed = self.store.claim(&self.lane, turn, free, now).await?;
             full |= claimed.len() == free;
             for one in claimed {
                 crash::point("delivery.after_claim");
-                *taken.entry(kind).or_default() += 1;
+                *taken.entry(turn).or_default() += 1;
                 let lane = Arc::clone(self);
                 under_way.spawn(async move {
                     lane.attempt(one).await;
-                    kind
+                    turn
                 });
             }
         }
@@ -219,7 +231,7 @@ impl Lane {
             Ok(_) => Sign::There,
             Err(stop) => sign_of(stop),
         };
-        let reason = asked.err().map(|stop| reason_of(&stop)).unwrap_or_default();
+        let reason = asked.err().map(|stop| stop.told()).unwrap_or_default();
         // Held back by our own quota, nobody was asked: that says nothing, and the next probe comes later.
         if sign == Sign::Outage || trace.is_empty() {
             self.breaker().probe_failed(Timestamp::now(), &reason);
@@ -395,17 +407,8 @@ fn sign_of(stop: &Stop) -> Sign {
             _ => Sign::There,
         },
         Stop::Lost { .. } => Sign::Outage,
-        Stop::Throttled { .. } => Sign::There,
+        Stop::Throttled { .. } | Stop::Several { .. } => Sign::There,
         Stop::Stopping => Sign::None,
-    }
-}
-
-fn reason_of(stop: &Stop) -> String {
-    match stop {
-        Stop::Refused { failure, .. } => failure.to_string(),
-        Stop::Lost { reason, .. } => reason.clone(),
-        Stop::Throttled { .. } => "the CRM's request limit".to_owned(),
-        Stop::Stopping => "the service is stopping".to_owned(),
     }
 }
 
@@ -413,31 +416,47 @@ fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
 }
 
-/// Places of the window that deliveries of `kind` may take now: all that are free, but for the one that is kept for
-/// each other kind with nothing under way. So a flood of one kind never shuts another out.
-fn share(window: usize, kind: IntentKind, taken: &BTreeMap<IntentKind, usize>) -> usize {
+/// Places of the window that deliveries may take now: all that are free, but for the one that is kept for each other
+/// turn with nothing under way. So a flood of one kind never shuts another out. Calls of the past, whatever is free, get
+/// a quarter of the window at most.
+fn share(window: usize, turn: Turn, taken: &BTreeMap<Turn, usize>) -> usize {
     let used: usize = taken.values().sum();
-    let kept = IntentKind::ALL
-        .into_iter()
-        .filter(|other| *other != kind && taken.get(other).copied().unwrap_or_default() == 0)
-        .count();
+    let of = |turn: &Turn| taken.get(turn).copied().unwrap_or_default();
+    let kept = Turn::ALL.into_iter().filter(|other| *other != turn && of(other) == 0).count();
     let free = window.saturating_sub(used);
-    if window <= IntentKind::ALL.len() { free } else { free.saturating_sub(kept) }
+    let free = if window <= Turn::ALL.len() { free } else { free.saturating_sub(kept) };
+    match turn {
+        Turn::Now(_) => free,
+        Turn::Backfill => free.min((window / 4).max(1).saturating_sub(of(&turn))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::IntentKind;
 
     #[test]
-    fn a_flood_of_logs_leaves_a_place_for_recordings() {
+    fn a_flood_of_logs_leaves_a_place_for_the_others() {
+        const LOG: Turn = Turn::Now(IntentKind::Log);
+        const RECORDING: Turn = Turn::Now(IntentKind::Recording);
         let mut taken = BTreeMap::new();
-        assert_eq!(share(8, IntentKind::Log, &taken), 7);
-        taken.insert(IntentKind::Log, 7);
-        assert_eq!(share(8, IntentKind::Log, &taken), 0);
-        assert_eq!(share(8, IntentKind::Recording, &taken), 1);
-        taken.insert(IntentKind::Recording, 1);
-        assert_eq!(share(8, IntentKind::Recording, &taken), 0);
-        assert_eq!(share(1, IntentKind::Log, &BTreeMap::new()), 1);
+        assert_eq!(share(8, LOG, &taken), 5);
+        taken.insert(LOG, 5);
+        assert_eq!(share(8, LOG, &taken), 0);
+        assert_eq!(share(8, RECORDING, &taken), 1);
+        taken.insert(RECORDING, 1);
+        assert_eq!(share(8, RECORDING, &taken), 0);
+        assert_eq!(share(8, Turn::Backfill, &taken), 1);
+        assert_eq!(share(1, LOG, &BTreeMap::new()), 1);
+    }
+
+    #[test]
+    fn the_past_never_takes_the_window() {
+        let mut taken = BTreeMap::new();
+        assert_eq!(share(16, Turn::Backfill, &taken), 4);
+        taken.insert(Turn::Backfill, 4);
+        assert_eq!(share(16, Turn::Backfill, &taken), 0);
+        assert_eq!(share(16, Turn::Now(IntentKind::Log), &taken), 10);
     }
 }

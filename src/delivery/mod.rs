@@ -10,6 +10,6 @@ mod quota;
 mod settle;
 
 pub use breaker::{Breaker, Health};
-pub use driver::{Driver, Stop};
+pub use driver::{Access, Driver, DriverParts, Stop};
 pub use lane::{Lane, LaneHandle, LaneParts};
 pub use quota::Quotas;

@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use patchbay_kit::{About, Changed, Contact, RecordRef};
+use patchbay_kit::{About, CallActivity, Changed, Contact, FollowUp, RecordRef, Safety};
 
 use super::{
     contact::ContactBook,
     driver::{Driver, Stop},
 };
 use crate::{
-    call::{AgentHint, Content, IntentKind, LogContent},
+    call::{AgentHint, ContactChoice, Content, IntentKind, LogContent},
     store::{Claimed, ExchangeLog, Link, Written},
 };
 
@@ -23,10 +23,16 @@ const AGENTS_FRESH: Duration = Duration::from_secs(600);
 const AGENT_PAGES: usize = 50;
 
 /// What a lane remembers between attempts. None of it is the truth: it can be asked again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory {
     pub contacts: ContactBook,
     agents: Mutex<Option<(Instant, HashMap<String, RecordRef>)>>,
+}
+
+impl Memory {
+    pub(super) fn new(choice: ContactChoice) -> Self {
+        Self { contacts: ContactBook::new(choice), agents: Mutex::default() }
+    }
 }
 
 /// How an attempt ended.
@@ -63,6 +69,7 @@ pub(super) async fn perform(
     let ended = match &claimed.delivery.content {
         Content::Log(content) => log(driver, memory, claimed, content, ambiguous_wait, &mut done).await,
         Content::Recording(note) => recording(driver, claimed, note, &mut done).await,
+        Content::FollowUp(it) => follow_up(driver, claimed, it, &mut done).await,
     };
     done.ending = ended.unwrap_or_else(Ending::Stopped);
     done
@@ -86,24 +93,37 @@ async fn log(
     let linked = claimed.links.get(&IntentKind::Log);
     let was = linked.and_then(|link| match &link.written {
         Written::Log(was) => Some(was),
-        Written::Recording(_) => None,
+        _ => None,
     });
     let mut stored = claimed.contact.clone();
     let activities = driver.connector.activities();
     // Twice more at most: once without a contact that is gone, once without an agent who cannot be assigned.
     for _ in 0..3 {
         activity.contact = match (driver.connector.contacts(), was) {
+            // A person's choice stands above what we would have found, and above where the record stands now.
+            _ if content.chosen.is_some() => {
+                let chosen = content.chosen.clone();
+                if let (Some(at), None) = (chosen.clone(), &claimed.contact) {
+                    let contact = Contact { at, ..unseen() };
+                    memory.contacts.learn(&content.caller, &contact);
+                    done.contact = Some((content.caller.external_id.clone(), Some(contact)));
+                }
+                chosen
+            }
             // The record stands under its contact already; an agent may have moved it to another. Only a record that
             // was made before anybody knew whose call it is, is moved by us.
             (_, Some(was)) if was.customer == activity.customer || !was.customer.is_empty() => was.contact.clone(),
             (None, _) => None,
             (Some(contacts), _) => {
-                let contact = memory
+                let resolved = memory
                     .contacts
                     .resolve(driver, contacts, &content.caller, stored.take(), ambiguous_wait, &mut done.trace)
                     .await?;
-                done.contact = Some((content.caller.external_id.clone(), Some(contact.clone())));
-                Some(contact.at)
+                if let Some(remark) = resolved.remark(memory.contacts.choice()) {
+                    done.remark = remark;
+                }
+                done.contact = Some((content.caller.external_id.clone(), Some(resolved.contact.clone())));
+                Some(resolved.contact.at)
             }
         };
         let written = async {
@@ -113,10 +133,16 @@ async fn log(
                 if !changed.any() {
                     return Ok((link.at.clone(), Ending::Unchanged));
                 }
-                let at = driver.run(activities.update(&link.at, &activity, changed), &mut done.trace).await?;
+                let Some(updates) = driver.connector.updates() else {
+                    // Written once, when all was known; what has come since stays with us.
+                    return Ok((link.at.clone(), Ending::Unchanged));
+                };
+                let at = driver.run(updates.update(&link.at, &activity, changed), &mut done.trace).await?;
                 return Ok((at, Ending::Written));
             }
-            if claimed.delivery.probe {
+            // An upsert finds by itself what a lost one may have left.
+            let create = activities.create(&activity);
+            if claimed.delivery.probe && create.request.safety != Safety::Idempotent {
                 let Some(find) = activities.find(&activity) else {
                     return Ok((RecordRef::new("", ""), Ending::Undecidable));
                 };
@@ -129,11 +155,14 @@ async fn log(
                         contact: false,
                         facts: true,
                     };
-                    let at = driver.run(activities.update(&at, &activity, all), &mut done.trace).await?;
+                    let at = match driver.connector.updates() {
+                        Some(updates) => driver.run(updates.update(&at, &activity, all), &mut done.trace).await?,
+                        None => at,
+                    };
                     return Ok((at, Ending::Written));
                 }
             }
-            let at = driver.run(activities.create(&activity), &mut done.trace).await?;
+            let at = driver.run(create, &mut done.trace).await?;
             Ok((at, Ending::Written))
         }
         .await;
@@ -147,7 +176,9 @@ async fn log(
                 done.remark = format!("not assigned: {failure}");
                 activity.agent = None;
             }
-            Err(Stop::Refused { failure, .. }) if failure.about == Some(About::Contact) && done.contact.is_some() => {
+            Err(Stop::Refused { failure, .. })
+                if failure.about == Some(About::Contact) && done.contact.is_some() && content.chosen.is_none() =>
+            {
                 memory.contacts.forget(&content.caller);
                 done.contact = Some((content.caller.external_id.clone(), None));
                 done.remark = format!("the contact was looked for again: {failure}");
@@ -164,7 +195,7 @@ async fn recording(
     note: &patchbay_kit::Note,
     done: &mut Performed,
 ) -> Result<Ending, Stop> {
-    let (Some(notes), Some(record)) = (driver.connector.notes(), claimed.links.get(&IntentKind::Log)) else {
+    let (Some(notes), Some((record, of))) = (driver.connector.notes(), record(claimed)) else {
         // Planned when the connector held notes and the record existed; neither can be mended by trying again.
         return Ok(Ending::Undecidable);
     };
@@ -175,18 +206,54 @@ async fn recording(
             done.link = Some(link.clone());
             return Ok(Ending::Unchanged);
         }
-        done.link = written(driver.run(notes.update(&link.at, note), &mut done.trace).await?);
+        done.link = written(driver.run(notes.update(&link.at, of, note), &mut done.trace).await?);
         return Ok(Ending::Written);
     }
     if claimed.delivery.probe {
-        let Some(find) = notes.find(&record.at, note) else { return Ok(Ending::Undecidable) };
+        let Some(find) = notes.find(record, of, note) else { return Ok(Ending::Undecidable) };
         if let Some(at) = driver.run(find, &mut done.trace).await? {
-            done.link = written(driver.run(notes.update(&at, note), &mut done.trace).await?);
+            done.link = written(driver.run(notes.update(&at, of, note), &mut done.trace).await?);
             return Ok(Ending::Written);
         }
     }
-    done.link = written(driver.run(notes.create(&record.at, note), &mut done.trace).await?);
+    done.link = written(driver.run(notes.create(record, of, note), &mut done.trace).await?);
     Ok(Ending::Written)
+}
+
+/// The call's record, and what was last written to it.
+fn record(claimed: &Claimed) -> Option<(&RecordRef, &CallActivity)> {
+    let link = claimed.links.get(&IntentKind::Log)?;
+    match &link.written {
+        Written::Log(of) => Some((&link.at, of)),
+        _ => None,
+    }
+}
+
+/// Made once: what an agent does with it afterwards is his.
+async fn follow_up(driver: &Driver, claimed: &Claimed, it: &FollowUp, done: &mut Performed) -> Result<Ending, Stop> {
+    let (Some(follow_ups), Some((record, of))) = (driver.connector.follow_ups(), record(claimed)) else {
+        return Ok(Ending::Undecidable);
+    };
+    if let Some(link) = claimed.links.get(&IntentKind::FollowUp) {
+        done.link = Some(link.clone());
+        return Ok(Ending::Unchanged);
+    }
+    let written = |at| Some(Link { at, written: Written::FollowUp(it.clone()) });
+    let create = follow_ups.create(record, of, it);
+    if claimed.delivery.probe && create.request.safety != Safety::Idempotent {
+        let Some(find) = follow_ups.find(record, of, it) else { return Ok(Ending::Undecidable) };
+        if let Some(at) = driver.run(find, &mut done.trace).await? {
+            done.link = written(at);
+            return Ok(Ending::Written);
+        }
+    }
+    done.link = written(driver.run(create, &mut done.trace).await?);
+    Ok(Ending::Written)
+}
+
+/// A contact of which only the id is known.
+fn unseen() -> Contact {
+    Contact { at: RecordRef::new("", ""), name: String::new(), numbers: Vec::new(), updated_at: None, owner: None }
 }
 
 /// The CRM's user for the answering agent: by the user mapping, else by e-mail in the CRM's own list.

@@ -54,6 +54,11 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
             Sign::None,
             "the service was stopping",
         ),
+        Stop::Several { .. } => {
+            let reason = stop.told();
+            let next = Next::Held { reason: reason.clone(), probe: delivery.probe };
+            verdict(AttemptOutcome::Held, next, Sign::There, &reason)
+        }
         Stop::Throttled { until } => verdict(
             AttemptOutcome::Postponed,
             again(*until, false, delivery.probe, "the CRM's request limit"),

@@ -148,20 +148,24 @@ async fn owners(services: &Data<Services>, account: &str, customer: Option<&str>
         .map(|integration| LaneRef { account: account.sid.clone(), integration: integration.name.clone() });
     // All are asked at once.
     let asked = lanes
-        .filter(|lane| services.lanes.get(lane).is_some_and(|lane| lane.driver().connector.contacts().is_none()))
+        .filter(|lane| services.lanes.get(lane).is_some_and(|lane| lane.driver().connector.owners().is_some()))
         .map(|lane| (lane.clone(), tokio::spawn(ask(Data::clone(services), lane, number.clone()))))
         .collect();
     services.answers.by_then(deadline, &number, asked).await
 }
 
-struct Owner {
-    at: Option<RecordRef>,
-    numbers: Vec<String>,
-}
 /// Asks one CRM. `None`: it knows nobody, has no number of his, or cannot be asked now.
 async fn ask(services: Data<Services>, lane: LaneRef, number: PhoneNumber) -> Option<Vec<String>> {
     let _place = services.answers.asking.try_acquire().ok()?;
-    let owner: Owner = std::future::ready(None).await?;
+    let driver = services.lanes.get(&lane)?.driver();
+    let exchange = driver.connector.owners()?.of(&number);
+    let owner = match driver.run(exchange, &mut Vec::new()).await {
+        Ok(owner) => owner?,
+        Err(stop) => {
+            tracing::info!(%lane, ?stop, "the CRM does not say who owns a caller; the last known owner is dialled");
+            return None;
+        }
+    };
     let numbers = dialled(services.account(&lane.account)?, &lane.integration, owner.at.as_ref(), &owner.numbers);
     if numbers.is_empty() {
         return None;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use patchbay_kit::{CallActivity, Contact, Note, Outcome, RecordRef};
+use patchbay_kit::{CallActivity, Contact, FollowUp, Note, Outcome, RecordRef};
 
 use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, plan::Enquiry};
 
@@ -80,6 +80,8 @@ pub struct Decision {
     /// All intents that hold now. Those stored and not in this list, if still to be delivered, become superseded.
     pub intents: Vec<Intent>,
     pub enquiry: Enquiry,
+    /// What is new of the intents waits behind everything that is not.
+    pub backfill: bool,
     pub at: Timestamp,
 }
 
@@ -173,6 +175,21 @@ pub struct Link {
 pub enum Written {
     Log(Box<CallActivity>),
     Recording(Note),
+    FollowUp(FollowUp),
+}
+
+/// Whose turn it is among a lane's deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Turn {
+    /// Of calls of now, those of this kind.
+    Now(IntentKind),
+    /// Of calls of the past, all.
+    Backfill,
+}
+
+impl Turn {
+    pub const ALL: [Self; 4] =
+        [Self::Now(IntentKind::Log), Self::Now(IntentKind::Recording), Self::Now(IntentKind::FollowUp), Self::Backfill];
 }
 
 /// A delivery taken by a lane, with what is already in the CRM for its call.
@@ -356,6 +373,33 @@ pub struct HookToken {
     pub expires_at: Option<Timestamp>,
 }
 
+/// Tokens of an integration as they lie in the store: sealed with the master key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredCredential {
+    pub version: i64,
+    pub sealed: Vec<u8>,
+}
+
+impl fmt::Debug for StoredCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoredCredential(version {})", self.version)
+    }
+}
+
+/// A person was sent to the CRM to consent; what the code that comes back is to be exchanged with, sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Consent {
+    pub lane: LaneRef,
+    pub sealed: Vec<u8>,
+    pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for Consent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Consent({})", self.lane)
+    }
+}
+
 /// Counts for `/metrics` and `/readyz`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Depths {
@@ -399,16 +443,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Puts a set-aside receipt (or all of an account) back before the reader. Returns how many.
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError>;
 
-    /// Takes up to `limit` deliveries of `kind` that are due, oldest first: they are durably in flight when this
+    /// Takes up to `limit` deliveries whose turn it is and that are due, oldest first: they are durably in flight when this
     /// resolves. Of one call at most one delivery is in flight, and a later kind is not taken while an earlier one of
     /// the same call is not done.
-    async fn claim(
-        &self,
-        lane: &LaneRef,
-        kind: IntentKind,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Claimed>, StoreError>;
+    async fn claim(&self, lane: &LaneRef, turn: Turn, limit: usize, now: Timestamp)
+    -> Result<Vec<Claimed>, StoreError>;
 
     /// When the lane's next delivery is due; `None` when nothing is pending.
     async fn next_due(&self, lane: &LaneRef) -> Result<Option<Timestamp>, StoreError>;
@@ -464,6 +503,26 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn hook_token_hashes(&self, now: Timestamp) -> Result<Vec<(HookToken, [u8; 32])>, StoreError>;
     /// Returns whether there was one.
     async fn expire_hook_token(&self, account: &str, id: Uuid, at: Timestamp) -> Result<bool, StoreError>;
+
+    async fn credential(&self, lane: &LaneRef) -> Result<Option<StoredCredential>, StoreError>;
+
+    /// Writes an integration's tokens over version `on_version` (0: there were none).
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if somebody has written others meanwhile.
+    async fn put_credential(&self, lane: &LaneRef, on_version: i64, sealed: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Takes the turn to renew an integration's tokens, until then at the longest. `false`: it is somebody else's.
+    async fn lease(&self, lane: &LaneRef, holder: Uuid, now: Timestamp, until: Timestamp) -> Result<bool, StoreError>;
+
+    /// Gives the turn back, if it is this holder's.
+    async fn release(&self, lane: &LaneRef, holder: Uuid) -> Result<(), StoreError>;
+
+    /// Keeps a consent that was asked for, by the hash of its `state`; forgets those whose time is over.
+    async fn put_consent(&self, hash: [u8; 32], consent: &Consent, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Takes a consent out. `None`: there is none, it was taken before, or its time is over.
+    async fn take_consent(&self, hash: [u8; 32], now: Timestamp) -> Result<Option<Consent>, StoreError>;
 
     async fn depths(&self) -> Result<Depths, StoreError>;
 

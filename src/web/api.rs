@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{recording, timeline};
 use crate::{
     app::Services,
-    delivery::{LaneHandle, Stop},
+    delivery::LaneHandle,
     hooks,
     store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, LaneRef, StoreError},
 };
@@ -356,7 +356,7 @@ async fn integrations(request: HttpRequest, services: Data<Services>, sid: Path<
             json!({
                 "name": integration.name,
                 "connector": integration.manifest.id,
-                "address": integration.origin.as_str(),
+                "address": integration.origin.as_ref().map(url::Url::as_str),
                 "lane": services.lanes.get(&lane).map(LaneHandle::standing),
             })
         })
@@ -374,10 +374,7 @@ async fn verify(request: HttpRequest, services: Data<Services>, path: Path<(Stri
     lane.probe_now();
     let answer = match asked {
         Ok(identity) => json!({ "ok": true, "as": identity.account }),
-        Err(Stop::Refused { failure, .. }) => json!({ "ok": false, "error": failure.to_string() }),
-        Err(Stop::Lost { reason, .. }) => json!({ "ok": false, "error": reason }),
-        Err(Stop::Throttled { until }) => json!({ "ok": false, "error": format!("its request limit, until {until}") }),
-        Err(Stop::Stopping) => json!({ "ok": false, "error": "the service is stopping" }),
+        Err(stop) => json!({ "ok": false, "error": stop.told() }),
     };
     Ok(HttpResponse::Ok().json(answer))
 }

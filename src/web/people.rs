@@ -6,7 +6,7 @@ use actix_web::{
     web::{self, Bytes, Data, Path, ServiceConfig},
 };
 use jiff::Timestamp;
-use patchbay_kit::RecordRef;
+use patchbay_kit::{FollowUpKind, RecordRef};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::api::{self, Answer, ApiError};
 use crate::{
     app::Services,
-    call::{Asked, FollowUpKind, FollowUpWish, PersonRequest},
+    call::{Asked, FollowUpWish, PersonRequest},
     store::{CallRef, StoreError},
 };
 

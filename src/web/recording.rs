@@ -19,13 +19,14 @@ use crate::{app::Services, exotel::NoRecording, key::MasterKey, store::CallRef, 
 const PURPOSE: &str = "recording-link";
 
 /// The link to a call's recording. With `expires` it works until then; without, as long after the call as the
-/// configuration says: a note in a CRM must say the same each time it is composed, so its link holds no clock.
+/// configuration says: a note in a CRM must say the same each time it is composed, so its link holds no clock. The path
+/// ends as a file's does: HubSpot takes no other (crm-api §7.d).
 pub fn link(base: &str, key: &MasterKey, sid: &str, call_sid: &str, expires: Option<Timestamp>) -> String {
     let until = expires.map(|at| at.as_second().to_string()).unwrap_or_default();
     let signature = key.sign(PURPOSE, &[sid, call_sid, &until]);
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
     let until = if until.is_empty() { String::new() } else { format!("e={until}&") };
-    format!("{base}/r/{}/{}?{until}s={signature}", encode(sid), encode(call_sid))
+    format!("{base}/r/{}/{}.mp3?{until}s={signature}", encode(sid), encode(call_sid))
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,7 +44,8 @@ pub(super) async fn serve(
     signature: Query<Signature>,
 ) -> HttpResponse {
     let (sid, call_sid) = path.into_inner();
-    let answer = answer(&request, &services, &sid, &call_sid, &signature).await;
+    let call_sid = call_sid.strip_suffix(".mp3").unwrap_or(&call_sid);
+    let answer = answer(&request, &services, &sid, call_sid, &signature).await;
     let labels = HookLabels { hook: "recording", status: answer.status().as_u16() };
     services.metrics.recordings.get_or_create(&labels).inc();
     answer

@@ -123,6 +123,7 @@ pub fn call(file: &CallFile) -> Value {
                 "kind": kind.as_str(),
                 "record": link.at,
                 "subject": match &link.written {
+                    Written::FollowUp(it) => Some(&it.subject),
                     Written::Log(activity) => Some(&activity.subject),
                     Written::Recording(_) => None,
                 },

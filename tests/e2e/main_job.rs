@@ -26,7 +26,7 @@ async fn an_answered_call_becomes_one_assigned_ticket_with_one_note() {
     assert_eq!(ticket.subject, format!("Incoming Call from {}", call.from));
     assert_eq!((ticket.source, ticket.responder_id), (3, Some(AGENT_ID)));
     assert!(note.contains("Call Duration: 8s"), "{note}");
-    assert!(note.contains(&format!("/r/acme1/{}?s=", call.sid)), "{note}");
+    assert!(note.contains(&format!("/r/acme1/{}.mp3?s=", call.sid)), "{note}");
     assert!(!note.contains("exotelrecordings"), "{note}");
     assert_eq!(rig.notes(ticket.id).len(), 1);
     assert!(rig.freshdesk.with(|desk| desk.conversations(ticket.id).iter().all(|note| note.private)));

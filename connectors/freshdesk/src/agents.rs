@@ -19,15 +19,19 @@ pub(crate) struct Shown {
 pub(crate) struct Person {
     pub(crate) name: Option<String>,
     pub(crate) email: Option<String>,
+    phone: Option<String>,
+    mobile: Option<String>,
     active: Option<bool>,
 }
 
 impl From<Shown> for Agent {
     fn from(shown: Shown) -> Self {
+        let numbers = [shown.contact.mobile, shown.contact.phone].into_iter().flatten();
         Self {
             at: RecordRef::new("agent", shown.id),
             name: shown.contact.name.unwrap_or_default(),
             email: shown.contact.email.filter(|email| !email.is_empty()),
+            numbers: numbers.filter(|number| !number.is_empty()).collect(),
             // Who is listed is in service unless something says otherwise.
             active: shown.contact.active.unwrap_or(true) && !shown.deactivated.unwrap_or(false),
         }

@@ -33,6 +33,8 @@ impl From<Shown> for Contact {
             numbers: [shown.mobile, shown.phone].into_iter().flatten().filter(|number| !number.is_empty()).collect(),
             // A time in a form nobody expected is no reason to lose the contact: it only ranks several matches.
             updated_at: shown.updated_at.and_then(|at| at.parse().ok()),
+            // Freshdesk's contacts have no owner; tickets have.
+            owner: None,
         }
     }
 }
@@ -88,9 +90,9 @@ impl Contacts for Freshdesk {
 
     /// "Freshdesk API v2, Contacts: List All Contacts", filters `mobile` and `phone` [V]: two questions, there is no
     /// "or". A filter of the list sees a contact at once; the search (`/search/contacts`) is minutes behind.
-    fn find(&self, rendered: &str) -> Exchange<Vec<Contact>> {
-        let number = rendered.to_owned();
-        listed("mobile", rendered).then(move |reply| {
+    fn find(&self, writings: &[String]) -> Exchange<Vec<Contact>> {
+        let number = writings.first().cloned().unwrap_or_default();
+        listed("mobile", &number).then(move |reply| {
             let by_mobile = read(reply)?;
             Ok(Step::Then(listed("phone", &number).done(move |reply| {
                 let mut found = by_mobile.clone();

@@ -14,8 +14,8 @@ mod tickets;
 use std::sync::Arc;
 
 use patchbay_kit::{
-    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, Identity, Manifest, Notes, Popups, Request,
-    Response, Settings,
+    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Manifest, Notes,
+    Owners, Popups, Request, Response, Settings, Updates,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -83,6 +83,10 @@ impl Connector for Freshdesk {
         self
     }
 
+    fn updates(&self) -> Option<&dyn Updates> {
+        Some(self)
+    }
+
     fn notes(&self) -> Option<&dyn Notes> {
         Some(self)
     }
@@ -97,6 +101,16 @@ impl Connector for Freshdesk {
 
     /// None: what Freshdesk once had (`/integrations/cti/pop`) belongs to plans and pages that are gone.
     fn popups(&self) -> Option<&dyn Popups> {
+        None
+    }
+
+    /// None: a contact has no owner here.
+    fn owners(&self) -> Option<&dyn Owners> {
+        None
+    }
+
+    /// None: the ticket is what is to be done.
+    fn follow_ups(&self) -> Option<&dyn FollowUps> {
         None
     }
 }

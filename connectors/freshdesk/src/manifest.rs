@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{AuthScheme, Manifest, Origin, Quota, Rendering, Setting, SettingKind, TextFormat, TextRules};
+use patchbay_kit::{
+    Assigns, AuthScheme, Manifest, Origin, Quota, Rendering, Setting, SettingKind, TextFormat, TextRules,
+};
 
 /// Freshdesk in the catalogue.
 pub static MANIFEST: Manifest = Manifest {
     id: "freshdesk",
     name: "Freshdesk",
     // Only this host answers the API, never a helpdesk's own address (CNAME). "Freshdesk API v2, Getting started" [V]
-    origin: Origin::Domain { setting: "domain", suffix: ".freshdesk.com" },
+    origin: Origin::Domain { setting: "domain", suffixes: &[".freshdesk.com"] },
     // Any password does; X is what the documentation shows. "Freshdesk API v2, Authentication" [V]
     auth: AuthScheme::Basic { user: "api_key", password: "X" },
     settings: &[
@@ -59,7 +61,9 @@ pub static MANIFEST: Manifest = Manifest {
     // A search is for an exact string ("Freshdesk API v2, Contacts: filters" [V]), so each way in which agents and
     // imports write numbers is a search of its own. The first is also how Patchbay writes them.
     phone: &[Rendering::E164, Rendering::National, Rendering::NationalZero, Rendering::E164NoPlus],
+    writings_per_find: 1,
     record: "ticket",
+    assigns: Assigns::Flag("assign_tickets"),
     // Times and durations stand in the texts; tickets have no fields of their own for them.
     record_facts: false,
 };

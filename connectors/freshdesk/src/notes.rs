@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use patchbay_kit::{Exchange, Failure, Kind, Note, Notes, RecordRef, Request, Response, Retry, StatusCode, Step};
+use patchbay_kit::{
+    CallActivity, Exchange, Failure, Kind, Note, Notes, RecordRef, Request, Response, Retry, StatusCode, Step,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -55,13 +57,13 @@ impl Search {
 }
 
 impl Notes for Freshdesk {
-    fn find(&self, on: &RecordRef, note: &Note) -> Option<Exchange<Option<RecordRef>>> {
+    fn find(&self, on: &RecordRef, _: &CallActivity, note: &Note) -> Option<Exchange<Option<RecordRef>>> {
         Some(Arc::new(Search { ticket: on.id.clone(), key: note.key.0.clone() }).page(1))
     }
 
     /// "Freshdesk API v2, Tickets: Create a Note" [V]. `private` is said although it is the default: a note that the
     /// caller can read would be a leak.
-    fn create(&self, on: &RecordRef, note: &Note) -> Exchange<RecordRef> {
+    fn create(&self, on: &RecordRef, _: &CallActivity, note: &Note) -> Exchange<RecordRef> {
         let ticket = on.id.clone();
         Request::post("note.create", path(["tickets", &ticket, "notes"]))
             .json(json!({"body": note.body, "private": true}))
@@ -71,7 +73,7 @@ impl Notes for Freshdesk {
 
     /// "Freshdesk API v2, Conversations: Update a conversation" [V]; only the notes of the key's own agent can be
     /// changed, others answer 403.
-    fn update(&self, at: &RecordRef, note: &Note) -> Exchange<RecordRef> {
+    fn update(&self, at: &RecordRef, _: &CallActivity, note: &Note) -> Exchange<RecordRef> {
         Request::put("note.update", path(["conversations", &at.id]))
             .json(json!({"body": note.body}))
             .done(|reply| {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Exchange, Failure, Kind, RecordRef, Request, Response, Retry, StatusCode,
-    Step,
+    Step, Updates,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -89,7 +89,9 @@ impl Activities for Freshdesk {
         }
         Request::post("ticket.create", path(["tickets"])).json(self.defaults.ticket(fields)).done(made)
     }
+}
 
+impl Updates for Freshdesk {
     /// "Freshdesk API v2, Tickets: Update a Ticket" [V]; fields that are not sent stay.
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
         let mut fields = Map::new();

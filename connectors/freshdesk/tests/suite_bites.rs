@@ -7,8 +7,8 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agent, Agents, Allowance, Body, CallActivity, Changed, Connector, Contact, Contacts, Cursor, Exchange,
-    Failure, Identity, Kind, Manifest, NewContact, Note, Notes, Page, PhoneNumber, Popups, RecordRef, Request,
-    Response, Retry, Step,
+    Failure, FollowUps, Identity, Kind, Manifest, NewContact, Note, Notes, Owners, Page, PhoneNumber, Popups,
+    RecordRef, Request, Response, Retry, Step, Updates,
 };
 use patchbay_testkit::{
     Credentials,
@@ -128,6 +128,15 @@ impl Connector for Broken {
     fn popups(&self) -> Option<&dyn Popups> {
         None
     }
+    fn updates(&self) -> Option<&dyn Updates> {
+        Some(self)
+    }
+    fn owners(&self) -> Option<&dyn Owners> {
+        None
+    }
+    fn follow_ups(&self) -> Option<&dyn FollowUps> {
+        None
+    }
 }
 
 impl Activities for Broken {
@@ -137,22 +146,25 @@ impl Activities for Broken {
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
         self.inner.activities().create(call)
     }
+}
+
+impl Updates for Broken {
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
         let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true };
         let changed = if self.has(Fault::WritesEverything) { all } else { changed };
-        self.inner.activities().update(at, call, changed)
+        self.inner.updates().expect("updates").update(at, call, changed)
     }
 }
 
 impl Notes for Broken {
-    fn find(&self, on: &RecordRef, note: &Note) -> Option<Exchange<Option<RecordRef>>> {
-        self.found(self.inner.notes()?.find(on, note))
+    fn find(&self, on: &RecordRef, of: &CallActivity, note: &Note) -> Option<Exchange<Option<RecordRef>>> {
+        self.found(self.inner.notes()?.find(on, of, note))
     }
-    fn create(&self, on: &RecordRef, note: &Note) -> Exchange<RecordRef> {
-        self.sent(self.inner.notes().expect("notes").create(on, note))
+    fn create(&self, on: &RecordRef, of: &CallActivity, note: &Note) -> Exchange<RecordRef> {
+        self.sent(self.inner.notes().expect("notes").create(on, of, note))
     }
-    fn update(&self, at: &RecordRef, note: &Note) -> Exchange<RecordRef> {
-        self.inner.notes().expect("notes").update(at, note)
+    fn update(&self, at: &RecordRef, of: &CallActivity, note: &Note) -> Exchange<RecordRef> {
+        self.inner.notes().expect("notes").update(at, of, note)
     }
 }
 
@@ -160,12 +172,12 @@ impl Contacts for Broken {
     fn search(&self, number: &PhoneNumber) -> Option<Exchange<Vec<Contact>>> {
         Some(self.sent(self.inner.contacts().expect("contacts").search(number)?))
     }
-    fn find(&self, rendered: &str) -> Exchange<Vec<Contact>> {
+    fn find(&self, writings: &[String]) -> Exchange<Vec<Contact>> {
         let contacts = self.inner.contacts().expect("contacts");
-        let found = contacts.find(rendered);
+        let found = contacts.find(writings);
         if self.has(Fault::CreatesWhileFinding) {
             let caller = patchbay_testkit::sample::withheld();
-            let rendered = rendered.to_owned();
+            let rendered = writings.concat();
             let created = contacts.create(&NewContact { name: rendered.clone(), external_id: rendered, ..caller });
             let request = created.request.clone();
             return request.then(move |_| Ok(Step::Then(found.clone()))).accepting(created.accepts);

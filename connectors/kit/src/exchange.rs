@@ -28,7 +28,21 @@ pub enum Safety {
 pub enum Body {
     Empty,
     Json(serde_json::Value),
+    /// `application/x-www-form-urlencoded`
     Form(Vec<(String, String)>),
+    /// `multipart/form-data` with text fields only (RFC 7578).
+    Multipart(Vec<(String, String)>),
+}
+
+/// What a request's path continues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Base {
+    /// The CRM's address; the request carries the integration's credentials.
+    #[default]
+    Origin,
+    /// A capability URL: the value of this secret setting, whole. Who knows it may use it, so no credential goes with
+    /// it. The request's path is added to its path, mostly nothing.
+    Secret(&'static str),
 }
 
 /// A request without a host and without credentials; the driver adds both.
@@ -37,10 +51,13 @@ pub struct Request {
     /// Stable name of the operation, for metrics, quotas, cassettes and logs: `ticket.create`.
     pub label: &'static str,
     pub method: Method,
+    pub base: Base,
     /// Path segments, each percent-encoded by the driver, so that an id can never reach into another path.
     pub path: Vec<String>,
     /// Query parameters, percent-encoded by the driver (a `+` becomes `%2B`).
     pub query: Vec<(&'static str, String)>,
+    /// Headers beyond credentials, content type and `accept`: `("orgId", …)`. None of them secret.
+    pub headers: Vec<(&'static str, String)>,
     pub body: Body,
     pub safety: Safety,
 }
@@ -52,6 +69,7 @@ impl fmt::Debug for Body {
             Self::Empty => "Empty",
             Self::Json(_) => "Json",
             Self::Form(_) => "Form",
+            Self::Multipart(_) => "Multipart",
         })
     }
 }
@@ -73,8 +91,10 @@ impl Request {
         Self {
             label,
             method,
+            base: Base::Origin,
             path: path.into_iter().map(Into::into).collect(),
             query: Vec::new(),
+            headers: Vec::new(),
             body: Body::Empty,
             safety,
         }
@@ -95,6 +115,21 @@ impl Request {
         Self::new(label, Method::PUT, Safety::Idempotent, path)
     }
 
+    /// A `PATCH` that leaves the same state however often it is sent.
+    pub fn patch<S: Into<String>>(label: &'static str, path: impl IntoIterator<Item = S>) -> Self {
+        Self::new(label, Method::PATCH, Safety::Idempotent, path)
+    }
+
+    /// A `POST` to a capability URL.
+    pub fn post_to(label: &'static str, setting: &'static str) -> Self {
+        Self { base: Base::Secret(setting), ..Self::post(label, [""; 0]) }
+    }
+
+    /// A `GET` of a capability URL.
+    pub fn get_from(label: &'static str, setting: &'static str) -> Self {
+        Self { base: Base::Secret(setting), ..Self::get(label, [""; 0]) }
+    }
+
     /// Overrides what a repetition would do, where the method does not say it (an upsert by `POST`, say).
     #[must_use]
     pub fn safety(mut self, safety: Safety) -> Self {
@@ -109,6 +144,12 @@ impl Request {
     }
 
     #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    #[must_use]
     pub fn json(mut self, value: serde_json::Value) -> Self {
         self.body = Body::Json(value);
         self
@@ -117,6 +158,12 @@ impl Request {
     #[must_use]
     pub fn form(mut self, pairs: Vec<(String, String)>) -> Self {
         self.body = Body::Form(pairs);
+        self
+    }
+
+    #[must_use]
+    pub fn multipart(mut self, fields: Vec<(String, String)>) -> Self {
+        self.body = Body::Multipart(fields);
         self
     }
 
@@ -133,6 +180,31 @@ impl Request {
             target.push_str(&form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish());
         }
         target
+    }
+
+    /// The body as bytes with its content type; `None` for an empty one. `boundary` separates the parts of a multipart
+    /// body and must not occur in them.
+    pub fn payload(&self, boundary: &str) -> Option<(String, Bytes)> {
+        match &self.body {
+            Body::Empty => None,
+            Body::Json(value) => Some(("application/json".to_owned(), value.to_string().into())),
+            Body::Form(pairs) => {
+                let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+                Some(("application/x-www-form-urlencoded".to_owned(), form.into()))
+            }
+            Body::Multipart(fields) => {
+                let mut body = String::new();
+                for (name, value) in fields {
+                    // Names are the connector's own; what could end the header's quotes is escaped as browsers do.
+                    let name = name.replace('"', "%22").replace(['\r', '\n'], "");
+                    body.push_str(&format!(
+                        "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+                    ));
+                }
+                body.push_str(&format!("--{boundary}--\r\n"));
+                Some((format!("multipart/form-data; boundary={boundary}"), body.into()))
+            }
+        }
     }
 
     /// Reads the reply with `parse`, which may ask for one more exchange.
@@ -236,5 +308,16 @@ mod tests {
     fn nothing_in_a_parameter_can_steer_the_url() {
         let request = Request::get("x", ["api", "tickets", "1/../2?a=b#c"]).query("mobile", "+91 98&x='\"#😀");
         assert_eq!(request.target(), "/api/tickets/1%2F..%2F2%3Fa%3Db%23c?mobile=%2B91+98%26x%3D%27%22%23%F0%9F%98%80");
+    }
+
+    #[test]
+    fn multipart_fields_stand_between_boundaries() {
+        let request = Request::post("x", ["a"]).multipart(vec![("note[text]".into(), "a\r\n--b".into())]);
+        let (kind, body) = request.payload("XX").expect("a body");
+        assert_eq!(kind, "multipart/form-data; boundary=XX");
+        assert_eq!(
+            body,
+            "--XX\r\nContent-Disposition: form-data; name=\"note[text]\"\r\n\r\na\r\n--b\r\n--XX--\r\n".as_bytes()
+        );
     }
 }

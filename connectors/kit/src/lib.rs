@@ -12,18 +12,19 @@ pub mod mask;
 mod phone;
 mod record;
 
-pub use connector::{Activities, Agents, Connector, Contacts, Notes, Popups};
-pub use exchange::{Body, Exchange, Request, Response, Safety, Step};
+pub use connector::{Activities, Agents, Connector, Contacts, FollowUps, Notes, Owners, Popups, Updates};
+pub use exchange::{Base, Body, Exchange, Request, Response, Safety, Step};
 pub use failure::{About, Failure, Kind, Retry};
 pub use manifest::{
-    Allowance, AuthScheme, Manifest, Origin, Quota, Setting, SettingKind, Settings, TextFormat, TextRules,
+    Allowance, Assertion, Assigns, AuthScheme, Authority, Manifest, OAuth, Origin, Quota, Setting, SettingKind,
+    Settings, TextFormat, TextRules,
 };
 pub use phone::{PhoneNumber, Rendering};
 pub use record::{
-    Agent, CallActivity, CallKey, Changed, Contact, Cursor, Digits, Direction, Identity, NewContact, Note, Outcome,
-    Page, RecordRef,
+    Agent, CallActivity, CallKey, Changed, Contact, Cursor, Digits, Direction, FollowUp, FollowUpKind, Identity,
+    NewContact, Note, Outcome, Owner, Page, Phase, Popup, RecordRef, Tried, TriedStatus,
 };
 
 // What an adapter needs of the vocabulary of others, so that one version of each is in use.
 pub use bytes::Bytes;
-pub use http::{HeaderMap, Method, StatusCode};
+pub use http::{HeaderMap, HeaderName, Method, StatusCode};

@@ -35,6 +35,10 @@ pub struct Contact {
     pub numbers: Vec<String>,
     /// When he was last changed, where the CRM says it; settles which of several matches is taken.
     pub updated_at: Option<Timestamp>,
+    /// Whose contact he is: a [`RecordRef`] of kind `agent`, or another kind (`queue`, `group`) that nobody can be
+    /// dialled at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<RecordRef>,
 }
 
 impl fmt::Debug for Contact {
@@ -116,6 +120,47 @@ impl fmt::Debug for Digits {
     }
 }
 
+/// How an attempt to reach one agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriedStatus {
+    /// It rings, or how it ended was not heard.
+    Unknown,
+    Answered,
+    NoAnswer,
+    Busy,
+    Failed,
+    Canceled,
+}
+
+impl TriedStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Answered => "answered",
+            Self::NoAnswer => "no-answer",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+/// One agent whom the call was put through to.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tried {
+    /// His number or SIP address, as Exotel wrote it.
+    pub number: String,
+    pub status: TriedStatus,
+    pub talk_seconds: Option<u32>,
+}
+
+impl fmt::Debug for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tried({} {:?})", crate::mask::number(&self.number), self.status)
+    }
+}
+
 /// A call as its record in the CRM should show it. Texts are composed, escaped and cut by the core.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallActivity {
@@ -133,10 +178,27 @@ pub struct CallActivity {
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub talk_seconds: Option<u32>,
+    /// From the first ring to the end.
+    #[serde(default)]
+    pub total_seconds: Option<u32>,
+    /// The agents who were tried, in order.
+    #[serde(default)]
+    pub tried: Vec<Tried>,
+    /// Patchbay's own link to the recording. Its path ends in `.mp3`.
+    #[serde(default)]
+    pub recording_link: Option<String>,
     pub digits: Vec<Digits>,
     pub contact: Option<RecordRef>,
     /// The agent the record is assigned to, where the integration assigns.
     pub agent: Option<RecordRef>,
+}
+
+impl CallActivity {
+    /// The agent who spoke with the customer, else the last who was tried.
+    pub fn agent_number(&self) -> Option<&str> {
+        let answered = self.tried.iter().rev().find(|tried| tried.status == TriedStatus::Answered);
+        answered.or(self.tried.last()).map(|tried| tried.number.as_str())
+    }
 }
 
 impl fmt::Debug for CallActivity {
@@ -153,7 +215,7 @@ pub struct Changed {
     pub agent: bool,
     /// Whose call it is: it was not known when the record was made.
     pub contact: bool,
-    /// Times, durations, outcome: for CRMs with fields of their own for them.
+    /// Times, durations, agents tried, recording, outcome: for CRMs with fields of their own for them.
     pub facts: bool,
 }
 
@@ -173,6 +235,9 @@ impl Changed {
                 || was.started_at != is.started_at
                 || was.ended_at != is.ended_at
                 || was.talk_seconds != is.talk_seconds
+                || was.total_seconds != is.total_seconds
+                || was.tried != is.tried
+                || was.recording_link != is.recording_link
                 || was.digits != is.digits,
         }
     }
@@ -192,13 +257,117 @@ impl fmt::Debug for Note {
     }
 }
 
+/// Where a call stands that an agent is to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Ringing,
+    Answered,
+    Ended,
+}
+
+/// A call as the agent whom it rings is to see it, now.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Popup {
+    pub key: CallKey,
+    pub phase: Phase,
+    pub direction: Direction,
+    /// The customer's side, as Exotel wrote it.
+    pub customer: String,
+    /// The same, where it is a phone number.
+    pub number: Option<PhoneNumber>,
+    pub exophone: String,
+    /// The agent's number or SIP address, as Exotel wrote it.
+    pub agent_number: String,
+    /// The agent in the CRM, by the user mapping or his e-mail address.
+    pub agent: Option<RecordRef>,
+    /// The caller's contact, where he was met before.
+    pub contact: Option<RecordRef>,
+    pub started_at: Option<Timestamp>,
+    pub talk_seconds: Option<u32>,
+}
+
+impl fmt::Debug for Popup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Popup({} {:?})", self.key, self.phase)
+    }
+}
+
+/// What is to be done after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowUpKind {
+    Task,
+    Call,
+    Event,
+    Ticket,
+}
+
+impl FollowUpKind {
+    pub const ALL: [Self; 4] = [Self::Task, Self::Call, Self::Event, Self::Ticket];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Call => "call",
+            Self::Event => "event",
+            Self::Ticket => "ticket",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// A task, planned call, appointment or ticket that follows from a call: one per call.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowUp {
+    pub key: CallKey,
+    pub kind: FollowUpKind,
+    /// One line of plain text.
+    pub subject: String,
+    /// In the manifest's text format; contains the CallSid, by which [`crate::FollowUps::find`] finds it.
+    pub body: String,
+    pub due_at: Timestamp,
+}
+
+impl fmt::Debug for FollowUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FollowUp({} {:?})", self.key, self.kind)
+    }
+}
+
 /// A human who answers calls, as the CRM lists him.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
+    /// By what records are assigned to him.
     pub at: RecordRef,
     pub name: String,
     pub email: Option<String>,
+    /// His phone numbers, as stored.
+    pub numbers: Vec<String>,
     pub active: bool,
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Agent({}, active: {})", self.at, self.active)
+    }
+}
+
+/// Who should take a caller's calls, as the CRM says.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub at: Option<RecordRef>,
+    /// Where he is reached, likeliest first, as stored.
+    pub numbers: Vec<String>,
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Owner({} numbers)", self.numbers.len())
+    }
 }
 
 /// Where the next page starts, in the connector's own terms.

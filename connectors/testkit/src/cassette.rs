@@ -8,11 +8,17 @@
 //! With `PATCHBAY_CASSETTES=write` in the environment the requests are rewritten from what the connector sends now,
 //! and a result that is not there yet is filled in. A new cassette is so an operation and its replies.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::Arc,
+};
 
+use jiff::tz::Offset;
 use patchbay_kit::{
-    Body, CallActivity, Changed, Connector, Cursor, Exchange, Failure, HeaderMap, NewContact, Note, PhoneNumber,
-    RecordRef, Request, Response, Retry, Settings, StatusCode,
+    Base, Body, CallActivity, Changed, Connector, Cursor, Exchange, Failure, FollowUp, HeaderMap, NewContact, Note,
+    PhoneNumber, Popup, RecordRef, Request, Response, Retry, Settings, StatusCode,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -31,10 +37,53 @@ struct Cassette {
     /// The integration's `defaults`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     defaults: Map<String, Value>,
+    /// Its other settings, where the connector looks at them.
+    #[serde(default, skip_serializing_if = "Chosen::is_empty")]
+    settings: Chosen,
     operation: Operation,
     exchanges: Vec<Recorded>,
     #[serde(default)]
     result: Option<Outcome>,
+}
+
+/// Settings of the integration.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct Chosen {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    text: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    flags: BTreeMap<String, bool>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    lists: BTreeMap<String, Vec<String>>,
+    /// The names of the secret settings that are set.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    secrets: BTreeSet<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    account: String,
+    /// Of the account's clock, east of Greenwich.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    utc_offset_minutes: Option<i32>,
+}
+
+impl Chosen {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn settings(&self, defaults: Map<String, Value>) -> Result<Settings, String> {
+        let Self { text, flags, lists, secrets, account, utc_offset_minutes } = self;
+        let utc_offset = Offset::from_seconds(utc_offset_minutes.unwrap_or_default() * 60);
+        Ok(Settings {
+            text: text.clone(),
+            flags: flags.clone(),
+            lists: lists.clone(),
+            secrets: secrets.clone(),
+            account: account.clone(),
+            utc_offset: utc_offset.map_err(|error| error.to_string())?,
+            defaults,
+        })
+    }
 }
 
 /// What is asked of the connector.
@@ -50,13 +99,13 @@ enum Operation {
     #[serde(rename = "activities.update")]
     UpdateActivity { at: RecordRef, call: CallActivity, changed: Vec<Part> },
     #[serde(rename = "notes.find")]
-    FindNote { on: RecordRef, note: Note },
+    FindNote { on: RecordRef, call: CallActivity, note: Note },
     #[serde(rename = "notes.create")]
-    CreateNote { on: RecordRef, note: Note },
+    CreateNote { on: RecordRef, call: CallActivity, note: Note },
     #[serde(rename = "notes.update")]
-    UpdateNote { at: RecordRef, note: Note },
+    UpdateNote { at: RecordRef, call: CallActivity, note: Note },
     #[serde(rename = "contacts.find")]
-    FindContacts { rendered: String },
+    FindContacts { writings: Vec<String> },
     #[serde(rename = "contacts.search")]
     SearchContacts { number: PhoneNumber },
     #[serde(rename = "contacts.create")]
@@ -74,7 +123,13 @@ enum Operation {
         from: Option<String>,
     },
     #[serde(rename = "popups.show")]
-    ShowPopup { agent: RecordRef, call: CallActivity },
+    ShowPopup { popup: Popup },
+    #[serde(rename = "owners.of")]
+    FindOwner { number: PhoneNumber },
+    #[serde(rename = "follow_ups.find")]
+    FindFollowUp { on: RecordRef, call: CallActivity, it: FollowUp },
+    #[serde(rename = "follow_ups.create")]
+    CreateFollowUp { on: RecordRef, call: CallActivity, it: FollowUp },
 }
 
 /// A part of a record that differs, as in [`Changed`].
@@ -102,12 +157,19 @@ struct Recorded {
 struct Asked {
     label: String,
     method: String,
+    /// The setting with the capability URL it goes to, where it is not the CRM's own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
     /// Path and query, percent-encoded.
     target: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     form: Option<Vec<(String, String)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    multipart: Option<Vec<(String, String)>>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -155,7 +217,7 @@ pub fn replay(directory: impl AsRef<Path>, build: impl Fn(&Settings) -> Arc<dyn 
 fn play(file: &Path, build: &impl Fn(&Settings) -> Arc<dyn Connector>, writes: bool) -> Result<(), String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     let mut cassette: Cassette = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    let settings = Settings { defaults: cassette.defaults.clone(), ..Settings::default() };
+    let settings = cassette.settings.settings(cassette.defaults.clone())?;
     let (asked, outcome) = perform(&cassette, build(&settings).as_ref())?;
 
     if writes {
@@ -206,20 +268,20 @@ fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>
                 contact: has(Part::Contact),
                 facts: has(Part::Facts),
             };
-            tape.run(connector.activities().update(at, call, changed), to_json)
+            tape.run(connector.updates().ok_or_else(|| absent("updates"))?.update(at, call, changed), to_json)
         }
-        Operation::FindNote { on, note } => {
+        Operation::FindNote { on, call, note } => {
             let notes = connector.notes().ok_or_else(|| absent("notes"))?;
-            tape.run(notes.find(on, note).ok_or_else(|| absent("way to find a note"))?, to_json)
+            tape.run(notes.find(on, call, note).ok_or_else(|| absent("way to find a note"))?, to_json)
         }
-        Operation::CreateNote { on, note } => {
-            tape.run(connector.notes().ok_or_else(|| absent("notes"))?.create(on, note), to_json)
+        Operation::CreateNote { on, call, note } => {
+            tape.run(connector.notes().ok_or_else(|| absent("notes"))?.create(on, call, note), to_json)
         }
-        Operation::UpdateNote { at, note } => {
-            tape.run(connector.notes().ok_or_else(|| absent("notes"))?.update(at, note), to_json)
+        Operation::UpdateNote { at, call, note } => {
+            tape.run(connector.notes().ok_or_else(|| absent("notes"))?.update(at, call, note), to_json)
         }
-        Operation::FindContacts { rendered } => {
-            tape.run(connector.contacts().ok_or_else(|| absent("contacts"))?.find(rendered), to_json)
+        Operation::FindContacts { writings } => {
+            tape.run(connector.contacts().ok_or_else(|| absent("contacts"))?.find(writings), to_json)
         }
         Operation::SearchContacts { number } => {
             let contacts = connector.contacts().ok_or_else(|| absent("contacts"))?;
@@ -240,8 +302,20 @@ fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>
                 |page| json!({"items": page.items, "next": page.next.as_ref().map(|cursor| &cursor.0)}),
             )
         }
-        Operation::ShowPopup { agent, call } => {
-            tape.run(connector.popups().ok_or_else(|| absent("popups"))?.show(agent, call), |()| Value::Null)
+        Operation::ShowPopup { popup } => {
+            let popups = connector.popups().ok_or_else(|| absent("popups"))?;
+            tape.run(popups.show(popup).ok_or_else(|| absent("popup for this"))?, |()| Value::Null)
+        }
+        Operation::FindOwner { number } => {
+            tape.run(connector.owners().ok_or_else(|| absent("owners"))?.of(number), to_json)
+        }
+        Operation::FindFollowUp { on, call, it } => {
+            let follow_ups = connector.follow_ups().ok_or_else(|| absent("follow-ups"))?;
+            tape.run(follow_ups.find(on, call, it).ok_or_else(|| absent("way to find a follow-up"))?, to_json)
+        }
+        Operation::CreateFollowUp { on, call, it } => {
+            let follow_ups = connector.follow_ups().ok_or_else(|| absent("follow-ups"))?;
+            tape.run(follow_ups.create(on, call, it), to_json)
         }
     };
     if tape.ended {
@@ -277,17 +351,25 @@ impl Tape<'_> {
 
 impl Asked {
     fn of(request: &Request) -> Self {
-        let (body, form) = match &request.body {
-            Body::Empty => (None, None),
-            Body::Json(value) => (Some(value.clone()), None),
-            Body::Form(pairs) => (None, Some(pairs.clone())),
+        let (body, form, multipart) = match &request.body {
+            Body::Empty => (None, None, None),
+            Body::Json(value) => (Some(value.clone()), None, None),
+            Body::Form(pairs) => (None, Some(pairs.clone()), None),
+            Body::Multipart(fields) => (None, None, Some(fields.clone())),
+        };
+        let to = match request.base {
+            Base::Origin => None,
+            Base::Secret(setting) => Some(setting.to_owned()),
         };
         Self {
             label: request.label.to_owned(),
             method: request.method.to_string(),
+            to,
             target: request.target(),
+            headers: request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             body,
             form,
+            multipart,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use base64::Engine as _;
 use jiff::Timestamp;
 use patchbay_kit::{
-    AuthScheme, Body, Bytes, Connector, Exchange, Failure, HeaderMap, Kind, Request, Response, Retry, Step, mask,
+    AuthScheme, Base, Bytes, Connector, Exchange, Failure, HeaderMap, HeaderName, Kind, Request, Response, Retry, Step,
+    mask,
 };
 use patchbay_sandbox::Sandbox;
 
@@ -88,36 +89,58 @@ pub fn follow<T>(
     Err(Failure::new(Kind::Unsupported, Retry::Never).because(format!("no end after {STEPS_MAX} exchanges")))
 }
 
+/// Separates the parts of multipart bodies: constant, so that cassettes are.
+const BOUNDARY: &str = "----patchbay-testkit-boundary";
+
 /// A connector's request as it arrives at the CRM: written out with all its percent-encoding and read back the way a
 /// server does it, so that a fault in the encoding is seen.
+///
+/// The access token of a connector with OAuth is the credential `access_token`; a capability URL is the credential of
+/// its setting's name.
 pub fn to_sandbox(request: &Request, auth: AuthScheme, credentials: &Credentials) -> patchbay_sandbox::Request {
     let mut headers = HeaderMap::new();
-    let (name, value) = match auth {
-        AuthScheme::Basic { user, password } => {
-            let pair = format!("{}:{password}", credentials.get(user));
-            ("authorization", format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
-        }
-        AuthScheme::Header { name, prefix, secret } => (name, format!("{prefix}{}", credentials.get(secret))),
-    };
-    let mut set = |name: &'static str, value: &str| {
+    let mut set = |name: &str, value: &str| {
         // A value that cannot stand in a header is left out, as a server would never see it.
-        if let Ok(value) = value.parse() {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
             headers.insert(name, value);
         }
     };
-    set(name, &value);
+    let mut target = request.target();
+    match (request.base, auth) {
+        (Base::Secret(setting), _) => {
+            let url = credentials.get(setting);
+            let behind = url.split_once("://").map_or(url, |(_, rest)| rest);
+            let path = behind.find('/').map_or("/", |at| &behind[at..]);
+            target = format!("{path}{target}");
+        }
+        (Base::Origin, AuthScheme::Basic { user, password }) => {
+            let pair = format!("{}:{password}", credentials.get(user));
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+            set("authorization", &format!("Basic {encoded}"));
+        }
+        (Base::Origin, AuthScheme::Header { name, prefix, secret }) => {
+            set(name, &format!("{prefix}{}", credentials.get(secret)));
+        }
+        (Base::Origin, AuthScheme::Headers(all)) => {
+            for (name, secret) in all {
+                set(name, credentials.get(secret));
+            }
+        }
+        (Base::Origin, AuthScheme::OAuth(oauth)) => {
+            set("authorization", &format!("{}{}", oauth.prefix, credentials.get("access_token")));
+        }
+    }
     set("host", "sandbox");
     set("accept", "application/json");
-    let body = match &request.body {
-        Body::Empty => Bytes::new(),
-        Body::Json(value) => {
-            set("content-type", "application/json");
-            value.to_string().into()
-        }
-        Body::Form(pairs) => {
-            set("content-type", "application/x-www-form-urlencoded");
-            form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into()
+    for (name, value) in &request.headers {
+        set(name, value);
+    }
+    let body = match request.payload(BOUNDARY) {
+        None => Bytes::new(),
+        Some((kind, body)) => {
+            set("content-type", &kind);
+            body
         }
     };
-    patchbay_sandbox::Request::parse(request.method.clone(), &request.target(), headers, body)
+    patchbay_sandbox::Request::parse(request.method.clone(), &target, headers, body)
 }

@@ -1,7 +1,10 @@
 //! The calls, callers and notes of the tests, with everything in them that has broken an integration before.
 
 use jiff::Timestamp;
-use patchbay_kit::{CallActivity, CallKey, Digits, Direction, NewContact, Note, Outcome, PhoneNumber, RecordRef};
+use patchbay_kit::{
+    CallActivity, CallKey, Digits, Direction, FollowUp, FollowUpKind, NewContact, Note, Outcome, Phase, PhoneNumber,
+    Popup, RecordRef, Tried, TriedStatus,
+};
 
 /// When the tests take place: 2026-01-15T10:00:00Z.
 pub const NOW: Timestamp = Timestamp::constant(1_768_471_200, 0);
@@ -40,6 +43,12 @@ pub fn call(key: &str, contact: Option<RecordRef>) -> CallActivity {
         started_at: NOW.checked_sub(std::time::Duration::from_secs(300)).ok(),
         ended_at: Some(NOW),
         talk_seconds: Some(34),
+        total_seconds: Some(58),
+        tried: vec![
+            Tried { number: "09711581199".to_owned(), status: TriedStatus::NoAnswer, talk_seconds: None },
+            Tried { number: "09711581198".to_owned(), status: TriedStatus::Answered, talk_seconds: Some(34) },
+        ],
+        recording_link: None,
         digits: vec![Digits { tag: "language".to_owned(), value: "2".to_owned() }],
         contact,
         agent: None,
@@ -54,5 +63,33 @@ pub fn note(key: &str) -> Note {
             "<a href=\"https://calls.example.com/r/{n}?a=1&amp;b=2\">Call Recording</a><br>Call Duration: 34s<br>CallSid: {key}",
             n = key.len()
         ),
+    }
+}
+
+/// A call as it is shown to the agent it rings.
+pub fn popup(key: &str, phase: Phase, agent: Option<RecordRef>) -> Popup {
+    Popup {
+        key: CallKey(key.to_owned()),
+        phase,
+        direction: Direction::Incoming,
+        customer: "09876543210".to_owned(),
+        number: Some(number()),
+        exophone: "08047494574".to_owned(),
+        agent_number: "09711581198".to_owned(),
+        agent,
+        contact: None,
+        started_at: Some(NOW),
+        talk_seconds: (phase == Phase::Ended).then_some(34),
+    }
+}
+
+/// What is to be done after a missed call.
+pub fn follow_up(key: &str, kind: FollowUpKind) -> FollowUp {
+    FollowUp {
+        key: CallKey(key.to_owned()),
+        kind,
+        subject: "Call back 09876543210".to_owned(),
+        body: format!("Missed call<br>CallSid: {key}"),
+        due_at: NOW.checked_add(std::time::Duration::from_secs(3600)).unwrap_or(NOW),
     }
 }

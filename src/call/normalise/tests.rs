@@ -1,12 +1,13 @@
 use std::{fs, path::Path};
 
 use jiff::Timestamp;
+use patchbay_kit::FollowUpKind;
 use proptest::prelude::*;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::*;
-use crate::call::{FollowUpKind, FollowUpWish, event::Facts};
+use crate::call::{FollowUpWish, event::Facts};
 
 fn locale() -> Locale {
     Locale {

@@ -10,10 +10,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use patchbay_kit::{CallActivity, CallKey, Manifest, Note, Outcome, PhoneNumber};
+use patchbay_kit::{
+    CallActivity, CallKey, Direction, FollowUp, FollowUpKind, Manifest, Note, Outcome, PhoneNumber, RecordRef, Tried,
+    TriedStatus, mask,
+};
 
 use super::{
     compose::{Texts, UNKNOWN_CALLER, shown_number},
+    event::AttemptStatus,
     phone,
     state::{AgentAttempt, CallState},
 };
@@ -33,15 +37,18 @@ pub enum IntentKind {
     Log,
     /// Recording and duration, on the record.
     Recording,
+    /// What is to be done after the call.
+    FollowUp,
 }
 
 impl IntentKind {
-    pub const ALL: [Self; 2] = [Self::Log, Self::Recording];
+    pub const ALL: [Self; 3] = [Self::Log, Self::Recording, Self::FollowUp];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Recording => "recording",
+            Self::FollowUp => "follow_up",
         }
     }
 
@@ -87,6 +94,9 @@ pub struct LogContent {
     pub activity: CallActivity,
     pub caller: Caller,
     pub agent: Option<AgentHint>,
+    /// The contact (lead, deal …) that a person chose for this call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<RecordRef>,
 }
 
 /// What is to be written.
@@ -95,6 +105,7 @@ pub struct LogContent {
 pub enum Content {
     Log(Box<LogContent>),
     Recording(Note),
+    FollowUp(FollowUp),
 }
 
 /// One thing a CRM should now be made to say.
@@ -114,6 +125,12 @@ pub struct IntegrationRules {
     pub manifest: &'static Manifest,
     /// The connector has [`patchbay_kit::Notes`]: recording and duration become a note, else part of the record.
     pub notes: bool,
+    /// The connector has [`patchbay_kit::Updates`]: else a call is written once, when all is known of it.
+    pub updates: bool,
+    /// What a missed call or a voicemail gets by itself.
+    pub follow_up: Option<FollowUpKind>,
+    /// Of the customer's number only the end is shown.
+    pub mask_numbers: bool,
     /// Records are assigned to the answering agent.
     pub assign: bool,
     pub texts: Arc<Texts>,
@@ -162,47 +179,93 @@ pub fn plan(state: &CallState, rules: &PlanRules, asked: usize) -> Vec<Intent> {
     // Details that stay half empty for good must not hide the call.
     let outcome = if exhausted { Some(state.final_outcome()) } else { state.outcome };
     let Some(outcome) = outcome else { return Vec::new() };
-    let noted = noted(state, outcome, exhausted);
-    let link = state.recording_url.as_ref().map(|_| (rules.recording_link)(&state.call_sid));
-    let link = link.as_deref();
-    let mut intents = Vec::new();
-    for kind in IntentKind::ALL {
-        for integration in &rules.integrations {
-            let content = match kind {
-                IntentKind::Log => {
-                    let with_note = noted && !integration.notes;
-                    let body = if with_note {
-                        integration.texts.body_with_note(state, outcome, link)
-                    } else {
-                        integration.texts.body(state, outcome)
-                    };
-                    Content::Log(Box::new(LogContent {
-                        activity: activity(
-                            state,
-                            outcome,
-                            integration.manifest.record_facts,
-                            integration.texts.subject(state, outcome),
-                            body,
-                        ),
-                        caller: caller(state, &rules.country),
-                        agent: agent(state, integration, rules),
-                    }))
-                }
-                IntentKind::Recording if noted && integration.notes => Content::Recording(Note {
-                    key: CallKey(state.call_sid.clone()),
-                    body: integration.texts.note(state, outcome, link),
-                }),
-                IntentKind::Recording => continue,
-            };
-            intents.push(Intent {
-                id: id(&rules.account, &integration.name, &state.call_sid, kind),
-                integration: integration.name.clone(),
-                kind,
-                content,
-            });
+    let call = Settled {
+        outcome,
+        noted: noted(state, outcome, exhausted),
+        last: exhausted || state.complete(),
+        link: state.recording_url.as_ref().map(|_| (rules.recording_link)(&state.call_sid)),
+    };
+    let mut planned: Vec<(IntentKind, &IntegrationRules, Content)> = Vec::new();
+    for integration in &rules.integrations {
+        // Where only the end of a number is shown, it is so in every text and every field; the contact keeps it whole.
+        let masked = integration.mask_numbers.then(|| masked(state));
+        let shown = masked.as_ref().unwrap_or(state);
+        let mut add = |kind, content| planned.push((kind, integration, content));
+        if !integration.updates && !call.last {
+            continue;
+        }
+        add(IntentKind::Log, log(state, shown, &call, integration, rules));
+        if call.noted && integration.notes {
+            let body = integration.texts.note(shown, outcome, call.link.as_deref());
+            add(IntentKind::Recording, Content::Recording(Note { key: CallKey(state.call_sid.clone()), body }));
+        }
+        if let Some(it) = follow_up(shown, &call, integration) {
+            add(IntentKind::FollowUp, Content::FollowUp(it));
         }
     }
-    intents
+    planned.sort_by_key(|(kind, ..)| *kind);
+    let intent = |(kind, integration, content): (IntentKind, &IntegrationRules, Content)| Intent {
+        id: id(&rules.account, &integration.name, &state.call_sid, kind),
+        integration: integration.name.clone(),
+        kind,
+        content,
+    };
+    planned.into_iter().map(intent).collect()
+}
+
+/// What is known of a call whose record is due.
+struct Settled {
+    outcome: Outcome,
+    /// Recording and duration are due, too.
+    noted: bool,
+    /// Nothing more will be known.
+    last: bool,
+    link: Option<String>,
+}
+
+fn log(
+    state: &CallState,
+    shown: &CallState,
+    call: &Settled,
+    integration: &IntegrationRules,
+    rules: &PlanRules,
+) -> Content {
+    let Settled { outcome, noted, .. } = *call;
+    let link = call.link.as_deref();
+    let body = if noted && !integration.notes {
+        integration.texts.body_with_note(shown, outcome, link)
+    } else {
+        integration.texts.body(shown, outcome)
+    };
+    let subject = integration.texts.subject(shown, outcome);
+    let mut activity = activity(shown, outcome, integration.manifest.record_facts, subject, body);
+    activity.recording_link = call.link.clone().filter(|_| integration.manifest.record_facts && noted);
+    let mut caller = caller(state, &rules.country);
+    if integration.mask_numbers {
+        caller.name = shown_number(shown.customer.as_deref());
+    }
+    Content::Log(Box::new(LogContent { activity, caller, agent: agent(state, integration, rules), chosen: None }))
+}
+
+/// What is to be done after the call: what a missed caller is owed.
+fn follow_up(shown: &CallState, call: &Settled, integration: &IntegrationRules) -> Option<FollowUp> {
+    let owed = matches!(call.outcome, Outcome::Missed | Outcome::Voicemail) && shown.direction == Direction::Incoming;
+    let kind = integration.follow_up.filter(|_| owed)?;
+    Some(FollowUp {
+        key: CallKey(shown.call_sid.clone()),
+        kind,
+        subject: integration.texts.subject(shown, call.outcome),
+        body: integration.texts.body(shown, call.outcome),
+        // The moment the caller was missed, so that planning again says the same.
+        due_at: shown.ended_at.or(shown.started_at).unwrap_or_default(),
+    })
+}
+
+/// The call with only the end of the customer's number in it.
+fn masked(state: &CallState) -> CallState {
+    let mut masked = state.clone();
+    masked.customer = masked.customer.map(|customer| mask::number(&customer));
+    masked
 }
 
 /// Whether recording and duration are due: once they are known, or nothing more will be.
@@ -231,10 +294,32 @@ fn activity(state: &CallState, outcome: Outcome, facts: bool, subject: String, b
         started_at: state.started_at,
         ended_at: state.ended_at.filter(|_| facts),
         talk_seconds: state.talk_seconds.filter(|_| facts),
+        total_seconds: state.total_seconds.filter(|_| facts),
+        tried: if facts { tried(state) } else { Vec::new() },
+        recording_link: None,
         digits: state.digits.clone(),
         contact: None,
         agent: None,
     }
+}
+
+fn tried(state: &CallState) -> Vec<Tried> {
+    let status = |attempt: &AgentAttempt| match attempt.status {
+        AttemptStatus::Answered => TriedStatus::Answered,
+        AttemptStatus::NotAnswered => match attempt.cause.as_deref().map(str::to_lowercase).unwrap_or_default() {
+            cause if cause.contains("busy") => TriedStatus::Busy,
+            cause if cause.contains("fail") => TriedStatus::Failed,
+            cause if cause.contains("cancel") => TriedStatus::Canceled,
+            _ => TriedStatus::NoAnswer,
+        },
+        AttemptStatus::Dialing | AttemptStatus::Ringing => TriedStatus::Unknown,
+    };
+    let one = |attempt: &AgentAttempt| Tried {
+        number: attempt.agent.clone(),
+        status: status(attempt),
+        talk_seconds: attempt.talk_seconds,
+    };
+    state.attempts.iter().map(one).collect()
 }
 
 /// One contact per number, however it is written; all who withhold theirs share one.

@@ -218,7 +218,8 @@ fn untagged_steps_are_numbered_by_kind_in_order() {
 
 #[test]
 fn the_latest_choice_of_each_integration_counts_and_changes_nothing_else() {
-    use crate::call::{Asked, FollowUpKind, FollowUpWish, PersonRequest, normalise};
+    use crate::call::{Asked, FollowUpWish, PersonRequest, normalise};
+    use patchbay_kit::FollowUpKind;
     let asked = |integration: &str, second: i64, asked: Asked| {
         let (call_sid, by) = ("c1".to_owned(), "admin".to_owned());
         let request = PersonRequest { call_sid, integration: integration.to_owned(), by, asked };

@@ -147,7 +147,8 @@ fn stored(conn: &Connection, call: i64) -> Result<HashMap<Uuid, Stored>, Fault> 
 fn insert(conn: &Connection, call: i64, draft: &Draft, intent: &Intent, content: &str) -> Result<bool, Fault> {
     conn.prepare_cached(
         "INSERT INTO delivery (id, call, account, integration, call_sid, kind, revision, content, state, blocked, due_ms,
-         attempts, probe, created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 'pending', 0, ?8, 0, 0, ?8, ?8)",
+         attempts, probe, created_ms, updated_ms, low) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 'pending', 0, ?8, 0, 0, ?8, ?8,
+         ?9)",
     )?
     .execute(params![
         intent.id.as_bytes(),
@@ -158,6 +159,7 @@ fn insert(conn: &Connection, call: i64, draft: &Draft, intent: &Intent, content:
         rows::kind_rank(intent.kind),
         content,
         draft.decision.at.as_millisecond(),
+        draft.decision.backfill,
     ])?;
     Ok(true)
 }

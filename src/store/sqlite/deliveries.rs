@@ -13,7 +13,7 @@ use crate::{
     call::{Content, IntentKind},
     store::{
         Attempt, CallRef, Claimed, Delivery, DeliveryFilter, DeliveryState, LaneRef, Link, Next, Paged, Settlement,
-        StoreError,
+        StoreError, Turn,
     },
 };
 
@@ -25,8 +25,13 @@ pub(super) const REDRIVE_PIECE: u32 = 500;
 
 /// What a lane may take: account, integration, kind, now, limit.
 pub(super) const READY: &str = "SELECT n, call FROM delivery INDEXED BY delivery_ready
-     WHERE account = ?1 AND integration = ?2 AND kind = ?3 AND state = 'pending' AND blocked = 0 AND due_ms <= ?4
-     ORDER BY due_ms, n LIMIT ?5";
+     WHERE account = ?1 AND integration = ?2 AND kind = ?3 AND state = 'pending' AND blocked = 0 AND low = 0
+     AND due_ms <= ?4 ORDER BY due_ms, n LIMIT ?5";
+
+/// The same of calls of the past: account, integration, now, limit.
+pub(super) const BACKFILL: &str = "SELECT n, call FROM delivery INDEXED BY delivery_backfill
+     WHERE account = ?1 AND integration = ?2 AND state = 'pending' AND blocked = 0 AND low = 1
+     AND due_ms <= ?3 ORDER BY due_ms, n LIMIT ?4";
 
 // The indices are named: of a condition on call and state SQLite, knowing no numbers, would as soon walk over all that is
 // pending as over the two rows of the call.
@@ -46,19 +51,24 @@ pub(super) fn refresh_blocked(conn: &Connection, call: i64) -> Result<(), Fault>
 pub(super) fn claim(
     conn: &Connection,
     lane: &LaneRef,
-    kind: IntentKind,
+    turn: Turn,
     limit: usize,
     now: Timestamp,
 ) -> Result<Vec<Claimed>, Fault> {
-    // Of one call, integration and kind there is one row, and of those ready no other of the call is in flight: so the
-    // rows found here do not stand in each other's way.
-    let ready: Vec<(i64, i64)> = conn
-        .prepare_cached(READY)?
-        .query_map(
-            params![lane.account, lane.integration, rows::kind_rank(kind), now.as_millisecond(), sql_limit(limit)],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?
-        .collect::<Result<_, _>>()?;
+    // Of one call, integration and kind there is one row, and of those ready no other of the call is in flight nor of an
+    // earlier kind: so the rows found here do not stand in each other's way.
+    let (now_ms, limit) = (now.as_millisecond(), sql_limit(limit));
+    let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let ready: Vec<(i64, i64)> = match turn {
+        Turn::Now(kind) => conn
+            .prepare_cached(READY)?
+            .query_map(params![lane.account, lane.integration, rows::kind_rank(kind), now_ms, limit], pair)?
+            .collect::<Result<_, _>>()?,
+        Turn::Backfill => conn
+            .prepare_cached(BACKFILL)?
+            .query_map(params![lane.account, lane.integration, now_ms, limit], pair)?
+            .collect::<Result<_, _>>()?,
+    };
     ready.into_iter().map(|(n, call)| take(conn, lane, n, call, now)).collect()
 }
 
@@ -76,7 +86,7 @@ fn take(conn: &Connection, lane: &LaneRef, n: i64, call: i64, now: Timestamp) ->
     }
     let contact = match &delivery.content {
         Content::Log(content) => contact(conn, lane, &content.caller.external_id)?,
-        Content::Recording(_) => None,
+        Content::Recording(_) | Content::FollowUp(_) => None,
     };
     Ok(Claimed { delivery, links, contact })
 }
@@ -96,11 +106,18 @@ pub(super) fn next_due(conn: &Connection, lane: &LaneRef) -> Result<Option<Times
         let due: Option<i64> = conn
             .prepare_cached(
                 "SELECT min(due_ms) FROM delivery INDEXED BY delivery_ready WHERE account = ?1 AND integration = ?2
-                 AND kind = ?3 AND state = 'pending' AND blocked = 0",
+                 AND kind = ?3 AND state = 'pending' AND blocked = 0 AND low = 0",
             )?
             .query_row(params![lane.account, lane.integration, rows::kind_rank(kind)], |row| row.get(0))?;
         earliest = [earliest, due].into_iter().flatten().min();
     }
+    let past: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(due_ms) FROM delivery INDEXED BY delivery_backfill WHERE account = ?1 AND integration = ?2
+             AND state = 'pending' AND blocked = 0 AND low = 1",
+        )?
+        .query_row(params![lane.account, lane.integration], |row| row.get(0))?;
+    earliest = [earliest, past].into_iter().flatten().min();
     earliest.map(rows::time).transpose()
 }
 

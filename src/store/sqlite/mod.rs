@@ -5,6 +5,7 @@
 
 mod calls;
 mod checkpoint;
+mod credentials;
 mod decide;
 mod deliveries;
 mod fault;
@@ -39,10 +40,10 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    CallFile, CallFilter, CallRef, CallSummary, Claimed, Decision, Delivery, DeliveryFilter, Depths, HookToken,
-    LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError, StoredCall,
+    CallFile, CallFilter, CallRef, CallSummary, Claimed, Consent, Decision, Delivery, DeliveryFilter, Depths,
+    HookToken, LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError, StoredCall, StoredCredential, Turn,
 };
-use crate::call::{IntentKind, Receipt};
+use crate::call::Receipt;
 use checkpoint::Checkpointer;
 use fault::Fault;
 use reader::Readers;
@@ -244,12 +245,12 @@ impl Store for SqliteStore {
     async fn claim(
         &self,
         lane: &LaneRef,
-        kind: IntentKind,
+        turn: Turn,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Claimed>, StoreError> {
         let lane = lane.clone();
-        self.write(move |work| deliveries::claim(work.conn, &lane, kind, limit, now)).await
+        self.write(move |work| deliveries::claim(work.conn, &lane, turn, limit, now)).await
     }
 
     async fn next_due(&self, lane: &LaneRef) -> Result<Option<Timestamp>, StoreError> {
@@ -355,6 +356,35 @@ impl Store for SqliteStore {
     async fn expire_hook_token(&self, account: &str, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
         let account = account.to_owned();
         self.write(move |work| tokens::expire(work.conn, &account, id, at)).await
+    }
+
+    async fn credential(&self, lane: &LaneRef) -> Result<Option<StoredCredential>, StoreError> {
+        let lane = lane.clone();
+        self.readers.read(move |conn| credentials::find(conn, &lane)).await
+    }
+
+    async fn put_credential(&self, lane: &LaneRef, on_version: i64, sealed: Vec<u8>) -> Result<(), StoreError> {
+        let lane = lane.clone();
+        self.write(move |work| credentials::put(work.conn, &lane, on_version, &sealed)).await
+    }
+
+    async fn lease(&self, lane: &LaneRef, holder: Uuid, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        let lane = lane.clone();
+        self.write(move |work| credentials::lease(work.conn, &lane, holder, now, until)).await
+    }
+
+    async fn release(&self, lane: &LaneRef, holder: Uuid) -> Result<(), StoreError> {
+        let lane = lane.clone();
+        self.write(move |work| credentials::release(work.conn, &lane, holder)).await
+    }
+
+    async fn put_consent(&self, hash: [u8; 32], consent: &Consent, now: Timestamp) -> Result<(), StoreError> {
+        let consent = consent.clone();
+        self.write(move |work| credentials::put_consent(work.conn, hash, &consent, now)).await
+    }
+
+    async fn take_consent(&self, hash: [u8; 32], now: Timestamp) -> Result<Option<Consent>, StoreError> {
+        self.write(move |work| credentials::take_consent(work.conn, hash, now)).await
     }
 
     async fn depths(&self) -> Result<Depths, StoreError> {

@@ -39,6 +39,7 @@ pub(super) fn kind_rank(kind: IntentKind) -> i64 {
     match kind {
         IntentKind::Log => 10,
         IntentKind::Recording => 20,
+        IntentKind::FollowUp => 30,
     }
 }
 

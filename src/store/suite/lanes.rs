@@ -7,7 +7,7 @@ pub(in crate::store) async fn takes_the_oldest_that_are_due(store: &dyn Store) {
     for (sid, due) in [("late", 50), ("old", 1), ("new", 7), ("middle", 3)] {
         decide(store, sid, vec![log(sid, "one")], at(due)).await;
     }
-    let first = store.claim(&lane(DESK), IntentKind::Log, 2, at(10)).await.expect("claim");
+    let first = store.claim(&lane(DESK), Turn::Now(IntentKind::Log), 2, at(10)).await.expect("claim");
     assert_eq!(sids(&first), ["old", "middle"]);
     assert!(first.iter().all(|one| one.delivery.state == DeliveryState::Inflight));
     assert_eq!(sids(&claim(store, IntentKind::Log, at(10)).await), ["new"]);
@@ -22,10 +22,10 @@ pub(in crate::store) async fn takes_of_its_own_lane_and_kind_only(store: &dyn St
     let taken = claim(store, IntentKind::Log, at(2)).await;
     assert_eq!(taken.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [log("a", "").id]);
     // A slow integration does not hold the call up in another one.
-    let taken = store.claim(&lane("other"), IntentKind::Log, 10, at(2)).await.expect("claim");
+    let taken = store.claim(&lane("other"), Turn::Now(IntentKind::Log), 10, at(2)).await.expect("claim");
     assert_eq!(taken.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [other.id]);
     let stranger = LaneRef { account: "acme2".to_owned(), integration: DESK.to_owned() };
-    assert!(store.claim(&stranger, IntentKind::Log, 10, at(2)).await.expect("claim").is_empty());
+    assert!(store.claim(&stranger, Turn::Now(IntentKind::Log), 10, at(2)).await.expect("claim").is_empty());
 }
 
 pub(in crate::store) async fn later_kind_waits_for_the_earlier(store: &dyn Store) {
@@ -89,6 +89,7 @@ pub(in crate::store) async fn brings_links_and_contact(store: &dyn Store) {
         at: RecordRef::new("contact", 5),
         name: "Asha".to_owned(),
         numbers: vec!["+919052161119".to_owned()],
+        owner: None,
         updated_at: None,
     };
     let done = Settlement {

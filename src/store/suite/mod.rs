@@ -13,11 +13,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use patchbay_kit::{CallActivity, CallKey, Direction, Note, Outcome, RecordRef};
+use patchbay_kit::{CallActivity, CallKey, Direction, FollowUp, FollowUpKind, Note, Outcome, RecordRef};
 
 use super::{
     Attempt, AttemptOutcome, CallRef, Claimed, Decision, Delivery, DeliveryState, LaneRef, Link, Next, Settlement,
-    Store, Witnessed, Written,
+    Store, Turn, Witnessed, Written,
 };
 use crate::call::{
     CallEvent, CallState, Caller, Content, EventId, EventKind, Facts, Hook, Intent, IntentKind, LogContent, Receipt,
@@ -128,8 +128,8 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         ended_at: None,
         attempts: Vec::new(),
         digits: Vec::new(),
-        talk_seconds: Some(42),
         total_seconds: None,
+        talk_seconds: Some(42),
         recording_url: None,
         outcome: Some(Outcome::Missed),
         automatic: false,
@@ -152,6 +152,9 @@ fn activity(sid: &str, text: &str) -> CallActivity {
         exophone: "08046801234".to_owned(),
         started_at: Some(at(0)),
         ended_at: None,
+        total_seconds: None,
+        tried: Vec::new(),
+        recording_link: None,
         talk_seconds: None,
         digits: Vec::new(),
         contact: None,
@@ -165,7 +168,15 @@ pub(in crate::store) fn intent(sid: &str, integration: &str, kind: IntentKind, t
             activity: activity(sid, text),
             caller: Caller { number: None, name: "Unknown caller".to_owned(), external_id: format!("caller-{sid}") },
             agent: None,
+            chosen: None,
         })),
+        IntentKind::FollowUp => Content::FollowUp(FollowUp {
+            key: CallKey(sid.to_owned()),
+            kind: FollowUpKind::Task,
+            subject: text.to_owned(),
+            body: format!("{text} {sid}"),
+            due_at: at(0),
+        }),
         IntentKind::Recording => {
             Content::Recording(Note { key: CallKey(sid.to_owned()), body: format!("{text} {sid}") })
         }
@@ -190,6 +201,7 @@ pub(in crate::store) fn decision(sid: &str, on_version: i64, intents: Vec<Intent
         state: state(sid),
         intents,
         enquiry: Enquiry { step: 0, due_at: None },
+        backfill: false,
         at,
     }
 }
@@ -209,11 +221,12 @@ fn content_sid(content: &Content) -> &str {
     match content {
         Content::Log(content) => &content.activity.key.0,
         Content::Recording(note) => &note.key.0,
+        Content::FollowUp(it) => &it.key.0,
     }
 }
 
 pub(in crate::store) async fn claim(store: &dyn Store, kind: IntentKind, now: Timestamp) -> Vec<Claimed> {
-    store.claim(&lane(DESK), kind, 10, now).await.expect("claim")
+    store.claim(&lane(DESK), Turn::Now(kind), 10, now).await.expect("claim")
 }
 
 pub(in crate::store) fn sids(claimed: &[Claimed]) -> Vec<&str> {

@@ -42,8 +42,13 @@ pub(in crate::store) async fn again_counts_only_what_counts(store: &dyn Store) {
 }
 
 pub(in crate::store) async fn contacts_are_kept_and_forgotten(store: &dyn Store) {
-    let contact =
-        Contact { at: RecordRef::new("contact", 5), name: "Asha".to_owned(), numbers: Vec::new(), updated_at: None };
+    let contact = Contact {
+        at: RecordRef::new("contact", 5),
+        name: "Asha".to_owned(),
+        numbers: Vec::new(),
+        updated_at: None,
+        owner: None,
+    };
     decide(store, "a", vec![log("a", "one")], at(1)).await;
     for (told, then) in [(Some(contact.clone()), Some(contact)), (None, None)] {
         let taken = claim(store, IntentKind::Log, at(2)).await;
@@ -171,7 +176,7 @@ pub(in crate::store) async fn forgets_links(store: &dyn Store) {
     let other = intent("a", "other", IntentKind::Log, "one");
     decide(store, "a", vec![log("a", "one"), other], at(1)).await;
     for integration in [DESK, "other"] {
-        let taken = store.claim(&lane(integration), IntentKind::Log, 1, at(2)).await.expect("claim");
+        let taken = store.claim(&lane(integration), Turn::Now(IntentKind::Log), 1, at(2)).await.expect("claim");
         let done = Settlement { link: Some(link("a", 42)), ..settlement(&taken[0], Next::Done, at(2)) };
         store.settle(done).await.expect("settle");
     }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchbay_kit::{AuthScheme, Bytes, HeaderMap, Kind, Origin, Response, Retry, StatusCode};
+use patchbay_kit::{
+    Assigns, AuthScheme, Authority, Bytes, HeaderMap, Kind, OAuth, Origin, Phase, Response, Retry, SettingKind,
+    StatusCode,
+};
 
 use super::{Bench, Subject};
 use crate::sample;
@@ -35,10 +38,42 @@ pub(super) fn manifest<S: Subject>(bench: &mut Bench<'_, S>) {
     let setting = |key: &str| {
         manifest.settings.iter().find(|one| one.key == key).unwrap_or_else(|| panic!("there is no setting {key}"))
     };
-    let (AuthScheme::Basic { user: secret, .. } | AuthScheme::Header { secret, .. }) = manifest.auth;
-    assert!(setting(secret).secret && setting(secret).required, "{secret} must be a required secret");
-    let Origin::Domain { setting: domain, .. } = manifest.origin;
-    assert!(setting(domain).required && !setting(domain).secret, "{domain} must be required and open");
+    match manifest.auth {
+        AuthScheme::Basic { user: secret, .. } | AuthScheme::Header { secret, .. } => {
+            assert!(setting(secret).secret && setting(secret).required, "{secret} must be a required secret");
+        }
+        AuthScheme::Headers(headers) => {
+            assert!(!headers.is_empty() && headers.iter().all(|(_, secret)| setting(secret).secret));
+        }
+        AuthScheme::OAuth(oauth) => {
+            assert!(!setting("client_id").secret, "client_id is no secret: it stands in the consent's URL");
+            for secret in ["client_secret", "refresh_token"].into_iter().chain(oauth.fixed) {
+                assert!(setting(secret).secret, "{secret} must be secret");
+            }
+            assert!(!oauth.lifetime.is_zero() && !oauth.scopes.is_empty() && oauth.prefix.ends_with(' '));
+            if let Some(assertion) = oauth.assertion {
+                assert!(setting(assertion.key_file).kind == SettingKind::File && !setting(assertion.subject).secret);
+            }
+            if let Authority::Setting { setting: key, .. } = oauth.authority {
+                assert!(setting(key).kind == SettingKind::Url && !setting(key).secret);
+            }
+        }
+    }
+    match manifest.origin {
+        Origin::Domain { setting: domain, suffixes } => {
+            assert!(setting(domain).required && !setting(domain).secret, "{domain} must be required and open");
+            assert!(!suffixes.is_empty() && suffixes.iter().all(|suffix| suffix.starts_with('.')));
+        }
+        Origin::Fixed(url) => assert!(url.starts_with("https://") && !url.ends_with('/')),
+        Origin::Token => {
+            assert!(matches!(manifest.auth, AuthScheme::OAuth(OAuth { origin_key: Some(_), .. })), "no token says it");
+        }
+        Origin::BesideAuthority { .. } => assert!(matches!(manifest.auth, AuthScheme::OAuth(_))),
+        Origin::Setting { setting: key } => assert!(setting(key).kind == SettingKind::Url && !setting(key).secret),
+    }
+    if let Assigns::Flag(flag) = manifest.assigns {
+        assert_eq!(setting(flag).kind, SettingKind::Bool);
+    }
     let mut quotas = BTreeSet::new();
     for quota in manifest.quotas {
         assert!(
@@ -50,7 +85,8 @@ pub(super) fn manifest<S: Subject>(bench: &mut Bench<'_, S>) {
     assert!(manifest.text.subject_chars > 0 && manifest.text.body_chars > 0);
     let renderings: BTreeSet<String> = manifest.phone.iter().map(|one| format!("{one:?}")).collect();
     assert_eq!(renderings.len(), manifest.phone.len(), "a rendering stands twice");
-    assert_eq!(connector.contacts().is_some(), !manifest.phone.is_empty(), "renderings and contacts go together");
+    assert!(connector.contacts().is_none() || !manifest.phone.is_empty(), "contacts without a rendering");
+    assert!(manifest.writings_per_find > 0);
 }
 
 /// A label is a name for metrics and quotas: `ticket.create`, and always the same request.
@@ -162,7 +198,7 @@ pub(super) fn unreadable_successes<S: Subject>(bench: &mut Bench<'_, S>) {
             connector.identify().parse(&reply).err(),
             connector.activities().create(&call).parse(&reply).err(),
             connector.activities().find(&call).and_then(|exchange| exchange.parse(&reply).err()),
-            connector.contacts().and_then(|contacts| contacts.find("1").parse(&reply).err()),
+            connector.contacts().and_then(|contacts| contacts.find(&["1".to_owned()]).parse(&reply).err()),
             connector.contacts().and_then(|contacts| contacts.create(&sample::caller()).parse(&reply).err()),
             connector.agents().and_then(|agents| agents.list(None).parse(&reply).err()),
         ];
@@ -188,18 +224,27 @@ fn everything<S: Subject>(bench: &mut Bench<'_, S>) {
     }
     "Missed Call from 09876543210".clone_into(&mut call.subject);
     let changed = patchbay_kit::Changed { subject: true, ..patchbay_kit::Changed::default() };
-    assert_eq!(bench.ok(connector.activities().update(&at, &call, changed)), at);
+    if let Some(updates) = connector.updates() {
+        let updated = bench.ok(updates.update(&at, &call, changed));
+        assert!(updated == at || bench.subject.appends());
+    }
     if let Some(notes) = connector.notes() {
         let note = sample::note(sample::CALL_SID);
-        let written = bench.ok(notes.create(&at, &note));
-        if let Some(find) = notes.find(&at, &note) {
+        let written = bench.ok(notes.create(&at, &call, &note));
+        if let Some(find) = notes.find(&at, &call, &note) {
             assert_eq!(bench.ok(find), Some(written.clone()));
         }
-        assert_eq!(bench.ok(notes.update(&written, &note)), written);
+        let updated = bench.ok(notes.update(&written, &call, &note));
+        assert!(updated == written || bench.subject.appends());
     }
     if let Some(contacts) = connector.contacts() {
-        let found = bench.ok(contacts.find(&sample::number().e164));
-        assert_eq!(Some(&found[0].at), call.contact.as_ref());
+        bench.line.now += bench.subject.contact_lag();
+        if let Some(search) = contacts.search(&sample::number()) {
+            bench.ok(search);
+        }
+        let renderings = connector.manifest().phone.iter().map(|one| sample::number().render(*one));
+        let found: Vec<_> = renderings.flat_map(|one| bench.ok(contacts.find(&[one]))).collect();
+        assert!(found.iter().any(|one| Some(&one.at) == call.contact.as_ref()));
         if let Some(find) = contacts.find_created(&sample::caller().external_id) {
             assert_eq!(bench.ok(find).map(|contact| contact.at), call.contact);
         }
@@ -209,7 +254,23 @@ fn everything<S: Subject>(bench: &mut Bench<'_, S>) {
         let page = bench.ok(agents.list(None));
         assert!(page.items.len() >= 2);
         if let Some(popups) = connector.popups() {
-            bench.ok(popups.show(&page.items[0].at, &call));
+            for phase in [Phase::Ringing, Phase::Answered, Phase::Ended] {
+                if let Some(show) = popups.show(&sample::popup("popup", phase, Some(page.items[0].at.clone()))) {
+                    bench.ok(show);
+                }
+            }
+        }
+    }
+    if let Some(owners) = connector.owners() {
+        bench.ok(owners.of(&sample::number()));
+    }
+    if let Some(follow_ups) = connector.follow_ups() {
+        for kind in follow_ups.kinds() {
+            let it = sample::follow_up(sample::CALL_SID, *kind);
+            if let Some(find) = follow_ups.find(&at, &call, &it) {
+                bench.ok(find);
+            }
+            bench.ok(follow_ups.create(&at, &call, &it));
         }
     }
 }

@@ -76,6 +76,18 @@ pub trait Subject {
     fn add_contact(&self, sandbox: &mut Self::Sandbox, field: &str, number: &str) -> RecordRef;
     /// Adds active agents; unused without agents.
     fn add_agents(&self, sandbox: &mut Self::Sandbox, how_many: usize) -> Vec<RecordRef>;
+    /// How far this CRM's best way to find a contact lags behind writes.
+    fn contact_lag(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+    /// Whether the CRM itself keeps a second contact with the same external id, or number, out.
+    fn contacts_are_unique(&self) -> bool {
+        true
+    }
+    /// Whether what is written stays as it is, so that an update is one more entry (messages, say).
+    fn appends(&self) -> bool {
+        false
+    }
     /// More records than the CRM's largest page holds.
     fn more_than_a_page(&self) -> usize {
         120
@@ -216,5 +228,7 @@ fn cases<S: Subject>() -> Vec<(&'static str, Case<S>)> {
         ("one external id is one contact", people::created_twice),
         ("a caller without a number gets a contact", people::withheld),
         ("a popup is shown", people::popup),
+        ("a caller nobody knows has no owner", people::owner),
+        ("a follow-up is made and found", people::follow_up),
     ]
 }
