@@ -78,6 +78,7 @@ pub struct Services {
     pub started: Instant,
     /// Callbacks are being answered 503: told once, when it begins and when it ends.
     pub refusing: AtomicBool,
+    pub backfills: pages::integrations::Backfills,
     pub stopping: CancellationToken,
 }
 
@@ -213,6 +214,7 @@ impl Service {
             public_url,
             started,
             refusing: AtomicBool::new(false),
+            backfills: Default::default(),
             stopping,
         });
         let data = Data::from(Arc::clone(&services));
@@ -452,6 +454,7 @@ fn account_rules(
             name: integration.name.clone(),
             manifest: integration.manifest,
             notes: connector(integration).notes().is_some(),
+            popups: connector(integration).popups().is_some(),
             updates: connector(integration).updates().is_some(),
             assign: match integration.manifest.assigns {
                 Assigns::Always => true,

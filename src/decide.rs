@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::{CallEvent, CallState, EventKind, Hook, Locale, PlanRules, Receipt, normalise, plan},
+    call::{CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups},
     delivery::LaneHandle,
-    store::{CallRef, Decision, LaneRef, Seq, SetAside, Store, StoreError, StoredCall, Witnessed},
+    store::{CallFilter, CallRef, Decision, LaneRef, Seq, SetAside, Store, StoreError, StoredCall, Witnessed},
     telemetry::Metrics,
 };
 
@@ -26,6 +26,8 @@ const GATHER: Duration = Duration::from_millis(1);
 /// A missed wake-up costs no more than this.
 const IDLE: Duration = Duration::from_secs(5);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Calls of the past that are listed at once.
+const BACKFILL_PAGE: u32 = 200;
 
 /// What reading and planning for one account depends on.
 #[derive(Clone, Debug)]
@@ -129,8 +131,15 @@ impl Decider {
             .filter(|decision| !decision.intents.is_empty())
             .map(|decision| decision.call.account.clone())
             .collect();
+        let popups = self.popups(&decisions, now);
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
         self.store.decide(decisions, set_aside, Some(last)).await?;
+        // Once the events are durable, and not before: what a crash takes back is not shown.
+        for (lane, hint) in popups {
+            if let Some(handle) = self.lanes.get(&lane) {
+                handle.popup(hint);
+            }
+        }
         self.metrics.events.inc_by(events as u64);
         self.metrics.set_aside.inc_by(poisoned as u64);
         for (lane, handle) in self.lanes.iter() {
@@ -142,6 +151,64 @@ impl Decider {
             self.enquiries.notify_one();
         }
         Ok(count)
+    }
+
+    /// What agents are to be shown of these calls, now.
+    fn popups(&self, decisions: &[Decision], now: Timestamp) -> Vec<(LaneRef, PopupHint)> {
+        let mut all = Vec::new();
+        for decision in decisions {
+            let Some(rules) = self.accounts.get(&decision.call.account) else { continue };
+            for integration in rules.plan.integrations.iter().filter(|integration| integration.popups) {
+                let lane = LaneRef { account: decision.call.account.clone(), integration: integration.name.clone() };
+                let events = decision.witnessed.iter().map(|one| &one.event);
+                let hints = popups(&decision.state, events, integration, &rules.plan, now);
+                all.extend(hints.into_iter().map(|hint| (lane.clone(), hint)));
+            }
+        }
+        all
+    }
+
+    /// Plans what an integration that was added later should say of the calls since then: behind everything of now, and
+    /// nothing that is there already. Returns how many calls were looked at.
+    ///
+    /// # Errors
+    /// What the store says; what was planned so far stays planned, and beginning anew doubles nothing.
+    pub async fn backfill(&self, account: &str, since: Timestamp) -> Result<u64, StoreError> {
+        let mut filter = CallFilter { since: Some(since), limit: BACKFILL_PAGE, ..CallFilter::default() };
+        let mut looked = 0;
+        loop {
+            let page = self.store.list_calls(account, &filter).await?;
+            for summary in page.items {
+                if self.stopping.is_cancelled() {
+                    return Ok(looked);
+                }
+                let call = CallRef { account: account.to_owned(), call_sid: summary.call_sid };
+                self.plan_past(&call).await?;
+                looked += 1;
+            }
+            for (lane, handle) in self.lanes.iter() {
+                if lane.account == account {
+                    handle.wake();
+                }
+            }
+            let Some(next) = page.next else { return Ok(looked) };
+            filter.before = Some(next);
+        }
+    }
+
+    async fn plan_past(&self, call: &CallRef) -> Result<(), StoreError> {
+        for _ in 0..10 {
+            let mut stored = self.store.calls(std::slice::from_ref(call)).await?;
+            let Some(was) = stored.remove(call) else { return Ok(()) };
+            let now = Timestamp::now();
+            let Ok(mut decision) = self.decide(call, Some(&was), &[], Answer::None, now) else { return Ok(()) };
+            decision.backfill = true;
+            match self.store.decide(vec![decision], Vec::new(), None).await {
+                Err(StoreError::Conflict) => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::Conflict)
     }
 
     /// Plans a call again from what is known of it: after a change of configuration, or because somebody asked.

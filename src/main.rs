@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use patchbay::{app::Service, check, config, demo, simulate, telemetry};
+use patchbay::{app::Service, check, config, demo, operator, simulate, telemetry};
 
 /// The switchboard between Exotel and the CRMs: every call one record, nothing lost, nothing twice.
 #[derive(Debug, Parser)]
@@ -36,6 +36,14 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Connects a CRM by a person's consent: prints where to go, and waits until he has been there
+    Connect {
+        /// The integration: its name, or ACCOUNT/NAME where several accounts have one of that name
+        integration: String,
+        /// The configuration of the service that runs
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Plays Exotel's part against a running service: single call flows, or a load of them
     Simulate(Box<simulate::Options>),
     /// Lists the connectors that are built in, and what each can do
@@ -58,6 +66,7 @@ fn main() -> ExitCode {
             Command::Demo { once, listen } => demo::run(once, listen).await,
             Command::Serve { config } => serve(&config).await,
             Command::Check { config } => check::run(&config).await,
+            Command::Connect { integration, config } => operator::connect(&config, &integration).await,
             Command::Simulate(options) => simulate::run(*options).await,
             Command::Connectors { json } => check::print(&check::connectors(json)),
         }

@@ -1,14 +1,16 @@
-//! A command's way to the service that runs with the same configuration: its own API, as super_admin.
+//! Commands that the running service carries out: it alone may hold the store and renew tokens. They reach it by its own
+//! API, as super_admin.
 
-use std::time::Duration;
+use std::{path::Path, process::ExitCode, time::Duration};
 
+use jiff::Timestamp;
 use patchbay_kit::{Request, Response};
 use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     connect::transport::{Credentials, Limits, Transport},
 };
 
@@ -57,5 +59,66 @@ impl<'a> Operator<'a> {
         }
         let said = answer.pointer("/error/message").or(answer.get("error")).and_then(Value::as_str);
         Err(said.map_or_else(|| format!("the service answered {status}"), str::to_owned))
+    }
+}
+
+/// How often it is looked whether the person has consented.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// `patchbay connect`: prints the consent's address, and waits until the service has the tokens.
+pub async fn connect(path: &Path, integration: &str) -> ExitCode {
+    match connected(path, integration).await {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("patchbay: {}", error.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn connected(path: &Path, integration: &str) -> Result<String, String> {
+    let config = config::load(path).map_err(|error| error.to_string())?;
+    let (sid, name) = find(&config, integration)?;
+    let transport = Transport::new(config.delivery.connect_timeout)?;
+    let service = Operator::of(&config, &transport)?;
+    let place = ["api", "v1", "accounts", sid, "integrations", name];
+    let before = service.get("integration.show", place).await?;
+    let begun =
+        service.post("integration.connect", ["api", "v1", "accounts", sid, "integrations", name, "connect"]).await?;
+    let text = |key: &str| begun.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    println!("Open this address in a browser, log in to the CRM as the user Patchbay shall work as, and consent:\n");
+    println!("  {}\n", text("url"));
+    println!("The CRM must know this as an allowed redirect URL:\n\n  {}\n", text("redirect_uri"));
+    let until: Timestamp = text("expires_at").parse().map_err(|_| "the service names no end of the consent")?;
+    println!("Waiting until {until} …");
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = service.get("integration.show", place).await?;
+        let since = |shown: &Value| shown.pointer("/connected/since").cloned();
+        let by = now.pointer("/connected/by").and_then(Value::as_str);
+        if by == Some("consent") && since(&now) != since(&before) {
+            return Ok(format!("{sid}/{name} is connected."));
+        }
+        if Timestamp::now() > until {
+            return Err("nobody consented in time; run this again".to_owned());
+        }
+    }
+}
+
+fn find<'a>(config: &'a Config, wanted: &str) -> Result<(&'a str, &'a str), String> {
+    let all = config.accounts.iter().flat_map(|account| {
+        account.integrations.iter().map(|integration| (account.sid.as_str(), integration.name.as_str()))
+    });
+    let fits = |(sid, name): &(&str, &str)| *name == wanted || format!("{sid}/{name}") == wanted;
+    let found: Vec<_> = all.clone().filter(fits).collect();
+    let names =
+        |of: Vec<(&str, &str)>| of.iter().map(|(sid, name)| format!("{sid}/{name}")).collect::<Vec<_>>().join(", ");
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(format!("there is no integration {wanted:?}; there are: {}", names(all.collect()))),
+        _ => Err(format!("several accounts have it; say which: {}", names(found))),
     }
 }

@@ -8,6 +8,7 @@ pub mod normalise;
 pub mod person;
 pub mod phone;
 pub mod plan;
+mod popup;
 pub mod receipt;
 pub mod state;
 
@@ -19,5 +20,6 @@ pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Le
 pub use normalise::{Locale, Poison, normalise};
 pub use person::{Asked, FollowUpWish, PersonRequest};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
+pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
 pub use state::{AgentAttempt, CallState};

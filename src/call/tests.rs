@@ -59,6 +59,7 @@ pub(super) fn integration(name: &str, format: TextFormat, notes: bool) -> Integr
         name: name.to_owned(),
         manifest: &MANIFEST,
         notes,
+        popups: false,
         updates: true,
         follow_up: None,
         mask_numbers: false,

@@ -45,6 +45,12 @@ pub(super) fn integration(
         read_setting(&mut r, setting, manifest, base_url.as_ref(), &mut settings, &mut secrets);
     }
     settings.secrets = secrets.keys().cloned().collect();
+    // Of its hooks, not of the CRM: what flows have in them that were made for Exotel's own connector.
+    if manifest.id == "salesforce"
+        && let Some(uid) = r.secret("account_uid")
+    {
+        secrets.insert("account_uid".to_owned(), uid);
+    }
     if let Some(defaults) = r.table("defaults") {
         match serde_json::to_value(defaults) {
             Ok(serde_json::Value::Object(map)) => settings.defaults = map,

@@ -13,11 +13,15 @@ pub struct Entry {
     pub problems: fn(&Settings) -> Vec<String>,
 }
 
-static CONNECTORS: &[Entry] = &[Entry {
-    manifest: &patchbay_freshdesk::MANIFEST,
-    build: patchbay_freshdesk::build,
-    problems: patchbay_freshdesk::problems,
-}];
+/// The line of one crate.
+macro_rules! connector {
+    ($name:ident) => {
+        Entry { manifest: &$name::MANIFEST, build: $name::build, problems: $name::problems }
+    };
+}
+
+static CONNECTORS: &[Entry] =
+    &[connector!(patchbay_freshchat), connector!(patchbay_freshdesk), connector!(patchbay_hubspot)];
 
 pub fn all() -> &'static [Entry] {
     CONNECTORS

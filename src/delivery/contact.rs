@@ -63,6 +63,9 @@ struct Known {
     contacts: HashMap<String, Contact>,
     /// One search per caller at a time: a thousand simultaneous first calls make one contact.
     searching: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
+    /// One record per caller at a time: of two calls that end together the second finds what the first began (an open
+    /// conversation, an open ticket).
+    writing: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
     /// A creation whose answer was lost may still be carried out until then; nobody searches before.
     unsure: HashMap<String, Timestamp>,
     /// Writings of a caller's number that found nobody, since then.
@@ -97,16 +100,7 @@ impl ContactBook {
         if let Some(contact) = stored {
             return Ok(Resolved::alone(contact));
         }
-        let search = {
-            let mut known = self.known();
-            known.searching.retain(|_, search| search.strong_count() > 0);
-            let search = known.searching.entry(caller.external_id.clone()).or_default();
-            search.upgrade().unwrap_or_else(|| {
-                let fresh = Arc::new(tokio::sync::Mutex::new(()));
-                *search = Arc::downgrade(&fresh);
-                fresh
-            })
-        };
+        let search = turn(&mut self.known().searching, &caller.external_id);
         let _turn = search.lock().await;
         {
             let mut known = self.known();
@@ -132,6 +126,12 @@ impl ContactBook {
         known.misses.remove(&caller.external_id);
         known.contacts.insert(caller.external_id.clone(), resolved.contact.clone());
         Ok(resolved)
+    }
+
+    /// Waits until no other record of this caller's is being written.
+    pub(super) async fn turn(&self, caller: &Caller) -> tokio::sync::OwnedMutexGuard<()> {
+        let mine = turn(&mut self.known().writing, &caller.external_id);
+        mine.lock_owned().await
     }
 
     /// A person chose this contact for the caller.
@@ -264,6 +264,17 @@ impl ContactBook {
         }
         made
     }
+}
+
+/// The lock of one caller among those in use.
+fn turn(turns: &mut HashMap<String, Weak<tokio::sync::Mutex<()>>>, caller: &str) -> Arc<tokio::sync::Mutex<()>> {
+    turns.retain(|_, turn| turn.strong_count() > 0);
+    let turn = turns.entry(caller.to_owned()).or_default();
+    turn.upgrade().unwrap_or_else(|| {
+        let fresh = Arc::new(tokio::sync::Mutex::new(()));
+        *turn = Arc::downgrade(&fresh);
+        fresh
+    })
 }
 
 /// CRMs answer with more than was asked for: only who has this number counts, each once, in the CRM's order.

@@ -15,13 +15,14 @@ use super::{
     breaker::{Breaker, Health},
     driver::{Driver, Stop},
     perform::{self, Ending, Memory, Performed},
+    popup::{Popups, Shown},
     settle::{self, Policy, Sign},
 };
 use crate::{
-    call::ContactChoice,
+    call::{ContactChoice, PopupHint},
     crash,
     store::{Attempt, AttemptOutcome, Claimed, LaneRef, Next, Settlement, Store, Turn},
-    telemetry::{AttemptLabels, LaneLabels, Metrics},
+    telemetry::{AttemptLabels, LaneLabels, Metrics, PopupLabels},
 };
 
 /// How long a lane sleeps when it knows of nothing to do; a missed wake-up costs no more than this.
@@ -54,6 +55,19 @@ impl LaneHandle {
     /// There may be something new to deliver.
     pub fn wake(&self) {
         self.lane.wake.notify_one();
+    }
+
+    /// Shows a call to an agent in the CRM, now or never.
+    pub fn popup(&self, hint: PopupHint) {
+        let lane = Arc::clone(&self.lane);
+        tokio::spawn(async move {
+            // A CRM that is down is not asked for what would come late.
+            let down = lane.breaker().probe_at().is_some();
+            let shown = if down { Shown::Dropped } else { lane.popups.show(&lane.driver, &lane.memory, hint).await };
+            let LaneLabels { account, integration } = lane.labels.clone();
+            let labels = PopupLabels { account, integration, outcome: shown.as_str() };
+            lane.metrics.popups.get_or_create(&labels).inc();
+        });
     }
 
     /// Asks the CRM at once whether it is there again.
@@ -101,6 +115,7 @@ pub struct Lane {
     policy: Policy,
     window: usize,
     memory: Memory,
+    popups: Popups,
     wake: Notify,
 }
 
@@ -133,6 +148,7 @@ impl Lane {
             policy: Policy { retry, give_up_after, ambiguous_wait },
             window,
             memory: Memory::new(contact_choice),
+            popups: Popups::new(),
             wake: Notify::new(),
         });
         let running = tokio::spawn(Arc::clone(&lane).run());

@@ -6,6 +6,7 @@ mod contact;
 mod driver;
 mod lane;
 mod perform;
+mod popup;
 mod quota;
 mod settle;
 

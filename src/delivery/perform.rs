@@ -83,6 +83,7 @@ async fn log(
     ambiguous_wait: Duration,
     done: &mut Performed,
 ) -> Result<Ending, Stop> {
+    let _turn = memory.contacts.turn(&content.caller).await;
     let mut activity = content.activity.clone();
     if let Some(hint) = &content.agent {
         activity.agent = agent(driver, memory, hint, &mut done.trace).await?;
@@ -257,7 +258,7 @@ fn unseen() -> Contact {
 }
 
 /// The CRM's user for the answering agent: by the user mapping, else by e-mail in the CRM's own list.
-async fn agent(
+pub(super) async fn agent(
     driver: &Driver,
     memory: &Memory,
     hint: &AgentHint,

@@ -34,6 +34,14 @@ pub struct AttemptLabels {
     pub outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PopupLabels {
+    pub account: String,
+    pub integration: String,
+    /// `shown`, `not_told`, `dropped`, `failed`.
+    pub outcome: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ExchangeLabels {
     pub connector: &'static str,
@@ -70,6 +78,7 @@ pub struct Metrics {
     pub attempts: Labelled<AttemptLabels>,
     pub attempt_seconds: Histograms<LaneLabels>,
     pub exchanges: Labelled<ExchangeLabels>,
+    pub popups: Labelled<PopupLabels>,
     /// 1 open, 0 not.
     pub breaker_open: Family<LaneLabels, Gauge>,
     /// 1: the lane is held because its credentials were refused.
@@ -110,6 +119,8 @@ impl Default for Metrics {
         registry.register("attempts", "Tries at a delivery", attempts.clone());
         let attempt_seconds = Histograms::<LaneLabels>::new_with_constructor(slow_buckets);
         registry.register_with_unit("attempt", "Duration of a try", Unit::Seconds, attempt_seconds.clone());
+        let popups = Labelled::<PopupLabels>::default();
+        registry.register("popups", "Calls shown to agents in the CRM while they ring", popups.clone());
         let exchanges = Labelled::<ExchangeLabels>::default();
         registry.register("exchanges", "HTTP exchanges with CRMs", exchanges.clone());
         let breaker_open = Family::<LaneLabels, Gauge>::default();
@@ -137,6 +148,7 @@ impl Default for Metrics {
             attempts,
             attempt_seconds,
             exchanges,
+            popups,
             breaker_open,
             lane_held,
             enquiries,

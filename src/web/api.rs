@@ -20,9 +20,8 @@ use uuid::Uuid;
 use super::{recording, timeline};
 use crate::{
     app::Services,
-    delivery::LaneHandle,
     hooks,
-    store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, LaneRef, StoreError},
+    store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, StoreError},
 };
 
 /// What a person means by "again": what is wanted and did not get there.
@@ -46,8 +45,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route(&at("/calls/{call_sid}/recording"), web::get().to(recording_link))
         .route(&at("/deliveries"), web::get().to(deliveries))
         .route(&at("/deliveries/retry"), web::post().to(retry))
-        .route(&at("/integrations"), web::get().to(integrations))
-        .route(&at("/integrations/{name}/verify"), web::post().to(verify))
         .route(&at("/receipts"), web::get().to(set_aside))
         .route(&at("/receipts/replay"), web::post().to(replay))
         .route(&at("/hooks"), web::get().to(list_hooks))
@@ -343,40 +340,6 @@ async fn retry(request: HttpRequest, services: Data<Services>, sid: Path<String>
     let sent = services.store.redrive(&sid, &filter, false, Timestamp::now()).await?;
     services.lanes.iter().filter(|(lane, _)| lane.account == *sid).for_each(|(_, handle)| handle.probe_now());
     Ok(HttpResponse::Accepted().json(json!({ "deliveries": sent })))
-}
-
-async fn integrations(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    let account = services.account(&sid).ok_or_else(|| ApiError::NotFound(format!("there is no account {sid:?}")))?;
-    let items: Vec<Value> = account
-        .integrations
-        .iter()
-        .map(|integration| {
-            let lane = LaneRef { account: account.sid.clone(), integration: integration.name.clone() };
-            json!({
-                "name": integration.name,
-                "connector": integration.manifest.id,
-                "address": integration.origin.as_ref().map(url::Url::as_str),
-                "lane": services.lanes.get(&lane).map(LaneHandle::standing),
-            })
-        })
-        .collect();
-    Ok(HttpResponse::Ok().json(json!({ "integrations": items })))
-}
-
-async fn verify(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
-    admin(&request, &services)?;
-    let (account, integration) = path.into_inner();
-    let lane = services.lanes.get(&LaneRef { account, integration });
-    let lane = lane.ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))?;
-    let mut trace = Vec::new();
-    let asked = lane.driver().run(lane.driver().connector.identify(), &mut trace).await;
-    lane.probe_now();
-    let answer = match asked {
-        Ok(identity) => json!({ "ok": true, "as": identity.account }),
-        Err(stop) => json!({ "ok": false, "error": stop.told() }),
-    };
-    Ok(HttpResponse::Ok().json(answer))
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod health;
+pub mod integrations;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -24,6 +25,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/r/{sid}/{call_sid}", web::get().to(recording::serve))
         .route("/r/{sid}/{call_sid}", web::head().to(recording::serve))
         .configure(api::routes)
+        .configure(integrations::routes)
         .configure(people::routes);
 }
 

@@ -125,6 +125,8 @@ pub struct IntegrationRules {
     pub manifest: &'static Manifest,
     /// The connector has [`patchbay_kit::Notes`]: recording and duration become a note, else part of the record.
     pub notes: bool,
+    /// The connector has [`patchbay_kit::Popups`].
+    pub popups: bool,
     /// The connector has [`patchbay_kit::Updates`]: else a call is written once, when all is known of it.
     pub updates: bool,
     /// What a missed call or a voicemail gets by itself.
@@ -323,7 +325,7 @@ fn tried(state: &CallState) -> Vec<Tried> {
 }
 
 /// One contact per number, however it is written; all who withhold theirs share one.
-fn caller(state: &CallState, country: &str) -> Caller {
+pub(super) fn caller(state: &CallState, country: &str) -> Caller {
     let name = shown_number(state.customer.as_deref());
     let number = state.customer.as_deref().and_then(|raw| phone::parse(raw, country));
     let id = match &number {
@@ -342,16 +344,21 @@ fn agent(state: &CallState, integration: &IntegrationRules, rules: &PlanRules) -
         return None;
     }
     let answered = state.answered_by()?;
-    let crm_user = mapped(&integration.crm_users, answered, &rules.country);
-    let email = answered.email.clone().or_else(|| mapped(&rules.agent_emails, answered, &rules.country));
-    Some(AgentHint { crm_user, email })
+    Some(hint(&answered.agent, answered.email.as_deref(), integration, rules))
 }
 
-fn mapped(users: &BTreeMap<String, String>, agent: &AgentAttempt, country: &str) -> Option<String> {
-    match phone::parse(&agent.agent, country) {
+/// What is known of an agent that a CRM may know too.
+pub(super) fn hint(agent: &str, email: Option<&str>, integration: &IntegrationRules, rules: &PlanRules) -> AgentHint {
+    let crm_user = mapped(&integration.crm_users, agent, &rules.country);
+    let email = email.map(str::to_owned).or_else(|| mapped(&rules.agent_emails, agent, &rules.country));
+    AgentHint { crm_user, email }
+}
+
+fn mapped(users: &BTreeMap<String, String>, agent: &str, country: &str) -> Option<String> {
+    match phone::parse(agent, country) {
         Some(number) => users.get(&number.e164).cloned(),
         None => {
-            let sip = agent.agent.trim();
+            let sip = agent.trim();
             users.iter().find(|(known, _)| known.trim().eq_ignore_ascii_case(sip)).map(|(_, user)| user.clone())
         }
     }

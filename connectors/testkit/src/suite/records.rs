@@ -102,11 +102,11 @@ pub(super) fn others_are_not_found<S: Subject>(bench: &mut Bench<'_, S>) {
 }
 
 pub(super) fn finding_creates_nothing<S: Subject>(bench: &mut Bench<'_, S>) {
-    let (_, at) = bench.record();
+    let (call, at) = bench.record();
     let counts = |bench: &Bench<'_, S>| [What::Activity, What::Note, What::Contact].map(|what| bench.count(what));
     let (before, sent) = (counts(bench), bench.line.sent().len());
     let connector = bench.connector();
-    let unknown = sample::call("nobodys", Some(at.clone()));
+    let unknown = sample::call("nobodys", call.contact);
     find(bench, &unknown);
     find_note(bench, &at, &unknown, &sample::note("nobodys"));
     if let Some(contacts) = connector.contacts() {

@@ -1,0 +1,81 @@
+//! What an agent is to see of a call while it rings: from the events that have just come, never from old ones.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use patchbay_kit::{CallKey, Direction, Phase, PhoneNumber, mask};
+
+use super::{
+    event::{CallEvent, EventKind},
+    phone,
+    plan::{AgentHint, IntegrationRules, PlanRules},
+    state::CallState,
+};
+
+/// How old an event may be that an agent is still shown: later, the call is not ringing any more.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// A popup, before the agent is found in the CRM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PopupHint {
+    pub key: CallKey,
+    pub phase: Phase,
+    pub direction: Direction,
+    pub customer: String,
+    pub number: Option<PhoneNumber>,
+    pub exophone: String,
+    pub agent_number: String,
+    pub agent: AgentHint,
+    /// Under which the caller's contact is known.
+    pub external_id: String,
+    pub started_at: Option<Timestamp>,
+    pub talk_seconds: Option<u32>,
+    /// Not shown after that.
+    pub until: Timestamp,
+}
+
+impl fmt::Debug for PopupHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PopupHint({} {:?} {})", self.key, self.phase, mask::number(&self.agent_number))
+    }
+}
+
+/// The popups that follow from `events`, which have just come; one for each agent and phase.
+pub fn popups<'a>(
+    state: &CallState,
+    events: impl IntoIterator<Item = &'a CallEvent>,
+    integration: &IntegrationRules,
+    rules: &PlanRules,
+    now: Timestamp,
+) -> Vec<PopupHint> {
+    let mut hints: Vec<PopupHint> = Vec::new();
+    for event in events {
+        let phase = match event.kind {
+            EventKind::Dialing | EventKind::Ringing => Phase::Ringing,
+            EventKind::Answered => Phase::Answered,
+            EventKind::AttemptEnded => Phase::Ended,
+            _ => continue,
+        };
+        let until = event.received_at + FRESH;
+        let Some(agent) = event.facts.agent.clone().filter(|_| until > now) else { continue };
+        if hints.iter().any(|other| other.phase == phase && other.agent_number == agent) {
+            continue;
+        }
+        let caller = super::plan::caller(state, &rules.country);
+        hints.push(PopupHint {
+            key: CallKey(state.call_sid.clone()),
+            phase,
+            direction: state.direction,
+            customer: state.customer.clone().unwrap_or_default(),
+            number: state.customer.as_deref().and_then(|raw| phone::parse(raw, &rules.country)),
+            exophone: state.exophone.clone().unwrap_or_default(),
+            agent: super::plan::hint(&agent, event.facts.agent_email.as_deref(), integration, rules),
+            agent_number: agent,
+            external_id: caller.external_id,
+            started_at: state.started_at,
+            talk_seconds: state.talk_seconds.filter(|_| phase == Phase::Ended),
+            until,
+        });
+    }
+    hints
+}

@@ -1,0 +1,266 @@
+//! Integrations in the API: how each stands, trying it, connecting it by consent, giving it the calls of the past.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::ContentType},
+    web::{self, Bytes, Data, Path, Query, ServiceConfig},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::api::{Answer, ApiError, admin, body};
+use crate::{
+    app::Services,
+    connect::oauth::{Keeper, TokenError, consent},
+    delivery::{Access, LaneHandle},
+    store::LaneRef,
+};
+
+/// The path of the address that CRMs send a person back to after he consented.
+pub const CALLBACK: &str = "/oauth/callback";
+/// The longest past that is planned at once.
+const DAYS: u32 = 3660;
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    let at = |path: &str| format!("/api/v1/accounts/{{sid}}/integrations{path}");
+    config
+        .route(&at(""), web::get().to(list))
+        .route(&at("/{name}"), web::get().to(show))
+        .route(&at("/{name}/verify"), web::post().to(verify))
+        .route(&at("/{name}/connect"), web::post().to(connect))
+        .route(&at("/{name}/backfill"), web::post().to(backfill))
+        .route(CALLBACK, web::get().to(callback));
+}
+
+/// How far the calls of the past are planned for an integration.
+#[derive(Clone, Debug, Serialize)]
+pub struct Backfill {
+    pub since: Timestamp,
+    pub began_at: Timestamp,
+    /// `planning`, `planned`, `failed`: what is planned is then delivered, seen under deliveries.
+    pub state: &'static str,
+    pub calls: u64,
+}
+
+/// The backfills of this process.
+#[derive(Debug, Default)]
+pub struct Backfills(Mutex<BTreeMap<LaneRef, Backfill>>);
+
+impl Backfills {
+    fn of(&self, lane: &LaneRef) -> Option<Backfill> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(lane).cloned()
+    }
+
+    fn set(&self, lane: &LaneRef, backfill: Backfill) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(lane.clone(), backfill);
+    }
+}
+
+async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    admin(&request, &services)?;
+    let account = services.account(&sid).ok_or_else(|| ApiError::NotFound(format!("there is no account {sid:?}")))?;
+    let mut items = Vec::new();
+    for integration in &account.integrations {
+        items.push(standing(&services, &account.sid, &integration.name).await?);
+    }
+    Ok(HttpResponse::Ok().json(json!({ "integrations": items })))
+}
+
+async fn show(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
+    admin(&request, &services)?;
+    let (sid, name) = path.into_inner();
+    Ok(HttpResponse::Ok().json(standing(&services, &sid, &name).await?))
+}
+
+async fn standing(services: &Services, sid: &str, name: &str) -> Result<Value, ApiError> {
+    let unknown = || ApiError::NotFound("there is no such integration".to_owned());
+    let account = services.account(sid).ok_or_else(unknown)?;
+    let integration = account.integrations.iter().find(|one| one.name == name).ok_or_else(unknown)?;
+    let handle = lane(services, sid, name)?;
+    let connected = match keeper(handle) {
+        Some(keeper) => match keeper.standing().await {
+            Ok(Some((by, since))) => json!({ "by": by, "since": since }),
+            Ok(None) => json!(false),
+            Err(error) => return Err(ApiError::BadRequest(error.to_string())),
+        },
+        None => json!(true),
+    };
+    Ok(json!({
+        "name": integration.name,
+        "connector": integration.manifest.id,
+        "address": integration.origin.as_ref().map(url::Url::as_str),
+        "connected": connected,
+        "lane": handle.standing(),
+        "backfill": services.backfills.of(handle.lane()),
+    }))
+}
+
+fn lane<'a>(services: &'a Services, sid: &str, name: &str) -> Result<&'a LaneHandle, ApiError> {
+    let wanted = LaneRef { account: sid.to_owned(), integration: name.to_owned() };
+    services.lanes.get(&wanted).ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))
+}
+
+fn keeper(lane: &LaneHandle) -> Option<&Arc<Keeper>> {
+    match &lane.driver().access {
+        Access::Tokens(_, keeper) => Some(keeper),
+        Access::Fixed(_) => None,
+    }
+}
+
+async fn verify(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
+    admin(&request, &services)?;
+    let (sid, name) = path.into_inner();
+    let lane = lane(&services, &sid, &name)?;
+    let mut trace = Vec::new();
+    let asked = lane.driver().run(lane.driver().connector.identify(), &mut trace).await;
+    lane.probe_now();
+    let answer = match asked {
+        Ok(identity) => json!({ "ok": true, "as": identity.account }),
+        Err(stop) => json!({ "ok": false, "error": stop.told() }),
+    };
+    Ok(HttpResponse::Ok().json(answer))
+}
+
+/// Begins a consent: where the person is to go.
+async fn connect(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
+    admin(&request, &services)?;
+    let (sid, name) = path.into_inner();
+    let lane = lane(&services, &sid, &name)?;
+    let keeper = keeper(lane).ok_or_else(|| {
+        ApiError::BadRequest(
+            "this integration works with a key from the configuration: there is nothing to connect".to_owned(),
+        )
+    })?;
+    let redirect_uri = format!("{}{CALLBACK}", services.public_url());
+    let (url, expires_at) =
+        keeper.ask_consent(&redirect_uri).await.map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    Ok(HttpResponse::Ok().json(json!({
+        "url": url.as_str(),
+        "redirect_uri": redirect_uri,
+        "expires_at": expires_at,
+    })))
+}
+
+#[derive(Deserialize)]
+struct Returned {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    error: String,
+    /// The token server of the person's data centre (crm-api §6.a).
+    #[serde(default, rename = "accounts-server")]
+    accounts_server: Option<String>,
+}
+
+/// Where the CRM sends the person back to. His `state` is the credential: random, good once, for a quarter of an hour.
+async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpResponse {
+    let now = Timestamp::now();
+    let consent = match services.store.take_consent(consent::hash(&returned.state), now).await {
+        Ok(Some(consent)) => consent,
+        Ok(None) => {
+            return page(StatusCode::BAD_REQUEST, "This link is used up or too old. Run `patchbay connect` again.");
+        }
+        Err(error) => {
+            tracing::error!(%error, "a consent cannot be looked up");
+            return page(StatusCode::SERVICE_UNAVAILABLE, "The store cannot be asked now. Try again.");
+        }
+    };
+    let Some(lane) = services.lanes.get(&consent.lane) else {
+        return page(StatusCode::BAD_REQUEST, "This integration is not in the configuration any more.");
+    };
+    let Some(keeper) = keeper(lane) else {
+        return page(StatusCode::BAD_REQUEST, "This integration works with a key from the configuration.");
+    };
+    if returned.code.is_empty() {
+        tracing::warn!(lane = %consent.lane, "the consent was refused in the CRM");
+        let why = if returned.error.is_empty() { "no code came back" } else { "it was refused" };
+        return page(StatusCode::BAD_REQUEST, &format!("Not connected: {why}. Run `patchbay connect` again."));
+    }
+    match keeper.connect(&consent, &returned.code, returned.accounts_server.as_deref()).await {
+        Ok(()) => {
+            tracing::info!(lane = %consent.lane, "connected by consent");
+            lane.probe_now();
+            page(StatusCode::OK, &format!("{} is connected. You can close this window.", consent.lane))
+        }
+        Err(error) => {
+            tracing::error!(lane = %consent.lane, %error, "the code could not be exchanged for tokens");
+            let told = match error {
+                TokenError::Refused { code, .. } => format!("the token server refuses it: {code}"),
+                other => other.to_string(),
+            };
+            page(StatusCode::BAD_GATEWAY, &format!("Not connected: {told}. Run `patchbay connect` again."))
+        }
+    }
+}
+
+/// A page for a person; nothing in it comes from the request.
+fn page(status: StatusCode, text: &str) -> HttpResponse {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    HttpResponse::build(status)
+        .insert_header(("Referrer-Policy", "no-referrer"))
+        .insert_header(("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"))
+        .content_type(ContentType::html())
+        .body(format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><title>Patchbay</title>\
+             <body style='font:16px/1.5 system-ui;max-width:36rem;margin:20vh auto;padding:0 1rem'>\
+             <h1 style='font-size:1.2rem'>Patchbay</h1><p>{text}</p></html>\n"
+        ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Past {
+    days: Option<u32>,
+    since: Option<Timestamp>,
+}
+
+/// Plans the calls of the last days for an integration that was added later.
+async fn backfill(
+    request: HttpRequest,
+    services: Data<Services>,
+    path: Path<(String, String)>,
+    bytes: Bytes,
+) -> Answer {
+    admin(&request, &services)?;
+    let (sid, name) = path.into_inner();
+    let lane = lane(&services, &sid, &name)?.lane().clone();
+    let asked: Past = body(&bytes)?;
+    let now = Timestamp::now();
+    let since = match (asked.days, asked.since) {
+        (Some(days @ 1..=DAYS), None) => now.checked_sub(Duration::from_secs(u64::from(days) * 86_400)).ok(),
+        (None, Some(since)) if since < now => Some(since),
+        _ => None,
+    };
+    let since = since.ok_or_else(|| {
+        ApiError::BadRequest(format!("give `days` (1 to {DAYS}) or `since` (a time that is past), and not both"))
+    })?;
+    if services.backfills.of(&lane).is_some_and(|running| running.state == "planning") {
+        return Err(ApiError::BadRequest("a backfill of this integration is under way".to_owned()));
+    }
+    let begun = Backfill { since, began_at: now, state: "planning", calls: 0 };
+    services.backfills.set(&lane, begun.clone());
+    let (services, answer) = (services.into_inner(), begun.clone());
+    tokio::spawn(async move {
+        let ended = match services.decider.backfill(&lane.account, since).await {
+            Ok(calls) => {
+                tracing::info!(%lane, calls, "the calls of the past are planned");
+                Backfill { state: "planned", calls, ..begun }
+            }
+            Err(error) => {
+                tracing::error!(%lane, %error, "a backfill broke off; ask for it again, nothing is doubled");
+                Backfill { state: "failed", ..begun }
+            }
+        };
+        services.backfills.set(&lane, ended);
+    });
+    Ok(HttpResponse::Accepted().json(json!({ "backfill": answer })))
+}
