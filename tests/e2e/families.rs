@@ -266,6 +266,61 @@ async fn a_credential_in_a_parameter_is_kept_nowhere() {
     assert!(!rig.logs().iter().any(|line| line.contains("uid-0c1f")));
 }
 
+/// A Salesforce that is not there: its tickets are Freshdesk's, what counts is who is let in.
+fn salesforce(name: &str, more: &str) -> String {
+    format!(
+        "[[account.integration]]\nconnector = \"salesforce\"\nname = \"{name}\"\nbase_url = \"http://127.0.0.1:9\"\n\
+         login_url = \"http://127.0.0.1:9\"\nclient_id = \"c\"\nclient_secret = \"s\"\nrefresh_token = \"r\"\n{more}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_uid_opens_the_hooks_of_its_account_alone() {
+    if patchbay::connect::catalogue::find("salesforce").is_none() {
+        return;
+    }
+    let mut rig = Rig::new();
+    rig.integration = salesforce("sales", "") + &salesforce("migrated", "account_uid = \"1234\"");
+    let other = "[[account]]\nsid = \"acme2\"\napi_key = \"k\"\napi_token = \"t\"\n";
+    rig.extra.push_str(&format!("\n{other}{}", salesforce("sales", "")));
+    rig.start();
+    let uid = async |sid: &str| {
+        let (status, hooks) = rig.get(&format!("/api/v1/accounts/{sid}/hooks")).await;
+        assert_eq!(status, 200, "{hooks}");
+        let urls = hooks["families"].as_array().expect("families").iter().filter_map(|one| one["url"].as_str());
+        let uids: Vec<&str> = urls.filter_map(|url| Some(url.split_once("&AccountUid=")?.1)).collect();
+        uids[0].split('&').next().expect("an AccountUid").to_owned()
+    };
+    let (own, others) = (uid(SID).await, uid("acme2").await);
+    assert_eq!((own.len(), own == others), (36, false));
+    let path = |sid: &str, uid: &str, call: &Call| {
+        let path = format!("/sfdc/api/inbound/passthru?AccountSid={{sid}}{uid}&callState=missedCall");
+        with(&path, sid, &call.missed())
+    };
+    let closed = get(&rig, &path("nobody", &format!("&AccountUid={own}"), &Call::new(9))).await;
+    assert_eq!(closed.0, 401);
+    for uid in ["", "&AccountUid=", "&AccountUid=guess", &format!("&AccountUid={others}")] {
+        assert_eq!(get(&rig, &path(SID, uid, &Call::new(9))).await, closed, "{uid}");
+    }
+    let calls: Vec<Call> = (1..4).map(Call::new).collect();
+    assert_eq!(get(&rig, &path(SID, &format!("&AccountUId={own}"), &calls[0])).await.0, 200);
+    assert_eq!(get(&rig, &path(SID, "&accountuid=1234", &calls[1])).await.0, 200);
+    let body = format!("{}&AccountSid={SID}&AccountUid={own}", calls[2].missed());
+    let post = rig.http.post(rig.url("/sfdc/api/inbound/passthru?callState=missedCall")).body(body);
+    assert_eq!(post.send().await.expect("an answer").status(), 200);
+    for call in &calls {
+        rig.ticket(&call.sid).await;
+    }
+    let listed = rig.account("/calls").await.to_string();
+    assert!(!listed.contains(&Call::new(9).sid), "{listed}");
+    rig.terminate();
+    for file in ["patchbay.db", "patchbay.db-wal"] {
+        let bytes = std::fs::read(rig.path(file)).unwrap_or_default();
+        assert!(!bytes.windows(own.len()).any(|window| window == own.as_bytes()), "{file}");
+    }
+    assert!(!rig.logs().iter().any(|line| line.contains(&own)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dial_whom_is_answered_at_once_and_tells_of_the_call() {
     let rig = open();

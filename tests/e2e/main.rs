@@ -7,5 +7,6 @@ mod faults;
 mod hooks;
 mod main_job;
 mod operations;
+mod owners;
 mod recordings;
 mod rig;
