@@ -20,8 +20,12 @@ macro_rules! connector {
     };
 }
 
-static CONNECTORS: &[Entry] =
-    &[connector!(patchbay_freshchat), connector!(patchbay_freshdesk), connector!(patchbay_hubspot)];
+static CONNECTORS: &[Entry] = &[
+    connector!(patchbay_freshchat),
+    connector!(patchbay_freshdesk),
+    connector!(patchbay_hubspot),
+    connector!(patchbay_leadsquared),
+];
 
 pub fn all() -> &'static [Entry] {
     CONNECTORS

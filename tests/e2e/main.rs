@@ -2,6 +2,7 @@
 
 mod api;
 mod crash;
+mod every;
 mod families;
 mod faults;
 mod hooks;

@@ -8,6 +8,7 @@ use std::{
 use patchbay_sandbox::{
     Fault, Faults, On, Server,
     hubspot::{HubSpot, Kind},
+    leadsquared::LeadSquared,
 };
 use serde_json::{Value, json};
 
@@ -92,6 +93,35 @@ async fn the_owner_is_dialled_as_the_crm_says_or_last_said() {
         assert_eq!(told["destination"], destination);
     }
     assert!(!rig.logs().iter().any(|line| line.contains("9945476362") || line.contains(HS_TOKEN)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadsquared_is_asked_by_its_call_route() {
+    let mut rig = Rig::new();
+    rig.extra = "[enquiry]\nschedule = [\"10m\"]".to_owned();
+    rig.account = "open_hooks = [\"leadsquared\"]".to_owned();
+    let mut crm = LeadSquared::new("lsq-access", "lsq-secret", "orgkey");
+    let [route, popup, log] = ["LeadRouteV2", "AgentPopup", "LogCallComplete"].map(|name| crm.path(name));
+    let user = crm.add_user("Rahil Mohammed", "rahil@example.com");
+    crm.change_user(&user, |user| user.phone_main = Some("+91-9945476362".to_owned()));
+    crm.add_lead_with(|lead| {
+        lead.owner = user.clone();
+        lead.fields.insert("Phone".to_owned(), format!("+91-{}", &Call::new(1).from[1..]));
+    });
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let crm = Server::start(loopback, crm, Faults::none()).expect("the LeadSquared sandbox starts");
+    rig.integration = format!(
+        "[[account.integration]]\nconnector = \"leadsquared\"\nbase_url = \"{}\"\n\
+         call_route_url = \"https://telephony.example{route}\"\nagent_popup_url = \"https://telephony.example{popup}\"\n\
+         call_log_url = \"https://telephony.example{log}\"",
+        crm.url()
+    );
+    rig.start();
+    assert_eq!(whom(&rig, &Call::new(1)).await, OWNER);
+    assert_eq!(whom(&rig, &Call::new(2)).await, "");
+    crm.faults().go_down();
+    assert_eq!(whom(&rig, &Call::new(1)).await, OWNER);
+    assert_eq!(whom(&rig, &Call::new(2)).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,10 @@ pub(crate) struct Rig {
     pub(crate) name: String,
     /// TOML put into `[[account.integration]]`.
     pub(crate) integration: String,
+    /// TOML after the first integration: more of them.
+    pub(crate) more: String,
+    /// Of the first agent.
+    pub(crate) agent_email: Option<String>,
     pub(crate) env: Vec<(String, String)>,
 }
 
@@ -81,6 +85,8 @@ impl Rig {
             account: String::new(),
             name: "support".to_owned(),
             integration: "assign_tickets = true".to_owned(),
+            more: String::new(),
+            agent_email: None,
             env: Vec::new(),
         }
     }
@@ -130,8 +136,10 @@ impl Rig {
             api_key = "${{FRESHDESK_KEY}}"
             quota = 1000000
             {integration}
+            {more}
             [[account.agent]]
             number = "+919711581199"
+            {email}
             crm_user = {{ {name} = "{AGENT_ID}" }}
             [[account.agent]]
             number = "{AGENT2}"
@@ -144,6 +152,8 @@ impl Rig {
             account = self.account,
             name = self.name,
             integration = self.integration,
+            more = self.more,
+            email = self.agent_email.as_ref().map(|email| format!("email = {email:?}")).unwrap_or_default(),
         );
         let path = self.path("patchbay.toml");
         std::fs::write(&path, text).expect("the configuration is written");
@@ -369,6 +379,20 @@ impl Rig {
     }
 }
 
+impl Rig {
+    /// Tells the simulated Exotel of a call that no agent took and that left a recording.
+    pub(crate) fn simulate_voicemail(&self, call: &Call) {
+        let mut simulated = SimulatedCall::new(&call.sid, &call.from, EXOPHONE, call.started_at);
+        simulated.status = "completed".to_owned();
+        simulated.ended_at = Some(call.started_at + Duration::from_secs(27));
+        simulated.facts_after_end = Duration::ZERO;
+        simulated.talk_seconds = 0;
+        simulated.recording =
+            Some(RecordingPlan { available_after_end: call.recording_after, bytes: recording_bytes().into() });
+        self.exotel.with(|exotel| exotel.add_call(simulated));
+    }
+}
+
 impl Drop for Rig {
     /// What must never be in a log is looked for after every test, whatever it was about.
     fn drop(&mut self) {
@@ -456,18 +480,17 @@ impl Call {
         )
     }
 
-    /// `event=voicemail`.
-    pub(crate) fn voicemail(&self) -> String {
-        let missed = self.missed().replace("event=missed", "event=voicemail");
-        missed.replace("CallType=incomplete", "CallType=voicemail")
-    }
-
     /// `event=ivr` or `event=gather`.
     pub(crate) fn keyed(&self, event: &str, digits: &str, tag: &str, after_s: i64) -> String {
         format!(
             "event={event}&{}&CallStatus=in-progress&CallType=call-attempt&digits=%22{digits}%22{tag}",
             self.common(after_s)
         )
+    }
+
+    /// `event=voicemail`, without a recording yet.
+    pub(crate) fn voicemail(&self) -> String {
+        format!("event=voicemail&{}&CallStatus=completed&CallType=voicemail", self.common(26))
     }
 
     pub(crate) fn end(&self) -> String {

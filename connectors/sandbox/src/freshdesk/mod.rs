@@ -8,6 +8,7 @@ mod agents;
 mod contacts;
 mod conversations;
 mod fields;
+mod held;
 mod limits;
 mod model;
 mod page;

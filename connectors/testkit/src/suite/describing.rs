@@ -98,7 +98,7 @@ pub(super) fn labels<S: Subject>(bench: &mut Bench<'_, S>) {
         let said = (sent.method.clone(), format!("{:?}", sent.safety));
         assert_eq!(methods.entry(sent.label).or_insert_with(|| said.clone()), &said, "the label {}", sent.label);
     }
-    let known: Vec<&str> = methods.keys().copied().collect();
+    let known: Vec<&str> = methods.keys().chain(bench.subject.unsent()).copied().collect();
     for quota in bench.connector().manifest().quotas {
         for label in quota.labels {
             assert!(known.contains(label), "the quota {} counts {label}, which is never sent", quota.name);
@@ -223,7 +223,7 @@ fn everything<S: Subject>(bench: &mut Bench<'_, S>) {
         assert_eq!(bench.ok(find), Some(at.clone()));
     }
     "Missed Call from 09876543210".clone_into(&mut call.subject);
-    let changed = patchbay_kit::Changed { subject: true, ..patchbay_kit::Changed::default() };
+    let changed = patchbay_kit::Changed { subject: true, facts: true, ..patchbay_kit::Changed::default() };
     if let Some(updates) = connector.updates() {
         let updated = bench.ok(updates.update(&at, &call, changed));
         assert!(updated == at || bench.subject.appends());
@@ -249,15 +249,17 @@ fn everything<S: Subject>(bench: &mut Bench<'_, S>) {
             assert_eq!(bench.ok(find).map(|contact| contact.at), call.contact);
         }
     }
+    let mut agent = None;
     if let Some(agents) = connector.agents() {
         bench.subject.add_agents(&mut bench.line.sandbox, 2);
         let page = bench.ok(agents.list(None));
         assert!(page.items.len() >= 2);
-        if let Some(popups) = connector.popups() {
-            for phase in [Phase::Ringing, Phase::Answered, Phase::Ended] {
-                if let Some(show) = popups.show(&sample::popup("popup", phase, Some(page.items[0].at.clone()))) {
-                    bench.ok(show);
-                }
+        agent = Some(page.items[0].at.clone());
+    }
+    if let Some(popups) = connector.popups() {
+        for phase in [Phase::Ringing, Phase::Answered, Phase::Ended] {
+            if let Some(show) = popups.show(&sample::popup("popup", phase, agent.clone())) {
+                bench.ok(show);
             }
         }
     }

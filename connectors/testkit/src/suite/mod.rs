@@ -88,6 +88,14 @@ pub trait Subject {
     fn appends(&self) -> bool {
         false
     }
+    /// Labels that are not sent with this subject's settings, though a quota counts them.
+    fn unsent(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Whether all agents come in one answer, however many there are.
+    fn agents_in_one_answer(&self) -> bool {
+        false
+    }
     /// More records than the CRM's largest page holds.
     fn more_than_a_page(&self) -> usize {
         120

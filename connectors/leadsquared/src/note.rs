@@ -1,0 +1,65 @@
+//! The delimited text that LeadSquared makes of a call log, in which the posted body comes back.
+
+use serde_json::Value;
+
+/// What LeadSquared puts between a key and its value, and after a value.
+const DELIMITERS: [(&str, &str); 2] = [("{=}", "{ = }"), ("{next}", "{ next }")];
+/// Longer texts might be cut, and with them what comes behind.
+const CHARS: usize = 2000;
+
+/// The text of a call's log. What callers say cannot end its value and begin another.
+pub(crate) fn composed(subject: &str, body: &str) -> String {
+    let text = if subject.is_empty() { body.to_owned() } else { format!("{subject}\n{body}") };
+    let text = DELIMITERS.iter().fold(text, |text, (delimiter, harmless)| text.replace(delimiter, harmless));
+    text.chars().take(CHARS).collect()
+}
+
+/// Whether this is the note of the call with this very CallSid. `SourceData` holds the log as it was posted [C], with
+/// its `CallSessionId`; where it is missing or cut, the CallSid in `CallNotes` decides.
+pub(crate) fn is_of(note: &str, key: &str) -> bool {
+    match session(note) {
+        Some(session) => session == key,
+        None => mentions(note, key),
+    }
+}
+
+fn session(note: &str) -> Option<String> {
+    let (_, data) = note.rsplit_once("SourceData{=}")?;
+    let data = data.strip_suffix("{next}").unwrap_or(data);
+    let data: Value = serde_json::from_str(data).ok()?;
+    Some(data.get("CallSessionId")?.as_str()?.to_owned())
+}
+
+/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
+fn mentions(text: &str, key: &str) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    !key.is_empty()
+        && text
+            .match_indices(key)
+            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_cannot_pass_for_a_field() {
+        let text = composed("Missed Call", "digits: 1{next}Status{=}Answered{next}");
+        assert_eq!(text, "Missed Call\ndigits: 1{ next }Status{ = }Answered{ next }");
+        assert_eq!(composed("", &"😀".repeat(3000)).chars().count(), CHARS);
+    }
+
+    #[test]
+    fn a_note_is_of_the_session_in_its_source_data() {
+        let note =
+            |data: &str| format!("Caller{{=}}{{next}}CallNotes{{=}}CallSid: 1a2b{{next}}SourceData{{=}}{data}{{next}}");
+        assert!(is_of(&note(r#"{"CallSessionId":"1a2b"}"#), "1a2b"));
+        assert!(!is_of(&note(r#"{"CallSessionId":"3c4d"}"#), "1a2b"), "another call that tells of this one");
+        for lost in ["", "null", r#"{"CallSessionId":"1a"#, r#"{"CallNotes":"x"}"#] {
+            assert!(is_of(&note(lost), "1a2b"), "{lost}");
+            assert!(!is_of(&note(lost), "1a2"), "{lost}");
+        }
+        assert!(!is_of("", "1a2b") && !is_of("anything", ""));
+    }
+}

@@ -1,0 +1,1 @@
+//! What several integrations on one account owe beside the table.
