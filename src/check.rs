@@ -203,7 +203,7 @@ async fn check_integration(
             format!("{name} at {host} cannot be reached ({reason}): check the domain, and the way out")
         }
         Stop::Throttled { until } => format!("{name} says too many requests; try again after {until}"),
-        Stop::Several { .. } | Stop::Stopping => stop.told(),
+        Stop::Several { .. } | Stop::Stopping | Stop::AfterCreation(_) => stop.told(),
     };
     let mut trace = Vec::new();
     let identity = driver.run(driver.connector.identify(), &mut trace).await.map_err(explain)?;

@@ -51,6 +51,10 @@ pub(super) fn integration(
     {
         secrets.insert("account_uid".to_owned(), uid);
     }
+    if let (Origin::Setting { setting }, Some(base)) = (manifest.origin, &base_url) {
+        // The address that replaces the CRM's own is the CRM's own, as far as the connector is concerned.
+        settings.text.entry(setting.to_owned()).or_insert_with(|| strip_slash(base));
+    }
     if let Some(defaults) = r.table("defaults") {
         match serde_json::to_value(defaults) {
             Ok(serde_json::Value::Object(map)) => settings.defaults = map,

@@ -23,8 +23,10 @@ macro_rules! connector {
 static CONNECTORS: &[Entry] = &[
     connector!(patchbay_freshchat),
     connector!(patchbay_freshdesk),
+    connector!(patchbay_freshsales),
     connector!(patchbay_hubspot),
     connector!(patchbay_leadsquared),
+    connector!(patchbay_zoho_crm),
 ];
 
 pub fn all() -> &'static [Entry] {

@@ -41,6 +41,9 @@ pub enum Stop {
     Several { candidates: Vec<RecordRef> },
     /// The service is stopping.
     Stopping,
+    /// Any of these, after an earlier request of the same chain had created something: it is looked for before it is
+    /// created again.
+    AfterCreation(Box<Stop>),
 }
 
 impl Stop {
@@ -59,6 +62,7 @@ impl Stop {
                 )
             }
             Self::Stopping => "the service is stopping".to_owned(),
+            Self::AfterCreation(stop) => stop.told(),
         }
     }
 }
@@ -149,7 +153,18 @@ impl Driver {
     ///
     /// # Errors
     /// [`Stop`], with what may follow from it.
-    pub async fn run<T>(&self, mut exchange: Exchange<T>, trace: &mut Vec<ExchangeLog>) -> Result<T, Stop> {
+    pub async fn run<T>(&self, exchange: Exchange<T>, trace: &mut Vec<ExchangeLog>) -> Result<T, Stop> {
+        let mut created = false;
+        let ended = self.follow(exchange, trace, &mut created).await;
+        ended.map_err(|stop| if created { Stop::AfterCreation(Box::new(stop)) } else { stop })
+    }
+
+    async fn follow<T>(
+        &self,
+        mut exchange: Exchange<T>,
+        trace: &mut Vec<ExchangeLog>,
+        created: &mut bool,
+    ) -> Result<T, Stop> {
         let mut renewed = false;
         for _ in 0..CHAIN {
             let label = exchange.request.label;
@@ -194,7 +209,10 @@ impl Driver {
                     trace.push(log);
                     match step {
                         Step::Done(value) => return Ok(value),
-                        Step::Then(next) => exchange = next,
+                        Step::Then(next) => {
+                            *created |= safety == Safety::Creates;
+                            exchange = next;
+                        }
                     }
                 }
                 Err(mut failure) => {

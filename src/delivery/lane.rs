@@ -425,6 +425,7 @@ fn sign_of(stop: &Stop) -> Sign {
         Stop::Lost { .. } => Sign::Outage,
         Stop::Throttled { .. } | Stop::Several { .. } => Sign::There,
         Stop::Stopping => Sign::None,
+        Stop::AfterCreation(stop) => sign_of(stop),
     }
 }
 

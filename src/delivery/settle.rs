@@ -48,6 +48,11 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
         detail: detail.to_owned(),
     };
     match stop {
+        Stop::AfterCreation(stop) => {
+            let mut delivery = delivery.clone();
+            delivery.probe = true;
+            judge(stop, &delivery, policy, now)
+        }
         Stop::Stopping => verdict(
             AttemptOutcome::Postponed,
             again(now, false, delivery.probe, "the service was stopping"),
@@ -245,6 +250,21 @@ mod tests {
         let gone = Failure::new(Kind::NotFound, Retry::Never).about(About::Record);
         let stop = Stop::Refused { failure: gone, safety: Safety::Idempotent, status: 404 };
         assert!(matches!(judge(&stop, &delivery(0), &policy(), at(5)).next, Next::Dead { .. }));
+    }
+
+    #[test]
+    fn what_was_created_before_the_chain_broke_off_is_looked_for() {
+        let now = at(5);
+        for stop in [
+            Stop::Throttled { until: at(65) },
+            lost(true, Safety::Read),
+            refused(Kind::Unauthorized, Safety::Read, 401),
+            refused(Kind::Unavailable, Safety::Read, 503),
+        ] {
+            assert!(!again(&judge(&stop, &delivery(0), &policy(), now), now).2, "{stop:?}");
+            let after = Stop::AfterCreation(Box::new(stop));
+            assert!(again(&judge(&after, &delivery(0), &policy(), now), now).2, "{after:?}");
+        }
     }
 
     #[test]

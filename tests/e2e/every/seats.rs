@@ -1,12 +1,12 @@
 //! Every CRM there is, each in its own sandbox, configured as its set-up page says.
 
-use patchbay_sandbox::{freshchat, freshdesk, hubspot, leadsquared};
+use patchbay_sandbox::{freshchat, freshdesk, freshsales, hubspot, leadsquared, zoho_crm};
 
 use super::floor::{FIELDS, Seat, Shape, TICKET};
 
 /// All of them, two of one kind among them.
 pub(super) fn all() -> Vec<Seat> {
-    vec![desk("desk2"), chat(), hubspot(), leadsquared()]
+    vec![desk("desk2"), chat(), sales(), hubspot(), leadsquared(), zoho_crm()]
 }
 
 pub(super) fn desk(name: &'static str) -> Seat {
@@ -46,6 +46,25 @@ pub(super) fn leadsquared() -> Seat {
              secret_key = \"lsq-secret\"\ncall_route_url = \"https://telephony.example{route}\"\n\
              agent_popup_url = \"https://telephony.example{popup}\"\n\
              call_log_url = \"https://telephony.example{log}\""
+        )
+    })
+}
+
+pub(super) fn sales() -> Seat {
+    // Its call logs have no agent but the user whose key it is.
+    let shape = Shape { agent: false, ..TICKET };
+    Seat::new("sales", freshsales::Freshsales::new("sales-key"), shape, |url| {
+        format!(
+            "connector = \"freshsales\"\nbase_url = \"{url}\"\ndomain = \"acme.myfreshworks.com\"\napi_key = \"sales-key\""
+        )
+    })
+}
+
+pub(super) fn zoho_crm() -> Seat {
+    Seat::new("zoho_crm", zoho_crm::ZohoCrm::new("zoho-id", "zoho-secret", "zoho-refresh"), FIELDS, |url| {
+        format!(
+            "connector = \"zoho_crm\"\nbase_url = \"{url}\"\naccounts_url = \"{url}\"\nclient_id = \"zoho-id\"\n\
+             client_secret = \"zoho-secret\"\nrefresh_token = \"zoho-refresh\""
         )
     })
 }

@@ -1,6 +1,6 @@
 //! Cases about the record of a call and the notes on it.
 
-use patchbay_kit::{About, CallActivity, Changed, Note, RecordRef, Safety};
+use patchbay_kit::{About, Assigns, CallActivity, Changed, Note, RecordRef, Safety};
 
 use super::{Bench, Stored, Subject, What};
 use crate::sample;
@@ -21,6 +21,11 @@ fn find_note<S: Subject>(
 ) -> Option<Option<RecordRef>> {
     let exchange = bench.connector().notes()?.find(on, of, note)?;
     Some(bench.ok(exchange))
+}
+
+/// Whether a record can be given to an agent at all.
+fn assigns<S: Subject>(bench: &Bench<'_, S>) -> bool {
+    bench.connector().agents().is_some() && bench.connector().manifest().assigns != Assigns::Never
 }
 
 /// The clock stands still, so an index that lags knows nothing yet.
@@ -130,7 +135,7 @@ pub(super) fn update_changes_only<S: Subject>(bench: &mut Bench<'_, S>) {
     "Voicemail from 09876543210".clone_into(&mut call.subject);
     call.body = format!("Voicemail<br>CallSid: {}", sample::CALL_SID);
     call.talk_seconds = Some(61);
-    if bench.connector().agents().is_some() {
+    if assigns(bench) {
         call.agent = bench.subject.add_agents(&mut bench.line.sandbox, 1).pop();
     }
     let none = Changed::default();
@@ -170,7 +175,7 @@ pub(super) fn update_changes_only<S: Subject>(bench: &mut Bench<'_, S>) {
 }
 
 pub(super) fn agent_arrives<S: Subject>(bench: &mut Bench<'_, S>) {
-    if bench.connector().agents().is_none() {
+    if !assigns(bench) {
         return;
     }
     let mut call = sample::call(sample::CALL_SID, bench.caller());
@@ -202,7 +207,7 @@ pub(super) fn gone_record<S: Subject>(bench: &mut Bench<'_, S>) {
 }
 
 pub(super) fn gone_agent<S: Subject>(bench: &mut Bench<'_, S>) {
-    if bench.connector().agents().is_none() {
+    if !assigns(bench) {
         return;
     }
     let agent = bench.subject.add_agents(&mut bench.line.sandbox, 1).pop().expect("an agent");
