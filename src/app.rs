@@ -35,7 +35,7 @@ use crate::{
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
     exotel::{Enquirer, ExotelClient},
-    hooks::{self, Doors},
+    hooks::{self, Answers, Doors},
     key::MasterKey,
     store::{DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
     telemetry::Metrics,
@@ -66,6 +66,8 @@ pub struct Services {
     pub store: Arc<dyn Store>,
     pub metrics: Arc<Metrics>,
     pub doors: ArcSwap<Doors>,
+    /// What was answered to applets before.
+    pub answers: Answers,
     pub decider: Arc<Decider>,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub exotel: HashMap<String, ExotelClient>,
@@ -96,7 +98,7 @@ impl Services {
     /// What the store says.
     pub async fn reload_doors(&self) -> Result<(), StoreError> {
         let tokens = self.store.hook_token_hashes(Timestamp::now()).await?;
-        self.doors.store(Arc::new(Doors::new(&self.config.accounts, tokens)));
+        self.doors.store(Arc::new(Doors::new(&self.config.accounts, tokens, &self.key)));
         Ok(())
     }
 }
@@ -196,13 +198,14 @@ impl Service {
         workers.spawn(purge(Arc::clone(&store), config.store.keep, stopping.clone()));
 
         let tokens = store.hook_token_hashes(now).await.map_err(store_error)?;
-        let doors = ArcSwap::from_pointee(Doors::new(&config.accounts, tokens));
+        let doors = ArcSwap::from_pointee(Doors::new(&config.accounts, tokens, &key));
         let drain = config.server.drain_timeout;
         let services = Arc::new(Services {
             config,
             store,
             metrics,
             doors,
+            answers: Answers::default(),
             decider,
             lanes,
             exotel,

@@ -1,6 +1,12 @@
 //! `patchbay check` and `patchbay connectors`: is this configuration right, and what can be configured at all.
 
-use std::{fmt::Write, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use patchbay_kit::{AuthScheme, Settings};
 use serde_json::{Value, json};
@@ -8,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, StartError, Vault},
-    config::{self, Account, Config, Integration},
+    config::{self, Account, Config, Integration, StoreUrl},
     connect::{catalogue, transport::Transport},
     delivery::Stop,
     hooks,
+    key::MasterKey,
     operator::Operator,
     store::StoreError,
     telemetry::Metrics,
@@ -26,7 +33,6 @@ pub async fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("ok    {}: read, {} account{}", path.display(), config.accounts.len(), plural(config.accounts.len()));
     let transport = match Transport::new(config.delivery.connect_timeout) {
         Ok(transport) => transport,
         Err(error) => {
@@ -34,57 +40,94 @@ pub async fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut failures = 0;
-    if config.accounts.is_empty() {
-        println!("warn  no [[account]]: nothing will be let in");
-    }
-    if config.server.admin_token.is_none() {
-        println!("warn  server.admin_token is not set: the API is closed");
-    }
-    if config.server.public_url.is_none() {
-        println!("warn  server.public_url is not set: links to recordings will only work on this machine");
-    }
     let tokens = Tokens::find(&config).await;
-    for account in &config.accounts {
-        failures += check_account(&config, account, &transport, &tokens).await;
-    }
+    let told = tell(&config, path, &transport, &tokens).await;
     if let Tokens::Vault(vault) = tokens {
         vault.store.close().await;
     }
-    for account in &config.accounts {
-        paste(&config, account);
-    }
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ended(told.map(|failures| if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
-async fn check_account(config: &Config, account: &Account, transport: &Transport, tokens: &Tokens) -> u32 {
+/// Prints a text; whoever closes the pipe has read enough.
+pub fn print(text: &str) -> ExitCode {
+    ended(io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).map(|()| ExitCode::SUCCESS))
+}
+
+/// `println!` would panic when what reads us (`head`) has gone; that is no failure but the end of what there is to do.
+fn ended(told: io::Result<ExitCode>) -> ExitCode {
+    match told {
+        Ok(code) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("patchbay: cannot be printed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
+}
+
+/// Everything `patchbay check` says; returns how many credentials failed.
+async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
+    let accounts = config.accounts.len();
+    line(format_args!("ok    {}: read, {accounts} account{}", path.display(), plural(accounts)))?;
+    let mut failures = 0;
+    if config.accounts.is_empty() {
+        line(format_args!("warn  no [[account]]: nothing will be let in"))?;
+    }
+    if config.server.admin_token.is_none() {
+        line(format_args!("warn  server.admin_token is not set: the API is closed"))?;
+    }
+    if config.server.public_url.is_none() {
+        line(format_args!("warn  server.public_url is not set: links to recordings will only work on this machine"))?;
+    }
+    for account in &config.accounts {
+        failures += check_account(config, account, transport, tokens).await?;
+    }
+    for account in &config.accounts {
+        line(format_args!("{}", paste(config, account)))?;
+    }
+    Ok(failures)
+}
+
+async fn check_account(config: &Config, account: &Account, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
     let mut failures = 0;
     let client = app::exotel_client(config, account, transport.clone());
     match client.identify().await {
-        Ok(()) => println!("ok    {}: Exotel at {} knows the key", account.sid, client.host()),
+        Ok(()) => line(format_args!("ok    {}: Exotel at {} knows the key", account.sid, client.host()))?,
         Err(cause) => {
             failures += 1;
-            println!("FAIL  {}: {cause}", account.sid);
+            line(format_args!("FAIL  {}: {cause}", account.sid))?;
         }
     }
     for integration in &account.integrations {
         let place = format!("{}/{}", account.sid, integration.name);
         match check_integration(config, account, integration, transport, tokens).await {
-            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            Ok(lines) => lines.iter().try_for_each(|text| line(format_args!("{text}")))?,
             Err(cause) => {
                 failures += 1;
-                println!("FAIL  {place}: {cause}");
+                line(format_args!("FAIL  {place}: {cause}"))?;
             }
         }
     }
     if !account.bots.is_empty() {
-        println!(
+        line(format_args!(
             "warn  {}: voicebots are not built into this version; nothing answers for {}",
             account.sid,
             account.bots.join(", ")
-        );
+        ))?;
     }
-    failures
+    if !account.open_hooks.is_empty() {
+        line(format_args!(
+            "warn  {}: anybody who knows the Account SID may send events to {}: put hook tokens into the flows, and take \
+             open_hooks away",
+            account.sid,
+            account.open_hooks.join(", ")
+        ))?;
+    }
+    Ok(failures)
 }
 
 /// Where access tokens are to be had.
@@ -200,14 +243,31 @@ async fn check_integration(
 }
 
 /// The exact URLs for the account's flow.
-fn paste(config: &Config, account: &Account) {
-    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
-    let (scheme, rest) = base.split_once("://").unwrap_or(("https", &base));
+fn paste(config: &Config, account: &Account) -> String {
+    let public = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
+    let (scheme, rest) = public.split_once("://").unwrap_or(("https", &public));
     let base = format!("{scheme}://<exotel_api_key>:<exotel_api_token>@{rest}/v2/accounts/{}", account.sid);
-    println!("\nTo paste into the flow of {} (with your API key and token in their places):", account.sid);
+    let sid = &account.sid;
+    let mut text = format!("\nTo paste into the flow of {sid} (with your API key and token in their places):\n");
     for (applet, url) in hooks::sample_urls(&base) {
-        println!("  {applet}\n    {url}");
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {applet}\n    {url}");
     }
+    let StoreUrl::Sqlite(database) = &config.store.url;
+    // The key is made when the service starts first; a check makes nothing.
+    let key = MasterKey::load(config.server.master_key_file.as_deref(), database);
+    let families = hooks::families(account, &public, "<hook_token>", key.as_ref());
+    if !families.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nOr, in the forms of Exotel's own connectors; a hook token is made by POST /api/v1/accounts/{sid}/hooks:"
+        );
+    }
+    for hooks::FamilyUrl { family, applet, url } in families {
+        let _ = writeln!(text, "  {family}: {applet}\n    {url}");
+    }
+    text.truncate(text.trim_end().len());
+    text
 }
 
 fn plural(count: usize) -> &'static str {

@@ -45,6 +45,12 @@ impl MasterKey {
         }
     }
 
+    /// Reads the key file, if there is one yet.
+    pub fn load(configured: Option<&Path>, database: &Path) -> Option<Self> {
+        let path = configured.map_or_else(|| beside(database), Path::to_owned);
+        Self::decode(&std::fs::read(path).ok()?)
+    }
+
     fn make(path: &Path) -> Result<Self, String> {
         let bytes: [u8; BYTES] = random()?;
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -72,9 +78,14 @@ impl MasterKey {
 
     /// A signature over `parts` for one `purpose`; parts are told apart by their lengths.
     pub fn sign(&self, purpose: &str, parts: &[&str]) -> String {
+        self.derive(purpose, parts).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The bytes of such a signature: a secret that need not be stored. 128 bits are beyond guessing, and short enough to
+    /// be pasted.
+    pub fn derive(&self, purpose: &str, parts: &[&str]) -> [u8; 16] {
         let tag = self.mac(purpose, parts).finalize().into_bytes();
-        // 128 bits are beyond guessing and keep the link short enough to be pasted.
-        tag[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        std::array::from_fn(|at| tag[at])
     }
 
     /// Whether `signature` is [`MasterKey::sign`]'s, compared in constant time.

@@ -68,10 +68,7 @@ fn main() -> ExitCode {
             Command::Check { config } => check::run(&config).await,
             Command::Connect { integration, config } => operator::connect(&config, &integration).await,
             Command::Simulate(options) => simulate::run(*options).await,
-            Command::Connectors { json } => {
-                print!("{}", check::connectors(json));
-                ExitCode::SUCCESS
-            }
+            Command::Connectors { json } => check::print(&check::connectors(json)),
         }
     })
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use patchbay_kit::{Digits, Direction, mask};
+use patchbay_kit::{Digits, Direction, RecordRef, mask};
+
+use super::person::FollowUpWish;
 
 /// Identity of an event: a hash over what it says (hook, CallSid, leg, type, agent, statuses, digits, recording), never
 /// over the CallSid alone and never over when it was received. The same callback sent twice is one event.
@@ -45,6 +47,12 @@ pub enum EventKind {
     StatusChanged,
     /// Exotel's answer to a question for call details.
     Detailed,
+    /// A Connect applet asked whom to dial: the call is there, and nothing more is said of it.
+    DialWhom,
+    /// A person chose the CRM object that this call belongs to.
+    Associated,
+    /// A person wants something done after this call.
+    FollowUpAsked,
     Other(String),
 }
 
@@ -131,6 +139,18 @@ pub struct Facts {
     pub disconnected_by: Option<String>,
     /// `Stream[…]` of a voicebot applet.
     pub stream: BTreeMap<String, String>,
+    /// Of what a person asked: which integration it is about, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integration: Option<String>,
+    /// … the CRM object he chose, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<RecordRef>,
+    /// … what he wants done, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow_up: Option<FollowUpWish>,
+    /// … and who he is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// Everything else the request said, so that nothing is lost to a field that Exotel adds.
     pub other: BTreeMap<String, String>,
 }

@@ -16,16 +16,48 @@ pub enum Hook {
     Status,
     /// Not a hook of Exotel's: its answer to our question for a call's details, kept in the journal like a callback.
     Details,
+    /// `/pop/{sid}`, `/answered/{sid}`, `/missed/{sid}`: Exotel's connector for Freshsales and Freshchat.
+    Freshworks,
+    /// `/v1/leadsquared/inbound/call/{dialwhom,popup,passthru}`, `/v1/leadsquared/mobile/{sid}/dialwhom`.
+    #[serde(rename = "leadsquared")]
+    LeadSquared,
+    /// `/sfdc/api/inbound/{agentpopup,passthru}`.
+    Salesforce,
+    /// `/callback/exotel/{sid}/{createpopup,incomingcallhungup,callmissed}`.
+    Zoho,
+    /// `/v2/integrations/call/inbound_call/{appId}?type=…`.
+    IpPstn,
+    /// Not a hook of Exotel's: what a person asked of a call, kept in the journal like a callback.
+    Person,
 }
 
 impl Hook {
-    pub const ALL: [Self; 3] = [Self::CallEvents, Self::Status, Self::Details];
+    pub const ALL: [Self; 9] = [
+        Self::CallEvents,
+        Self::Status,
+        Self::Details,
+        Self::Freshworks,
+        Self::LeadSquared,
+        Self::Salesforce,
+        Self::Zoho,
+        Self::IpPstn,
+        Self::Person,
+    ];
+    /// Those whose original carries no credential that Patchbay could know by itself: closed, unless the account's
+    /// `open_hooks` names them.
+    pub const OPENABLE: [Self; 5] = [Self::Freshworks, Self::LeadSquared, Self::Salesforce, Self::Zoho, Self::IpPstn];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CallEvents => "call_events",
             Self::Status => "status",
             Self::Details => "details",
+            Self::Freshworks => "freshworks",
+            Self::LeadSquared => "leadsquared",
+            Self::Salesforce => "salesforce",
+            Self::Zoho => "zoho",
+            Self::IpPstn => "ip_pstn",
+            Self::Person => "person",
         }
     }
 
@@ -34,7 +66,8 @@ impl Hook {
     }
 }
 
-/// A request as received. What it carries of credentials (userinfo, hook token) is removed before it gets here.
+/// A request as received. What it carries of credentials (userinfo, hook token, `AccountUid`) is removed before it gets
+/// here.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// UUIDv7: sortable by time of arrival.

@@ -45,6 +45,12 @@ pub(super) fn integration(
         read_setting(&mut r, setting, manifest, base_url.as_ref(), &mut settings, &mut secrets);
     }
     settings.secrets = secrets.keys().cloned().collect();
+    // Of its hooks, not of the CRM: what flows have in them that were made for Exotel's own connector.
+    if manifest.id == "salesforce"
+        && let Some(uid) = r.secret("account_uid")
+    {
+        secrets.insert("account_uid".to_owned(), uid);
+    }
     if let (Origin::Setting { setting }, Some(base)) = (manifest.origin, &base_url) {
         // The address that replaces the CRM's own is the CRM's own, as far as the connector is concerned.
         settings.text.entry(setting.to_owned()).or_insert_with(|| strip_slash(base));

@@ -9,10 +9,10 @@ use url::Url;
 
 use super::{
     integration::integration,
-    model::{Account, Agent, Config, Delivery, Enquiry, Log, LogFormat, Recording, Server, Store, StoreUrl},
+    model::{Account, Agent, Config, Delivery, Enquiry, Hooks, Log, LogFormat, Recording, Server, Store, StoreUrl},
     reader::{ConfigError, Problem, Reader},
 };
-use crate::call::{ContactChoice, phone};
+use crate::call::{ContactChoice, Hook, phone};
 
 /// The defaults, as the documentation of every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -57,8 +57,8 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     expand(&mut table, "", env, problems);
 
     let mut root = Reader::new(&table, "", problems);
-    let sections =
-        ["server", "store", "context", "log", "delivery", "enquiry", "recording"].map(|name| (name, root.table(name)));
+    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "hooks", "recording"]
+        .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
     let section = |name: &str| sections.iter().find(|(key, _)| *key == name).and_then(|(_, table)| *table);
@@ -69,6 +69,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     let log = log(section("log")?, problems);
     let delivery = delivery(section("delivery")?, problems);
     let enquiry = enquiry(section("enquiry")?, problems);
+    let hooks = hooks(section("hooks")?, problems);
     let recording = recording(section("recording")?, problems);
     let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
     for (at, one) in accounts.iter().enumerate() {
@@ -79,6 +80,13 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
                 message: format!("{:?} is configured twice; put its integrations under one [[account]]", one.sid),
             });
         }
+        let taken = |app: &&String| accounts[..at].iter().flatten().any(|other| other.app_ids.contains(*app));
+        for app in one.app_ids.iter().filter(taken) {
+            problems.push(Problem {
+                key: format!("account[{at}].app_ids"),
+                message: format!("{app:?} is another account's already; an app belongs to one account"),
+            });
+        }
     }
     Some(Config {
         server: server?,
@@ -86,6 +94,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         log: log?,
         delivery: delivery?,
         enquiry: enquiry?,
+        hooks: hooks?,
         recording: recording?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
     })
@@ -334,6 +343,19 @@ fn enquiry(table: &Table, problems: &mut Vec<Problem>) -> Option<Enquiry> {
     })
 }
 
+/// Exotel waits this long at most (exotel-api §4.1); the answer has to travel, too.
+const ANSWER_DEADLINE: std::time::Duration = std::time::Duration::from_millis(4500);
+
+fn hooks(table: &Table, problems: &mut Vec<Problem>) -> Option<Hooks> {
+    let mut r = Reader::new(table, "hooks", problems);
+    let answer_deadline = r.duration("answer_deadline");
+    if answer_deadline.is_some_and(|deadline| deadline > ANSWER_DEADLINE) {
+        r.wrong("answer_deadline", "must be at most 4500ms: Exotel waits 5 s, and then goes on without an answer");
+    }
+    r.finish();
+    Some(Hooks { answer_deadline: answer_deadline? })
+}
+
 fn recording(table: &Table, problems: &mut Vec<Problem>) -> Option<Recording> {
     let mut r = Reader::new(table, "recording", problems);
     let link_ttl = r.duration("link_ttl");
@@ -351,9 +373,6 @@ fn region(name: &str) -> Option<(&'static str, &'static str)> {
         _ => None,
     }
 }
-
-/// Families of hooks whose original carries no credential (contract §3).
-const OPEN_FAMILIES: [&str; 5] = ["freshworks", "leadsquared", "salesforce", "zoho", "ip_pstn"];
 
 fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Account> {
     let mut r = Reader::new(table, at, problems);
@@ -387,10 +406,13 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         r.wrong("country", format!("{country:?} is not a country; write two letters such as \"IN\""));
     }
     let open_hooks = r.texts("open_hooks").unwrap_or_default();
-    for family in &open_hooks {
-        if !OPEN_FAMILIES.contains(&family.as_str()) {
-            r.wrong("open_hooks", format!("there is no family {family:?}; there are: {}", OPEN_FAMILIES.join(", ")));
-        }
+    let families = Hook::OPENABLE.map(Hook::as_str);
+    for family in open_hooks.iter().filter(|family| !families.contains(&family.as_str())) {
+        r.wrong("open_hooks", format!("there is no family {family:?}; there are: {}", families.join(", ")));
+    }
+    let app_ids = r.texts("app_ids").unwrap_or_default();
+    if app_ids.iter().any(|app| app.is_empty() || app.contains('/')) {
+        r.wrong("app_ids", "must be the app ids of Exotel's WebRTC integration, as its URLs have them");
     }
     let contact_choice = r.text("contact_choice").map_or(Some(ContactChoice::default()), |text| {
         let choice = ContactChoice::parse(&text);
@@ -433,6 +455,7 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         utc_offset: offset?,
         country,
         open_hooks,
+        app_ids,
         contact_choice: contact_choice?,
         integrations: integrations.into_iter().collect::<Option<_>>()?,
         agents: agents.into_iter().collect::<Option<_>>()?,

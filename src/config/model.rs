@@ -16,6 +16,7 @@ pub struct Config {
     pub log: Log,
     pub delivery: Delivery,
     pub enquiry: Enquiry,
+    pub hooks: Hooks,
     pub recording: Recording,
     pub accounts: Vec<Account>,
 }
@@ -86,6 +87,12 @@ pub struct Enquiry {
 }
 
 #[derive(Clone, Debug)]
+pub struct Hooks {
+    /// How long a caller on the line waits for an answer that a CRM has to be asked for.
+    pub answer_deadline: Duration,
+}
+
+#[derive(Clone, Debug)]
 pub struct Recording {
     pub link_ttl: Duration,
     pub limit_bytes: u64,
@@ -105,6 +112,8 @@ pub struct Account {
     /// ISO 3166, two letters.
     pub country: String,
     pub open_hooks: Vec<String>,
+    /// Apps of Exotel's WebRTC integrations (IP-PSTN) that are this account's.
+    pub app_ids: Vec<String>,
     /// Which of several contacts with a caller's number is taken.
     pub contact_choice: ContactChoice,
     pub integrations: Vec<Integration>,

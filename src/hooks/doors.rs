@@ -1,13 +1,16 @@
-//! Who may come in: credentials of accounts and hook tokens, compared in constant time.
+//! Who may come in: credentials of accounts, hook tokens and AccountUids, compared in constant time; and what is open.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
-use crate::{config::Account, store::HookToken};
+use crate::{call::Hook, config::Account, key::MasterKey, store::HookToken};
 
 type Hash = [u8; 32];
 
@@ -17,6 +20,12 @@ pub struct Doors {
     basic: HashMap<String, Hash>,
     /// By the token's hash: a look-up by hash says nothing about the tokens it did not find.
     tokens: HashMap<Hash, HookToken>,
+    /// By account SID: the hashes of its Salesforce integrations' AccountUids.
+    uids: HashMap<String, Vec<Hash>>,
+    /// By account SID: the families that its `open_hooks` names.
+    open: HashMap<String, HashSet<&'static str>>,
+    /// By app of Exotel's WebRTC integrations: the account SID.
+    apps: HashMap<String, String>,
     /// What an unknown account is compared with, so that it takes as long as a known one.
     nobody: Hash,
 }
@@ -32,8 +41,24 @@ pub fn hash_token(token: &str) -> Hash {
     Sha256::digest(token.as_bytes()).into()
 }
 
+/// What opens the hooks of Exotel's Salesforce connector, by integration: as it is set, for those who migrate with flows
+/// that have one; else made of the master key, so that it is nowhere stored.
+pub fn account_uids(account: &Account, key: &MasterKey) -> Vec<(String, String)> {
+    let salesforce = account.integrations.iter().filter(|integration| integration.manifest.id == "salesforce");
+    salesforce
+        .map(|integration| {
+            let set = integration.secrets.get("account_uid").map(|uid| uid.expose_secret().trim().to_owned());
+            let uid = set.filter(|uid| !uid.is_empty()).unwrap_or_else(|| {
+                let bytes = key.derive("salesforce account uid", &[&account.sid, &integration.name]);
+                uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+            });
+            (integration.name.clone(), uid)
+        })
+        .collect()
+}
+
 impl Doors {
-    pub fn new(accounts: &[Account], tokens: Vec<(HookToken, Hash)>) -> Self {
+    pub fn new(accounts: &[Account], tokens: Vec<(HookToken, Hash)>, key: &MasterKey) -> Self {
         let basic = accounts
             .iter()
             .map(|account| {
@@ -42,7 +67,16 @@ impl Doors {
             })
             .collect();
         let tokens = tokens.into_iter().map(|(token, hash)| (hash, token)).collect();
-        Self { basic, tokens, nobody: Sha256::digest(b"nobody").into() }
+        let hashes = |account: &Account| account_uids(account, key).iter().map(|(_, uid)| hash_token(uid)).collect();
+        let uids = accounts.iter().map(|account| (account.sid.clone(), hashes(account))).collect();
+        let named = |account: &Account| {
+            let families = Hook::OPENABLE.into_iter().map(Hook::as_str);
+            families.filter(|family| account.open_hooks.iter().any(|open| open == family)).collect()
+        };
+        let open = accounts.iter().map(|account| (account.sid.clone(), named(account))).collect();
+        let apps =
+            accounts.iter().flat_map(|account| account.app_ids.iter().map(|app| (app.clone(), account.sid.clone())));
+        Self { basic, tokens, uids, open, apps: apps.collect(), nobody: Sha256::digest(b"nobody").into() }
     }
 
     /// Whether an `Authorization` header opens this account. An account that is not there, one with another
@@ -55,6 +89,26 @@ impl Doors {
             None => (&self.nobody, false),
         };
         bool::from(given.ct_eq(expected)) & known
+    }
+
+    /// Whether this account lets this family in without a credential.
+    pub fn open(&self, hook: Hook, sid: &str) -> bool {
+        self.open.get(sid).is_some_and(|families| families.contains(hook.as_str()))
+    }
+
+    /// Whether an AccountUid opens this account. An account that is not there, one that has none, one with another, and
+    /// no AccountUid at all cost the same.
+    pub fn account_uid(&self, sid: &str, given: Option<&str>) -> bool {
+        let given = hash_token(given.unwrap_or_default());
+        let known = self.uids.get(sid).map(Vec::as_slice).filter(|known| !known.is_empty());
+        let expected = known.unwrap_or(std::slice::from_ref(&self.nobody));
+        let fits = expected.iter().fold(Choice::from(0), |fits, expected| fits | given.ct_eq(expected));
+        bool::from(fits) & known.is_some()
+    }
+
+    /// The account whose app this is.
+    pub fn app(&self, id: &str) -> Option<&str> {
+        self.apps.get(id).map(String::as_str)
     }
 
     /// The account that a hook token opens.
@@ -76,18 +130,38 @@ fn credentials(header: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use patchbay_kit::Manifest;
     use uuid::Uuid;
 
     use super::*;
+    use crate::config::Config;
+
+    fn key() -> MasterKey {
+        let dir = tempfile::tempdir().expect("a directory");
+        MasterKey::load_or_make(None, &dir.path().join("x.db")).expect("made")
+    }
+
+    fn config() -> Config {
+        let account = |sid: &str, open: &str, app: &str| {
+            let desk = |name: &str| {
+                format!(
+                    "[[account.integration]]\nconnector = \"freshdesk\"\nname = \"{name}\"\napi_key = \"x\"\n\
+                     base_url = \"http://127.0.0.1:1\"\n"
+                )
+            };
+            format!(
+                "[[account]]\nsid = \"{sid}\"\napi_key = \"key\"\napi_token = \"token\"\nopen_hooks = [{open}]\n\
+                 app_ids = [\"{app}\"]\n{}{}",
+                desk("one"),
+                desk("two")
+            )
+        };
+        let text = account("acme1", "\"zoho\", \"ip_pstn\"", "app-1") + &account("acme2", "", "app-2");
+        crate::config::parse("test", &text, &Default::default()).expect("a configuration")
+    }
 
     fn doors() -> Doors {
-        let text = r#"
-            [[account]]
-            sid = "acme1"
-            api_key = "key"
-            api_token = "token"
-        "#;
-        let config = crate::config::parse("test", text, &Default::default()).expect("a configuration");
+        let config = config();
         let at = Timestamp::from_second(1000).expect("a time");
         let token = |expires_at| HookToken {
             id: Uuid::nil(),
@@ -99,6 +173,7 @@ mod tests {
         Doors::new(
             &config.accounts,
             vec![(token(None), hash_token("forever")), (token(Some(at)), hash_token("rotated"))],
+            &key(),
         )
     }
 
@@ -110,9 +185,9 @@ mod tests {
         assert!(doors.basic("acme1", Some(b"bAsIc a2V5OnRva2Vu")));
         for wrong in ["key:tokem", "key", ":", "token:key", "nobody"] {
             assert!(!doors.basic("acme1", Some(&header(wrong))), "{wrong}");
-            assert!(!doors.basic("acme2", Some(&header(wrong))), "{wrong}");
+            assert!(!doors.basic("acme3", Some(&header(wrong))), "{wrong}");
         }
-        assert!(!doors.basic("acme2", Some(&header("key:token"))));
+        assert!(!doors.basic("acme3", Some(&header("key:token"))));
         assert!(!doors.basic("acme1", None));
         assert!(!doors.basic("acme1", Some(b"Bearer x")));
     }
@@ -125,5 +200,48 @@ mod tests {
         assert_eq!(doors.token("rotated", at(999)), Some("acme1"));
         assert_eq!(doors.token("rotated", at(1000)), None);
         assert_eq!(doors.token("other", at(0)), None);
+    }
+
+    #[test]
+    fn only_named_families_of_this_account_are_open() {
+        let doors = doors();
+        assert!(doors.open(Hook::Zoho, "acme1") && doors.open(Hook::IpPstn, "acme1"));
+        for (hook, sid) in [(Hook::Freshworks, "acme1"), (Hook::Zoho, "acme2"), (Hook::Zoho, "acme3")] {
+            assert!(!doors.open(hook, sid), "{hook:?} {sid}");
+        }
+        assert!(!doors.open(Hook::CallEvents, "acme1") && !doors.open(Hook::Person, "acme1"));
+        assert_eq!((doors.app("app-2"), doors.app("app-3")), (Some("acme2"), None));
+    }
+
+    #[test]
+    fn an_account_uid_opens_its_own_account() {
+        let mut config = config();
+        for account in &mut config.accounts {
+            for integration in &mut account.integrations {
+                let manifest = Manifest { id: "salesforce", ..*integration.manifest };
+                integration.manifest = Box::leak(Box::new(manifest));
+            }
+        }
+        let migrated = secrecy::SecretString::from("1234");
+        config.accounts[1].integrations[1].secrets.insert("account_uid".to_owned(), migrated);
+        let key = key();
+        let doors = Doors::new(&config.accounts, Vec::new(), &key);
+        let uids = |at: usize| account_uids(&config.accounts[at], &key);
+        let (first, second) = (uids(0), uids(1));
+        assert_eq!(second[1], ("two".to_owned(), "1234".to_owned()));
+        assert!(first[0].1 != first[1].1 && first[0].1 != second[0].1);
+        assert!(Uuid::parse_str(&first[0].1).is_ok());
+        for (_, uid) in &first {
+            assert!(doors.account_uid("acme1", Some(uid)));
+            assert!(!doors.account_uid("acme2", Some(uid)), "of another account");
+            assert!(!doors.account_uid("acme3", Some(uid)));
+        }
+        assert!(doors.account_uid("acme2", Some("1234")));
+        assert!(!doors.account_uid("acme1", Some("1234")));
+        assert!(!doors.account_uid("acme1", Some("")) && !doors.account_uid("acme1", None));
+        // Another master key, other AccountUids.
+        assert_ne!(account_uids(&config.accounts[0], &super::tests::key())[0], first[0]);
+        let none = Doors::new(&super::tests::config().accounts, Vec::new(), &key);
+        assert!(!none.account_uid("acme1", Some("nobody")) && !none.account_uid("nobody", Some("nobody")));
     }
 }

@@ -1,7 +1,38 @@
 //! The hooks: what Exotel calls. Credential → receipt → answer, and nothing else before the answer.
 
+mod answer;
 mod call_events;
 mod doors;
+mod freshworks;
+mod intake;
+mod ip_pstn;
+mod leadsquared;
+mod salesforce;
+mod scrub;
+mod token;
+mod urls;
+mod zoho;
 
-pub use call_events::{routes, sample_urls};
-pub use doors::{Doors, hash_token};
+use actix_web::web::ServiceConfig;
+
+pub use answer::Answers;
+pub use doors::{Doors, account_uids, hash_token};
+pub use urls::{FamilyUrl, families, sample_urls};
+
+/// The routes of all families (contract §3). A slash at the end is let pass: a redirect away from it would lose the call.
+pub fn routes(config: &mut ServiceConfig) {
+    call_events::routes(config);
+    freshworks::routes(config);
+    leadsquared::routes(config);
+    salesforce::routes(config);
+    zoho::routes(config);
+    ip_pstn::routes(config);
+    token::routes(config);
+}
+
+/// Whether a path looks like a hook: one that is none is a mistyped flow, and loses calls.
+pub fn looks_like_one(path: &str) -> bool {
+    ["/v1/lead", "/v2/", "/h/", "/pop", "/answered", "/missed", "/sfdc/", "/callback/"]
+        .iter()
+        .any(|start| path.starts_with(start))
+}

@@ -14,7 +14,8 @@ use crate::config::{Log, LogFormat};
 /// Labels of a hook's answers.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct HookLabels {
-    /// `call_events`, `status`, `token`, `recording`; `unknown` for a path that looks like a hook and is none.
+    /// The family: `call_events`, `status`, `freshworks`, `leadsquared`, `salesforce`, `zoho`, `ip_pstn`; `token` for any of
+    /// them behind one; `recording`; `unknown` for a path that looks like a hook and is none.
     pub hook: &'static str,
     pub status: u16,
 }

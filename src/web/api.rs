@@ -126,7 +126,7 @@ pub(super) fn admin(request: &HttpRequest, services: &Services) -> Result<(), Ap
     if bool::from(same) { Ok(()) } else { Err(ApiError::Unauthorized) }
 }
 
-fn known(services: &Services, sid: &str) -> Result<(), ApiError> {
+pub(super) fn known(services: &Services, sid: &str) -> Result<(), ApiError> {
     match services.account(sid) {
         Some(_) => Ok(()),
         None => Err(ApiError::NotFound(format!("there is no account {sid:?}"))),
@@ -386,7 +386,8 @@ async fn list_hooks(request: HttpRequest, services: Data<Services>, sid: Path<St
     known(&services, &sid)?;
     let tokens = services.store.hook_tokens(&sid).await?;
     let base = basic_base(services.public_url(), &sid);
-    Ok(HttpResponse::Ok().json(json!({ "urls": urls(&base), "tokens": tokens })))
+    let families = families(&services, &sid, "<hook_token>");
+    Ok(HttpResponse::Ok().json(json!({ "urls": urls(&base), "families": families, "tokens": tokens })))
 }
 
 /// Hook URLs with the place for the account's key and token, as in Exotel's own connectors.
@@ -397,6 +398,13 @@ fn basic_base(public_url: &str, sid: &str) -> String {
 
 fn urls(base: &str) -> Vec<Value> {
     hooks::sample_urls(base).into_iter().map(|(applet, url)| json!({ "applet": applet, "url": url })).collect()
+}
+
+/// The URLs of Exotel's own connectors, for those that fit this account.
+fn families(services: &Services, sid: &str, token: &str) -> Vec<hooks::FamilyUrl> {
+    let account = services.account(sid);
+    let of = |account| hooks::families(account, services.public_url(), token, Some(&services.key));
+    account.map(of).unwrap_or_default()
 }
 
 #[derive(Deserialize)]
@@ -435,6 +443,7 @@ async fn new_token(services: &Services, sid: &str, label: String) -> Result<Valu
         "created_at": made.created_at,
         "token": token,
         "urls": urls(&base),
+        "families": families(services, sid, &token),
         "status_callback": format!("{base}/status"),
     }))
 }

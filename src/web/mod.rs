@@ -3,6 +3,7 @@
 pub mod api;
 mod health;
 pub mod integrations;
+mod people;
 pub mod recording;
 pub mod timeline;
 
@@ -11,7 +12,7 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 
-use crate::{app::Services, telemetry::HookLabels};
+use crate::{app::Services, hooks, telemetry::HookLabels};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -24,12 +25,13 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/r/{sid}/{call_sid}", web::get().to(recording::serve))
         .route("/r/{sid}/{call_sid}", web::head().to(recording::serve))
         .configure(api::routes)
-        .configure(integrations::routes);
+        .configure(integrations::routes)
+        .configure(people::routes);
 }
 
 /// Every path that is nothing. One that looks like a hook is counted as such: a mistyped flow loses calls.
 pub async fn not_found(request: HttpRequest, services: Data<Services>) -> HttpResponse {
-    if request.path().starts_with("/v2/") || request.path().starts_with("/h/") {
+    if hooks::looks_like_one(request.path()) {
         services.metrics.hook_answers.get_or_create(&HookLabels { hook: "unknown", status: 404 }).inc();
     }
     api::ApiError::NotFound("there is nothing at this path".to_owned()).answer()

@@ -32,6 +32,9 @@ pub enum What {
         /// A recording's address was in it whose host is not one of Exotel's: it was dropped.
         #[serde(skip_serializing_if = "Option::is_none")]
         refused_recording_host: Option<String>,
+        /// A person asked it, of this integration, and so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        asked: Option<Value>,
     },
     /// Something is to be written into a CRM.
     Planned { delivery: uuid::Uuid, integration: String, kind: &'static str },
@@ -66,6 +69,14 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                 status: facts.dial_call_status.clone().or_else(|| facts.call_status.clone()),
                 digits: facts.digits.iter().map(|one| json!({ "tag": one.tag, "value": one.value })).collect(),
                 refused_recording_host: facts.refused_recording_host.clone(),
+                asked: facts.asked_by.as_ref().map(|by| {
+                    json!({
+                        "by": by,
+                        "integration": facts.integration,
+                        "record": facts.chosen,
+                        "follow_up": facts.follow_up,
+                    })
+                }),
             },
         });
     }

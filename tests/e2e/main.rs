@@ -3,9 +3,11 @@
 mod api;
 mod crash;
 mod every;
+mod families;
 mod faults;
 mod hooks;
 mod main_job;
 mod operations;
+mod owners;
 mod recordings;
 mod rig;

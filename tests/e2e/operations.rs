@@ -170,3 +170,22 @@ async fn usage_mistakes_exit_2() {
     let table: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(table[0]["id"], "freshdesk");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_read_enough_of_it_may_close_the_pipe() {
+    let rig = Rig::new();
+    let config = rig.config().display().to_string();
+    for args in [&["check", "--config", &config][..], &["connectors"]] {
+        let mut child = rig
+            .command(args)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        // As `head` does, only sooner.
+        drop(child.stdout.take());
+        let output = tokio::task::block_in_place(|| child.wait_with_output()).expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), told.as_str()), (Some(0), ""), "{args:?}");
+    }
+}

@@ -46,6 +46,8 @@ pub(crate) struct Rig {
     logs: Arc<Mutex<Vec<String>>>,
     /// TOML put at the end of the file: more sections.
     pub(crate) extra: String,
+    /// TOML put into `[[account]]`.
+    pub(crate) account: String,
     /// Of the integration.
     pub(crate) name: String,
     /// TOML put into `[[account.integration]]`.
@@ -80,6 +82,7 @@ impl Rig {
             addr: None,
             logs: Arc::default(),
             extra: ENQUIRY.to_owned(),
+            account: String::new(),
             name: "support".to_owned(),
             integration: "assign_tickets = true".to_owned(),
             more: String::new(),
@@ -126,6 +129,7 @@ impl Rig {
             api_url = "{exotel}"
             api_key = "${{EXOTEL_KEY}}"
             api_token = "${{EXOTEL_TOKEN}}"
+            {account}
             [[account.integration]]
             connector = "freshdesk"
             name = "{name}"
@@ -146,6 +150,7 @@ impl Rig {
             exotel = self.exotel.url(),
             freshdesk = self.freshdesk.url(),
             extra = self.extra,
+            account = self.account,
             name = self.name,
             integration = self.integration,
             more = self.more,

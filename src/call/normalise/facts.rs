@@ -25,7 +25,7 @@ pub(super) fn of_applet(fields: &mut Fields, keyed_at: Option<KeyedAt>, locale: 
     let insights = fields.take_at(&["Insights", "DialCallStatus"]);
     let mut facts = Facts {
         direction: direction(fields),
-        customer: first_number(fields, &["CallFrom", "From"]),
+        customer: customer(fields),
         exophone: exophone.or(dialled_from),
         agent: number(fields, "DialWhomNumber"),
         agent_email: fields.take("AgentEmail"),
@@ -39,6 +39,10 @@ pub(super) fn of_applet(fields: &mut Fields, keyed_at: Option<KeyedAt>, locale: 
     };
     common(&mut facts, fields, locale);
     facts
+}
+
+pub(super) fn customer(fields: &mut Fields) -> Option<String> {
+    first_number(fields, &["CallFrom", "From"])
 }
 
 /// A StatusCallback (exotel-api §3): of a call between two people, agent first.

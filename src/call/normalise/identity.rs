@@ -17,7 +17,9 @@ const NAMESPACE: Uuid = uuid!("6f1d6a30-5f5b-4b0c-9d3a-2c54f0a1c0de");
 /// question is the same for as long as it says the same.
 pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timestamp>, facts: &Facts) -> EventId {
     let mut said = Said(Vec::new());
-    said.text("hook", Some(hook.as_str()));
+    // Two families that tell of one thing in the same words tell of one event.
+    let door = if Hook::OPENABLE.contains(&hook) { Hook::CallEvents } else { hook };
+    said.text("hook", Some(door.as_str()));
     said.text("call", Some(call_sid));
     said.text("kind", Some(&format!("{kind:?}")));
     if *kind != EventKind::Detailed {
@@ -54,6 +56,20 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
     said.text("recording", facts.recording_url.as_deref());
     said.text("refused", facts.refused_recording_host.as_deref());
     said.text("custom_field", facts.custom_field.as_deref());
+    said.text("integration", facts.integration.as_deref());
+    if let Some(record) = &facts.chosen {
+        said.text("chosen_kind", Some(&record.kind));
+        said.text("chosen_id", Some(&record.id));
+    }
+    if let Some(wish) = &facts.follow_up {
+        said.text("follow_up", Some(&format!("{:?}", wish.kind)));
+        said.text("subject", wish.subject.as_deref());
+        said.time("due_at", wish.due_at);
+    }
+    if facts.asked_by.is_some() {
+        // Who changes his mind and back within a second has asked three times.
+        said.text("at_ms", at.map(|at| at.as_millisecond().to_string()).as_deref());
+    }
     EventId(Uuid::new_v5(&NAMESPACE, &said.0))
 }
 

@@ -3,6 +3,7 @@
 mod facts;
 mod fields;
 mod identity;
+mod kind;
 mod legs;
 mod recording;
 mod time;
@@ -13,7 +14,8 @@ mod tests;
 use jiff::tz::Offset;
 
 use super::{
-    event::{CallEvent, EventKind, KeyedAt},
+    event::{CallEvent, EventKind, Facts},
+    person::{Asked, PersonRequest},
     receipt::{Hook, Receipt},
 };
 use fields::Fields;
@@ -22,8 +24,6 @@ pub use recording::recording_allowed;
 
 /// The longest CallSid there may be: Exotel's have 32 characters and are the key of everything.
 const MAX_CALL_SID: usize = 128;
-/// The longest name of an unknown event that is kept.
-const MAX_KIND: usize = 64;
 
 /// What reading an account's callbacks depends on.
 #[derive(Clone, Debug)]
@@ -56,11 +56,11 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
         return Err(unreadable.map_or(Poison::NoCallSid, Poison::Unreadable));
     };
     let (kind, mut facts) = match receipt.hook {
-        Hook::CallEvents => {
-            let (kind, keyed_at, automatic) = applet_kind(&mut fields);
-            let mut facts = facts::of_applet(&mut fields, keyed_at, locale);
-            facts.automatic = automatic;
-            (kind, facts)
+        Hook::CallEvents | Hook::Freshworks | Hook::LeadSquared | Hook::Salesforce | Hook::Zoho | Hook::IpPstn => {
+            let kind = kind::of(receipt.hook, &receipt.path, &mut fields);
+            let mut facts = facts::of_applet(&mut fields, kind.keyed_at, locale);
+            facts.automatic = kind.automatic;
+            (kind.kind, facts)
         }
         Hook::Status => match fields.take("LegSid") {
             // A leg of its own: somebody listening in (exotel-api §5.2). Its end is not the call's.
@@ -68,6 +68,8 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
             None => (EventKind::StatusChanged, facts::of_status(&mut fields, locale)),
         },
         Hook::Details => (EventKind::Detailed, facts::of_details(&mut fields, locale)),
+        // Nothing in it is from Exotel's clock: what a person asked is ordered by when he did.
+        Hook::Person => return Ok(asked(receipt, call_sid)),
     };
     let at = ["CurrentTime", "EventTime", "DateUpdated"]
         .into_iter()
@@ -80,6 +82,35 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
     Ok(CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts })
 }
 
+/// What a request says under the first of these names that says something, in whatever encoding: who is not let in yet
+/// has to be asked for his account.
+pub fn field(query: &str, content_type: Option<&str>, body: &[u8], names: &[&str]) -> Option<String> {
+    let (mut fields, _) = Fields::read(query, content_type, body);
+    names.iter().find_map(|name| fields.take(name))
+}
+
+/// The customer's number in an applet's request, as Exotel wrote it.
+pub fn customer(query: &str, content_type: Option<&str>, body: &[u8]) -> Option<String> {
+    let (mut fields, _) = Fields::read(query, content_type, body);
+    facts::customer(&mut fields)
+}
+
+fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
+    let (kind, facts) = match serde_json::from_slice::<PersonRequest>(&receipt.body) {
+        Ok(PersonRequest { integration, by, asked, .. }) => {
+            let facts = Facts { integration: Some(integration), asked_by: Some(by), ..Facts::default() };
+            match asked {
+                Asked::Contact { record } => (EventKind::Associated, Facts { chosen: Some(record), ..facts }),
+                Asked::FollowUp { wish } => (EventKind::FollowUpAsked, Facts { follow_up: Some(wish), ..facts }),
+            }
+        }
+        Err(_) => (EventKind::Other("person".to_owned()), Facts::default()),
+    };
+    let at = Some(receipt.received_at);
+    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
+    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
 fn call_sid(fields: &mut Fields) -> Option<String> {
     let plausible =
         |sid: &String| sid.chars().count() <= MAX_CALL_SID && !sid.chars().any(|c| c.is_whitespace() || c.is_control());
@@ -90,57 +121,4 @@ fn call_sid(fields: &mut Fields) -> Option<String> {
 fn asked_about(receipt: &Receipt) -> Option<String> {
     let file = receipt.path.rsplit('/').next().filter(|_| receipt.hook == Hook::Details)?;
     Some(file.strip_suffix(".json").unwrap_or(file).to_owned()).filter(|sid| !sid.is_empty())
-}
-
-/// What sort of event an applet's request is: by the `event` that the flow's author put into the URL, else by what
-/// Exotel itself says (exotel-api §4.2 and §4.3).
-fn applet_kind(fields: &mut Fields) -> (EventKind, Option<KeyedAt>, bool) {
-    let Some(event) = fields.take("event") else {
-        return (inferred_kind(fields), None, false);
-    };
-    let kind = match event.to_ascii_lowercase().as_str() {
-        "pop" => popup_kind(fields),
-        "answered" => EventKind::Completed,
-        "automated_answered" => return (EventKind::Completed, None, true),
-        "missed" => EventKind::Missed,
-        "ivr" => return (EventKind::Gathered, Some(KeyedAt::Ivr), false),
-        "gather" => return (EventKind::Gathered, Some(KeyedAt::Gather), false),
-        "end" => EventKind::FlowEnded,
-        "voicemail" => EventKind::Voicemail,
-        other => EventKind::Other(other.chars().take(MAX_KIND).collect()),
-    };
-    (kind, None, false)
-}
-
-/// `Status` says the same as `EventType`, only less: `busy` when dialling starts, `free` when the attempt is over.
-fn popup_kind(fields: &mut Fields) -> EventKind {
-    let event_type = fields.take("EventType").map(|text| text.to_ascii_lowercase());
-    let status = fields.peek("Status").map(|text| text.to_ascii_lowercase());
-    match (event_type.as_deref(), status.as_deref()) {
-        (Some("dial"), _) | (None, Some("busy")) => EventKind::Dialing,
-        (Some("ringing"), _) => EventKind::Ringing,
-        (Some("answered"), _) => EventKind::Answered,
-        (Some("terminal"), _) | (None, Some("free")) => EventKind::AttemptEnded,
-        (Some(other), _) => EventKind::Other(format!("pop {other}").chars().take(MAX_KIND).collect()),
-        (None, _) => EventKind::Other("pop".to_owned()),
-    }
-}
-
-fn inferred_kind(fields: &mut Fields) -> EventKind {
-    let said = |key: &str| fields.peek(key).map(str::to_ascii_lowercase).unwrap_or_default();
-    let popup = fields.peek("EventType").is_some()
-        || (matches!(said("Status").as_str(), "busy" | "free") && fields.peek("DialWhomNumber").is_some());
-    if popup {
-        return popup_kind(fields);
-    }
-    match (said("CallType").as_str(), said("DialCallStatus").as_str()) {
-        ("voicemail", _) => EventKind::Voicemail,
-        (_, "completed") => EventKind::Completed,
-        (_, "busy" | "no-answer" | "failed" | "canceled" | "cancelled") => EventKind::Missed,
-        // `call` is how `completed` was called before 2013.
-        ("completed" | "call", _) => EventKind::Completed,
-        ("client-hangup" | "incomplete", _) => EventKind::Missed,
-        _ if fields.peek("digits").is_some() => EventKind::Gathered,
-        _ => EventKind::Other("passthru".to_owned()),
-    }
 }

@@ -1,12 +1,13 @@
 use std::{fs, path::Path};
 
 use jiff::Timestamp;
+use patchbay_kit::FollowUpKind;
 use proptest::prelude::*;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::*;
-use crate::call::event::Facts;
+use crate::call::{FollowUpWish, event::Facts};
 
 fn locale() -> Locale {
     Locale {
@@ -42,6 +43,8 @@ struct Sample {
     source: String,
     hook: String,
     method: String,
+    #[serde(default)]
+    path: String,
     query: String,
     #[serde(default)]
     body: String,
@@ -87,6 +90,7 @@ fn every_recorded_request_is_read() {
         let hook = Hook::parse(&sample.hook.replace('-', "_")).unwrap();
         let mut receipt = receipt(hook, &sample.query, sample.content_type.as_deref(), sample.body.as_bytes());
         receipt.method = sample.method;
+        receipt.path = sample.path;
         let event = normalise(&receipt, &locale()).unwrap_or_else(|e| panic!("{path:?}: {e}"));
         assert_eq!(event.call_sid, sample.expect.call_sid, "{path:?}");
         assert_eq!(serde_json::to_value(&event.kind).unwrap(), sample.expect.kind, "{path:?}");
@@ -103,7 +107,7 @@ fn every_recorded_request_is_read() {
         }
         read += 1;
     }
-    assert!(read >= 20, "only {read} fixtures found");
+    assert!(read >= 40, "only {read} fixtures found");
 }
 
 #[test]
@@ -206,6 +210,85 @@ fn kinds_are_inferred_where_the_url_names_none() {
     assert_eq!(kind("CallType=call-attempt"), EventKind::Other("passthru".to_owned()));
     assert_eq!(kind("EventType=%20Dial"), EventKind::Dialing);
     assert_eq!(kind("event=pop&EventType=Whisper"), EventKind::Other("pop whisper".to_owned()));
+}
+
+fn at(hook: Hook, path: &str, query: &str) -> CallEvent {
+    let receipt = Receipt { path: path.to_owned(), ..receipt(hook, &format!("CallSid=c1&{query}"), None, b"") };
+    normalise(&receipt, &locale()).unwrap()
+}
+
+#[test]
+fn families_name_their_steps_each_in_its_own_way() {
+    let kind = |hook, path: &str, query: &str| at(hook, path, query).kind;
+    // An account may be called like a step.
+    assert_eq!(kind(Hook::Freshworks, "/missed/pop", ""), EventKind::Missed);
+    assert_eq!(kind(Hook::Freshworks, "/h/***/answered", ""), EventKind::Completed);
+    assert_eq!(kind(Hook::Freshworks, "/missed/acme", "missedcalltype=VOICEMAIL"), EventKind::Voicemail);
+    assert_eq!(kind(Hook::Freshworks, "/missed/acme", "MissedCallType=other"), EventKind::Missed);
+    assert_eq!(kind(Hook::Zoho, "/callback/exotel/callmissed/incomingcallhungup/", ""), EventKind::Completed);
+    for (state, wanted) in [
+        ("Answered", EventKind::Completed),
+        ("answered", EventKind::Completed),
+        ("missedCall", EventKind::Missed),
+        ("missed_call", EventKind::Missed),
+        ("notConnected", EventKind::Missed),
+        ("NotConnected", EventKind::Missed),
+        ("somethingElse", EventKind::Other("passthru".to_owned())),
+    ] {
+        assert_eq!(kind(Hook::Salesforce, "/sfdc/api/inbound/passthru", &format!("callState={state}")), wanted);
+    }
+    // One URL for all that can become of a call.
+    let passthru = |query: &str| kind(Hook::LeadSquared, "/v1/leadsquared/inbound/call/passthru", query);
+    assert_eq!(passthru("DialCallStatus=completed"), EventKind::Completed);
+    assert_eq!(passthru("CallType=client-hangup"), EventKind::Missed);
+    assert_eq!(passthru("CallType=voicemail"), EventKind::Voicemail);
+    // The word that the canonical family reads means nothing here.
+    assert_eq!(passthru("event=answered&DialCallStatus=busy"), EventKind::Missed);
+    assert_eq!(kind(Hook::IpPstn, "/v2/integrations/call/inbound_call/a", "TYPE=MissedCall"), EventKind::Missed);
+}
+
+#[test]
+fn families_that_tell_of_one_thing_tell_of_one_event() {
+    let pop = "CallFrom=09876543210&DialWhomNumber=09711581199&EventType=Dial&CurrentTime=2023-12-27+12:17:06";
+    let canonical = event(&format!("event=pop&CallSid=c1&{pop}"));
+    for (hook, path, more) in [
+        (Hook::Freshworks, "/pop/acme", ""),
+        (Hook::LeadSquared, "/v1/leadsquared/inbound/call/popup", "&AccSid=acme"),
+        (Hook::Salesforce, "/sfdc/api/inbound/agentpopup", "&AccountSid=acme"),
+        (Hook::Zoho, "/callback/exotel/acme/createpopup", ""),
+        (Hook::IpPstn, "/v2/integrations/call/inbound_call/a", "&type=popup"),
+    ] {
+        assert_eq!(at(hook, path, &format!("{pop}{more}")).id, canonical.id, "{hook:?}");
+    }
+    assert_ne!(at(Hook::Freshworks, "/answered/acme", pop).id, canonical.id);
+}
+
+#[test]
+fn what_people_ask_is_read_back() {
+    let asked = |asked: Asked, at_ms: i64| {
+        let request = PersonRequest {
+            call_sid: "c1".to_owned(),
+            integration: "support".to_owned(),
+            by: "admin".to_owned(),
+            asked,
+        };
+        let at = Timestamp::from_millisecond(at_ms).unwrap();
+        normalise(&request.receipt(Uuid::nil(), "acme", at).unwrap(), &locale()).unwrap()
+    };
+    let contact = |id: &str| Asked::Contact { record: patchbay_kit::RecordRef::new("contact", id) };
+    let chosen = asked(contact("7"), 1_700_000_000_250);
+    assert_eq!((chosen.call_sid.as_str(), &chosen.kind), ("c1", &EventKind::Associated));
+    assert_eq!(chosen.at, Some(Timestamp::from_millisecond(1_700_000_000_250).unwrap()));
+    assert_eq!(chosen.facts.chosen, Some(patchbay_kit::RecordRef::new("contact", "7")));
+    assert_eq!(chosen.facts.integration.as_deref(), Some("support"));
+    assert_eq!(chosen.facts.asked_by.as_deref(), Some("admin"));
+    assert_ne!(chosen.id, asked(contact("8"), 1_700_000_000_250).id);
+    assert_ne!(chosen.id, asked(contact("7"), 1_700_000_000_750).id, "he changed his mind and back");
+    let wish = FollowUpWish { kind: FollowUpKind::Task, subject: Some("\"Call\" back".to_owned()), due_at: None };
+    let wanted = asked(Asked::FollowUp { wish: wish.clone() }, 0);
+    assert_eq!((wanted.kind, wanted.facts.follow_up), (EventKind::FollowUpAsked, Some(wish)));
+    let alien = receipt(Hook::Person, "", Some("application/json"), br#"{"call_sid":"c1","asked":"more"}"#);
+    assert_eq!(normalise(&alien, &locale()).unwrap().kind, EventKind::Other("person".to_owned()));
 }
 
 #[test]

@@ -6,14 +6,17 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
-use std::{cmp::Reverse, fmt};
+use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use patchbay_kit::{Digits, Direction, Outcome, mask};
+use patchbay_kit::{Digits, Direction, Outcome, RecordRef, mask};
 
-use super::event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt};
+use super::{
+    event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt},
+    person::FollowUpWish,
+};
 
 /// One agent who was tried.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,12 @@ pub struct CallState {
     /// Exotel's call details said that the call is over.
     pub over: bool,
     pub custom_field: Option<String>,
+    /// By integration: the CRM object that a person chose for this call. The latest choice counts.
+    #[serde(default)]
+    pub choices: BTreeMap<String, RecordRef>,
+    /// By integration: what a person wants done after this call. The latest wish counts.
+    #[serde(default)]
+    pub follow_ups: BTreeMap<String, FollowUpWish>,
     /// Distinct events folded.
     pub events: u32,
 }
@@ -77,6 +86,8 @@ impl fmt::Debug for CallState {
             .field("outcome", &self.outcome)
             .field("automatic", &self.automatic)
             .field("over", &self.over)
+            .field("choices", &self.choices)
+            .field("follow_ups", &self.follow_ups)
             .field("events", &self.events)
             .finish_non_exhaustive()
     }
@@ -103,7 +114,7 @@ fn voice(kind: &EventKind) -> Voice {
         | EventKind::Voicemail => Voice::Passthru,
         EventKind::StatusChanged => Voice::Status,
         EventKind::Detailed => Voice::Details,
-        EventKind::Other(_) => Voice::Other,
+        EventKind::DialWhom | EventKind::Associated | EventKind::FollowUpAsked | EventKind::Other(_) => Voice::Other,
     }
 }
 
@@ -177,6 +188,8 @@ impl CallState {
             automatic: trace.0.iter().any(|event| event.facts.automatic),
             over,
             custom_field: trace.latest(|facts| facts.custom_field.clone()),
+            choices: asked(&trace, |facts| facts.chosen.clone()),
+            follow_ups: asked(&trace, |facts| facts.follow_up.clone()),
             events: u32::try_from(trace.0.len()).unwrap_or(u32::MAX),
         })
     }
@@ -212,6 +225,12 @@ impl CallState {
             }
         })
     }
+}
+
+/// What people asked for, by integration: of several the last, by when it was asked.
+fn asked<T>(trace: &Trace<'_>, fact: impl Fn(&Facts) -> Option<T>) -> BTreeMap<String, T> {
+    let facts = trace.0.iter().map(|event| &event.facts);
+    facts.filter_map(|facts| Some((facts.integration.clone()?, fact(facts)?))).collect()
 }
 
 /// What was keyed in, step by step. A step without a tag gets its number among the untagged ones of its kind: the first

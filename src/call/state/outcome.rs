@@ -143,7 +143,9 @@ fn of_all_details(trace: &Trace<'_>, attempts: &[Tried], in_flow: bool) -> Optio
     if !contradicted && attempts.iter().any(|tried| tried.attempt.status == AttemptStatus::Answered) {
         return Some(Outcome::Answered);
     }
-    let tried = !attempts.is_empty() || silent.iter().any(|event| second_leg(&event.facts) == Some(false));
+    // Whoever had it asked whom to dial was on the way to an agent, even if he hung up before one was dialled.
+    let sought = trace.0.iter().any(|event| event.kind == EventKind::DialWhom);
+    let tried = sought || !attempts.is_empty() || silent.iter().any(|event| second_leg(&event.facts) == Some(false));
     let failed = silent.iter().any(|event| event.facts.call_status.as_deref().and_then(ended) == Some(false));
     let outgoing = silent.iter().any(|event| event.facts.direction == Some(Direction::Outgoing));
     Some(if tried || (failed && (!in_flow || outgoing)) { Outcome::Missed } else { Outcome::FlowEnded })

@@ -217,6 +217,56 @@ fn untagged_steps_are_numbered_by_kind_in_order() {
 }
 
 #[test]
+fn the_latest_choice_of_each_integration_counts_and_changes_nothing_else() {
+    use crate::call::{Asked, FollowUpWish, PersonRequest, normalise};
+    use patchbay_kit::FollowUpKind;
+    let asked = |integration: &str, second: i64, asked: Asked| {
+        let (call_sid, by) = ("c1".to_owned(), "admin".to_owned());
+        let request = PersonRequest { call_sid, integration: integration.to_owned(), by, asked };
+        let at = Timestamp::from_second(1_800_000_000 + second).unwrap();
+        normalise(&request.receipt(uuid::Uuid::nil(), "acme", at).unwrap(), &locale()).unwrap()
+    };
+    let contact = |id: &str| Asked::Contact { record: RecordRef::new("contact", id) };
+    let wish = |kind| FollowUpWish { kind, subject: None, due_at: None };
+    let call =
+        [applet("event=missed&CallFrom=09876543210&StartTime=2023-12-27+12:17:05&CurrentTime=2023-12-27+12:17:32")];
+    let events = [
+        asked("crm", 3, contact("third")),
+        asked("crm", 1, contact("first")),
+        call[0].clone(),
+        asked("desk", 2, contact("other")),
+        asked("crm", 2, contact("second")),
+        asked("desk", 5, Asked::FollowUp { wish: wish(FollowUpKind::Ticket) }),
+        asked("desk", 4, Asked::FollowUp { wish: wish(FollowUpKind::Task) }),
+    ];
+    let mut state = fold(&events);
+    assert_eq!(state.choices["crm"].id, "third");
+    assert_eq!(state.choices["desk"].id, "other");
+    assert_eq!(state.follow_ups.len(), 1);
+    assert_eq!(state.follow_ups["desk"], wish(FollowUpKind::Ticket));
+    let mut backwards = events.clone();
+    backwards.reverse();
+    assert_eq!(fold(&backwards), state);
+    // Rows that were stored before there were choices.
+    let mut old = serde_json::to_value(fold(&call)).unwrap();
+    old.as_object_mut().unwrap().retain(|name, _| name != "choices" && name != "follow_ups");
+    assert_eq!(serde_json::from_value::<CallState>(old).unwrap(), fold(&call));
+    (state.choices, state.follow_ups, state.events) = (BTreeMap::new(), BTreeMap::new(), 1);
+    assert_eq!(state, fold(&call));
+}
+
+#[test]
+fn who_was_to_be_dialled_makes_a_lost_call_a_missed_one() {
+    let whom = read(Hook::LeadSquared, "CallSid=c1&CallFrom=09876543210&CallTo=08046801234", None, "", 0);
+    // Its path says what it is; the reader of tests gives none.
+    let whom = CallEvent { kind: EventKind::DialWhom, ..whom };
+    let state = fold(std::slice::from_ref(&whom));
+    assert_eq!((state.outcome, state.customer.as_deref()), (None, Some("09876543210")));
+    assert_eq!(outcome(&[whom.clone(), details(OVER)]), Some(Outcome::Missed));
+    assert_eq!(outcome(&[whom, applet("event=answered")]), Some(Outcome::Answered));
+}
+
+#[test]
 fn debug_shows_no_number() {
     let state =
         fold(&[applet("event=gather&CallFrom=09876543210&CallTo=08046801234&digits=4321&DialWhomNumber=09711581199")]);

@@ -135,6 +135,8 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         automatic: false,
         over: true,
         custom_field: None,
+        choices: Default::default(),
+        follow_ups: Default::default(),
         events: 1,
     }
 }

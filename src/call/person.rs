@@ -1,0 +1,68 @@
+//! What people ask of a call: the API writes it into the journal, `normalise` reads it back, so that it is as durable and
+//! as free of order as what Exotel says.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use patchbay_kit::{FollowUpKind, RecordRef};
+
+use super::receipt::{Hook, Receipt};
+
+/// Something to be done after a call, as a person wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowUpWish {
+    pub kind: FollowUpKind,
+    #[serde(default)]
+    pub subject: Option<String>,
+    #[serde(default)]
+    pub due_at: Option<Timestamp>,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "asked", rename_all = "snake_case")]
+pub enum Asked {
+    /// This call belongs to that object of the CRM.
+    Contact {
+        record: RecordRef,
+    },
+    FollowUp {
+        wish: FollowUpWish,
+    },
+}
+
+/// One request of a person's: the body of its receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonRequest {
+    pub call_sid: String,
+    pub integration: String,
+    /// Who asked.
+    pub by: String,
+    #[serde(flatten)]
+    pub asked: Asked,
+}
+
+impl PersonRequest {
+    /// As it goes into the journal.
+    ///
+    /// # Errors
+    /// Never for what can be asked; serialising has an error all the same.
+    pub fn receipt(&self, id: Uuid, account: &str, at: Timestamp) -> Result<Receipt, serde_json::Error> {
+        let end = match self.asked {
+            Asked::Contact { .. } => "contact",
+            Asked::FollowUp { .. } => "follow-up",
+        };
+        Ok(Receipt {
+            id,
+            account: account.to_owned(),
+            hook: Hook::Person,
+            received_at: at,
+            method: "POST".to_owned(),
+            path: format!("/api/v1/accounts/{account}/calls/{}/{end}", self.call_sid),
+            query: String::new(),
+            content_type: Some("application/json".to_owned()),
+            body: serde_json::to_vec(self)?,
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Any hook behind a hook token: the token names the account, what follows it says which hook is meant.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Data, Payload, ServiceConfig},
+};
+use jiff::Timestamp;
+
+use super::{
+    answer,
+    intake::{self, Arrived},
+};
+use crate::{
+    app::Services,
+    call::{Hook, normalise},
+};
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route("/h/{token}/{rest:.*}", web::to(by_token)).route("/h/{token}", web::to(by_token));
+}
+
+/// The account in a path; behind a token it must be the token's.
+const SID: &str = "{sid}";
+/// An app of Exotel's WebRTC integrations.
+const APP: &str = "{app}";
+
+/// Every path there is. Behind a token a path may be cut off at its front.
+const PATHS: &[(Hook, &[&str])] = &[
+    (Hook::CallEvents, &["v2", "accounts", SID, "call-events"]),
+    (Hook::Status, &["v2", "accounts", SID, "status"]),
+    (Hook::Freshworks, &["pop", SID]),
+    (Hook::Freshworks, &["answered", SID]),
+    (Hook::Freshworks, &["missed", SID]),
+    (Hook::Freshworks, &["pop"]),
+    (Hook::Freshworks, &["answered"]),
+    (Hook::Freshworks, &["missed"]),
+    (Hook::LeadSquared, &["v1", "leadsquared", "inbound", "call", "dialwhom"]),
+    (Hook::LeadSquared, &["v1", "leadsquared", "inbound", "call", "popup"]),
+    (Hook::LeadSquared, &["v1", "leadsquared", "inbound", "call", "passthru"]),
+    (Hook::LeadSquared, &["v1", "leadssquared", "inbound", "call", "dialwhom"]),
+    (Hook::LeadSquared, &["v1", "leadssquared", "inbound", "call", "popup"]),
+    (Hook::LeadSquared, &["v1", "leadssquared", "inbound", "call", "passthru"]),
+    (Hook::LeadSquared, &["v1", "leadsquared", "mobile", SID, "dialwhom"]),
+    (Hook::LeadSquared, &["v1", "leadssquared", "mobile", SID, "dialwhom"]),
+    (Hook::Salesforce, &["sfdc", "api", "inbound", "agentpopup"]),
+    (Hook::Salesforce, &["sfdc", "api", "inbound", "passthru"]),
+    (Hook::Zoho, &["callback", "exotel", SID, "createpopup"]),
+    (Hook::Zoho, &["callback", "exotel", SID, "incomingcallhungup"]),
+    (Hook::Zoho, &["callback", "exotel", SID, "callmissed"]),
+    (Hook::IpPstn, &["v2", "integrations", "call", "inbound_call", APP]),
+    (Hook::IpPstn, &["v2", "integrations", "call", "inbound_call"]),
+];
+
+async fn by_token(request: HttpRequest, services: Data<Services>, payload: Payload) -> HttpResponse {
+    let token = request.match_info().get("token").unwrap_or_default();
+    let rest = request.match_info().get("rest").unwrap_or_default().trim_matches('/').to_owned();
+    let place = {
+        let doors = services.doors.load();
+        let account = doors.token(token, Timestamp::now());
+        account.and_then(|account| Some((hook_of(&rest, request.query_string(), account)?, account.to_owned())))
+    };
+    let Some((hook, account)) = place else {
+        // An unknown token, an expired one, and a right one at a place that does not exist: the same.
+        let nothing = HttpResponse::NotFound().content_type("text/plain").body("There is nothing here.\n");
+        return intake::count(&services, "token", nothing);
+    };
+    let answer = match Arrived::read(&request, &services, payload).await {
+        Ok(arrived) => {
+            let arrived = arrived.at(format!("/h/***/{rest}"));
+            if hook == Hook::LeadSquared && rest.ends_with("dialwhom") {
+                answer::dial_whom(arrived, &services, hook, account).await
+            } else {
+                arrived.keep(&services, hook, account).await
+            }
+        }
+        Err(answer) => answer,
+    };
+    intake::count(&services, "token", answer)
+}
+
+/// Which hook a path behind a token means. An account that is named, in path or query, must be the token's.
+fn hook_of(rest: &str, query: &str, account: &str) -> Option<Hook> {
+    if rest.is_empty() {
+        return Some(Hook::CallEvents);
+    }
+    let given: Vec<&str> = rest.split('/').collect();
+    let fits = |path: &[&str]| {
+        let Some(tail) = path.len().checked_sub(given.len()).map(|from| &path[from..]) else { return false };
+        let named = tail.iter().any(|segment| *segment != SID && *segment != APP);
+        named
+            && tail.iter().zip(&given).all(|(segment, given)| match *segment {
+                SID => *given == account,
+                APP => !given.is_empty(),
+                segment => segment == *given,
+            })
+    };
+    let (hook, _) = PATHS.iter().find(|(_, path)| fits(path))?;
+    let said = |names: &[&str]| normalise::field(query, None, b"", names);
+    // Two families end alike; one of them says more.
+    let hook = if rest == "passthru" && said(&["callState"]).is_some() { Hook::Salesforce } else { *hook };
+    let by_parameter = matches!(hook, Hook::LeadSquared | Hook::Salesforce | Hook::IpPstn);
+    let other = by_parameter && said(intake::ACCOUNT_NAMES).is_some_and(|named| named != account);
+    (!other).then_some(hook)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_token_the_whole_path_or_its_end_may_stand() {
+        let at = |path: &str| hook_of(path, "", "acme1");
+        for path in ["", "call-events", "v2/accounts/acme1/call-events"] {
+            assert_eq!(at(path), Some(Hook::CallEvents), "{path}");
+        }
+        assert_eq!(at("v2/accounts/acme1/status"), Some(Hook::Status));
+        for path in ["pop", "answered/acme1", "missed/acme1"] {
+            assert_eq!(at(path), Some(Hook::Freshworks), "{path}");
+        }
+        for path in [
+            "popup",
+            "passthru",
+            "dialwhom",
+            "call/popup",
+            "v1/leadsquared/inbound/call/passthru",
+            "v1/leadssquared/mobile/acme1/dialwhom",
+        ] {
+            assert_eq!(at(path), Some(Hook::LeadSquared), "{path}");
+        }
+        for path in ["agentpopup", "inbound/passthru", "sfdc/api/inbound/passthru"] {
+            assert_eq!(at(path), Some(Hook::Salesforce), "{path}");
+        }
+        for path in ["createpopup", "callback/exotel/acme1/callmissed", "incomingcallhungup"] {
+            assert_eq!(at(path), Some(Hook::Zoho), "{path}");
+        }
+        for path in ["inbound_call", "v2/integrations/call/inbound_call/f3b0"] {
+            assert_eq!(at(path), Some(Hook::IpPstn), "{path}");
+        }
+        for path in [
+            "v2/accounts/other/call-events",
+            "v2/accounts/acme1",
+            "v2/accounts/acme1x/status",
+            "x",
+            "acme1",
+            "pop/other",
+            "callback/exotel/other/callmissed",
+            "x/v2/accounts/acme1/call-events",
+        ] {
+            assert_eq!(at(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_query_tells_families_apart_and_must_not_name_another_account() {
+        assert_eq!(hook_of("passthru", "callState=Answered", "acme1"), Some(Hook::Salesforce));
+        assert_eq!(hook_of("passthru", "accsid=acme1", "acme1"), Some(Hook::LeadSquared));
+        assert_eq!(hook_of("call/passthru", "AccSid=other", "acme1"), None);
+        assert_eq!(hook_of("agentpopup", "AccountSid=other", "acme1"), None);
+        // A leg's own status callback carries it.
+        assert_eq!(hook_of("status", "AccountSid=exotel", "acme1"), Some(Hook::Status));
+    }
+}

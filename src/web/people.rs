@@ -1,0 +1,103 @@
+//! What people ask of a call: which CRM object it belongs to, and what is to be done after it. Both go through the journal,
+//! so that they are durable, can be replayed, and hold whatever the call's own events say later.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Bytes, Data, Path, ServiceConfig},
+};
+use jiff::Timestamp;
+use patchbay_kit::{FollowUpKind, RecordRef};
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::api::{self, Answer, ApiError};
+use crate::{
+    app::Services,
+    call::{Asked, FollowUpWish, PersonRequest},
+    store::{CallRef, StoreError},
+};
+
+/// The longest text in a request: CRMs cut subjects at 255.
+const TEXT_CHARS: usize = 255;
+/// Who asked, as long as there is one token for all who may.
+const ADMIN: &str = "admin";
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/api/v1/accounts/{sid}/calls/{call_sid}/contact", web::post().to(contact))
+        .route("/api/v1/accounts/{sid}/calls/{call_sid}/follow-up", web::post().to(follow_up));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chosen {
+    integration: String,
+    kind: String,
+    id: String,
+}
+
+async fn contact(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
+    let call = call(&request, &services, path).await?;
+    let Chosen { integration, kind, id } = api::body(&bytes)?;
+    for (name, text) in [("kind", &kind), ("id", &id)] {
+        if text.trim().is_empty() || text.chars().count() > TEXT_CHARS {
+            return Err(ApiError::BadRequest(format!("{name}: must have 1 to {TEXT_CHARS} characters")));
+        }
+    }
+    ask(&services, call, integration, Asked::Contact { record: RecordRef::new(kind.trim(), id.trim()) }).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    integration: String,
+    kind: FollowUpKind,
+    subject: Option<String>,
+    due_at: Option<Timestamp>,
+}
+
+async fn follow_up(
+    request: HttpRequest,
+    services: Data<Services>,
+    path: Path<(String, String)>,
+    bytes: Bytes,
+) -> Answer {
+    let call = call(&request, &services, path).await?;
+    let Wanted { integration, kind, subject, due_at } = api::body(&bytes)?;
+    if subject.as_ref().is_some_and(|subject| subject.chars().count() > TEXT_CHARS) {
+        return Err(ApiError::BadRequest(format!("subject: at most {TEXT_CHARS} characters")));
+    }
+    let subject = subject.filter(|subject| !subject.trim().is_empty());
+    ask(&services, call, integration, Asked::FollowUp { wish: FollowUpWish { kind, subject, due_at } }).await
+}
+
+/// The call that is meant, if whoever asks may and there is one.
+async fn call(request: &HttpRequest, services: &Services, path: Path<(String, String)>) -> Result<CallRef, ApiError> {
+    api::admin(request, services)?;
+    let (account, call_sid) = path.into_inner();
+    api::known(services, &account)?;
+    let call = CallRef { account, call_sid };
+    if services.store.calls(std::slice::from_ref(&call)).await?.is_empty() {
+        return Err(ApiError::NotFound("there is no such call".to_owned()));
+    }
+    Ok(call)
+}
+
+async fn ask(services: &Services, call: CallRef, integration: String, asked: Asked) -> Answer {
+    let account = services.account(&call.account);
+    let there: Vec<&str> = account.iter().flat_map(|one| &one.integrations).map(|one| one.name.as_str()).collect();
+    if !there.contains(&integration.as_str()) {
+        return Err(ApiError::BadRequest(format!(
+            "integration: there is none of the name {integration:?}; there are: {}",
+            there.join(", ")
+        )));
+    }
+    let request = PersonRequest { call_sid: call.call_sid, integration, by: ADMIN.to_owned(), asked };
+    let id = Uuid::now_v7();
+    let receipt = request.receipt(id, &call.account, Timestamp::now());
+    let receipt = receipt.map_err(|error| StoreError::Unreadable(error.to_string()))?;
+    services.store.append(receipt).await?;
+    services.journal.notify_one();
+    Ok(HttpResponse::Accepted().json(json!({ "receipt": id })))
+}
