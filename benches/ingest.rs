@@ -342,7 +342,9 @@ impl Subject {
         let dir = tempfile::tempdir_in(disk)?;
         let config = parse(&sandboxes.config(dir.path(), loopback(), "error", ""))?;
         let handler = |store: Option<Arc<dyn Store>>| {
-            let state = Data::new(State { doors: Doors::new(&config.accounts, Vec::new()), store: store.clone() });
+            let key = MasterKey::load_or_make(None, &dir.path().join("bench.db"))?;
+            let doors = Doors::new(&config.accounts, Vec::new(), &key);
+            let state = Data::new(State { doors, store: store.clone() });
             let listener = TcpListener::bind(loopback())?;
             let addr = listener.local_addr()?;
             let server = http_server(&config.server, listener, move |app: &mut ServiceConfig| {

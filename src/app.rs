@@ -463,6 +463,7 @@ fn account_rules(
                 Assigns::Never => false,
             },
             follow_up: connector(integration).follow_ups().and_then(|follow_ups| follow_ups.for_missed()),
+            follow_up_kinds: connector(integration).follow_ups().map_or(&[][..], |follow_ups| follow_ups.kinds()),
             mask_numbers: integration.settings.flag("mask_numbers"),
             texts: Arc::clone(&integration.texts),
             crm_users: account

@@ -62,6 +62,7 @@ pub(super) fn integration(name: &str, format: TextFormat, notes: bool) -> Integr
         popups: false,
         updates: true,
         follow_up: None,
+        follow_up_kinds: &[],
         mask_numbers: false,
         assign: true,
         texts: texts(format),

@@ -25,7 +25,7 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 /// How a popup ended, as the metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    Shown,
+    InTime,
     /// The CRM is not told of this: another agent, another phase.
     NotTold,
     /// It came too late, or there were too many.
@@ -36,7 +36,7 @@ pub(super) enum Shown {
 impl Shown {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Shown => "shown",
+            Self::InTime => "shown",
             Self::NotTold => "not_told",
             Self::Dropped => "dropped",
             Self::Failed => "failed",
@@ -88,7 +88,7 @@ impl Popups {
                 talk_seconds: hint.talk_seconds,
             };
             match popups.show(&popup) {
-                Some(exchange) => driver.run(exchange, &mut trace).await.map(|()| Shown::Shown),
+                Some(exchange) => driver.run(exchange, &mut trace).await.map(|()| Shown::InTime),
                 None => Ok(Shown::NotTold),
             }
         };

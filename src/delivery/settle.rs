@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use patchbay_kit::{About, Kind, Safety};
+use patchbay_kit::{About, Kind, Retry, Safety};
 
 use super::{backoff, driver::Stop};
 use crate::store::{AttemptOutcome, Delivery, Next};
@@ -110,6 +110,11 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
                     Sign::There,
                     &reason,
                 ),
+                // What passes by itself (a row somebody else has locked) although it is no outage.
+                _ if matches!(failure.retry, Retry::Backoff | Retry::After(_)) => {
+                    let wait = if let Retry::After(wait) = failure.retry { wait } else { Duration::ZERO };
+                    retry(delivery, policy, now, delivery.probe, wait, &reason, Sign::There)
+                }
                 (Kind::Forbidden | Kind::NotFound | Kind::Conflict | Kind::Invalid | Kind::Unsupported, _) => verdict(
                     AttemptOutcome::Held,
                     Next::Held { reason: reason.clone(), probe: delivery.probe },
@@ -153,7 +158,7 @@ fn again(due_at: Timestamp, counts: bool, probe: bool, reason: &str) -> Next {
 
 #[cfg(test)]
 mod tests {
-    use patchbay_kit::{CallKey, Failure, Note, Retry};
+    use patchbay_kit::{CallKey, Failure, Note};
     use uuid::Uuid;
 
     use super::*;
@@ -243,8 +248,13 @@ mod tests {
     #[test]
     fn what_a_person_must_mend_is_held() {
         for kind in [Kind::Invalid, Kind::Forbidden, Kind::Conflict, Kind::NotFound, Kind::Unsupported] {
-            let verdict = judge(&refused(kind, Safety::Creates, 400), &delivery(0), &policy(), at(5));
+            let failure = Failure::new(kind, Retry::Never);
+            let stop = Stop::Refused { failure, safety: Safety::Creates, status: 400 };
+            let verdict = judge(&stop, &delivery(0), &policy(), at(5));
             assert!(matches!(verdict.next, Next::Held { .. }), "{kind:?}");
+            let passing = judge(&refused(kind, Safety::Creates, 400), &delivery(0), &policy(), at(5));
+            assert!(matches!(passing.next, Next::Again { .. }), "{kind:?} that passes by itself");
+            assert_eq!(passing.sign, Sign::There);
             assert_eq!(verdict.sign, Sign::There, "{kind:?}: the CRM is there, it said so");
         }
         let gone = Failure::new(Kind::NotFound, Retry::Never).about(About::Record);

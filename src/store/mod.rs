@@ -425,7 +425,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// Upserting an intent: a new id is inserted pending and due at once; a stored one whose content is equal stays as
     /// it is; one whose content differs gets the content and a higher revision, and is pending and due at once if it
-    /// was done; if pending its `due_at` stays; held and dead stay what they are. One that was superseded is wanted
+    /// was done; if pending its `due_at` stays; held and dead stay what they are, but for one held that a person has chosen a contact for. One that was superseded is wanted
     /// again: pending and due at once, whatever its content.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::api::{self, Answer, ApiError};
 use crate::{
     app::Services,
     call::{Asked, FollowUpWish, PersonRequest},
-    store::{CallRef, StoreError},
+    store::{CallRef, LaneRef, StoreError},
 };
 
 /// The longest text in a request: CRMs cut subjects at 255.
@@ -92,6 +92,18 @@ async fn ask(services: &Services, call: CallRef, integration: String, asked: Ask
             "integration: there is none of the name {integration:?}; there are: {}",
             there.join(", ")
         )));
+    }
+    let lane = LaneRef { account: call.account.clone(), integration: integration.clone() };
+    if let (Asked::FollowUp { wish }, Some(lane)) = (&asked, services.lanes.get(&lane)) {
+        let able = lane.driver().connector.follow_ups().map_or(&[][..], |follow_ups| follow_ups.kinds());
+        if !able.contains(&wish.kind) {
+            let able: Vec<&str> = able.iter().map(|kind| kind.as_str()).collect();
+            let told = if able.is_empty() { "none".to_owned() } else { able.join(", ") };
+            return Err(ApiError::BadRequest(format!(
+                "kind: {integration} makes no {} after a call; it makes: {told}",
+                wish.kind.as_str()
+            )));
+        }
     }
     let request = PersonRequest { call_sid: call.call_sid, integration, by: ADMIN.to_owned(), asked };
     let id = Uuid::now_v7();

@@ -131,6 +131,8 @@ pub struct IntegrationRules {
     pub updates: bool,
     /// What a missed call or a voicemail gets by itself.
     pub follow_up: Option<FollowUpKind>,
+    /// What can follow from a call here.
+    pub follow_up_kinds: &'static [FollowUpKind],
     /// Of the customer's number only the end is shown.
     pub mask_numbers: bool,
     /// Records are assigned to the answering agent.
@@ -246,20 +248,26 @@ fn log(
     if integration.mask_numbers {
         caller.name = shown_number(shown.customer.as_deref());
     }
-    Content::Log(Box::new(LogContent { activity, caller, agent: agent(state, integration, rules), chosen: None }))
+    let chosen = state.choices.get(&integration.name).cloned();
+    Content::Log(Box::new(LogContent { activity, caller, agent: agent(state, integration, rules), chosen }))
 }
 
-/// What is to be done after the call: what a missed caller is owed.
+/// What is to be done after the call: what somebody asked for, else what a missed caller is owed.
 fn follow_up(shown: &CallState, call: &Settled, integration: &IntegrationRules) -> Option<FollowUp> {
     let owed = matches!(call.outcome, Outcome::Missed | Outcome::Voicemail) && shown.direction == Direction::Incoming;
-    let kind = integration.follow_up.filter(|_| owed)?;
+    let wish = shown.follow_ups.get(&integration.name);
+    let kind = match wish {
+        Some(wish) => Some(wish.kind).filter(|kind| integration.follow_up_kinds.contains(kind)),
+        None => integration.follow_up.filter(|_| owed),
+    };
+    let subject = wish.and_then(|wish| wish.subject.clone());
     Some(FollowUp {
         key: CallKey(shown.call_sid.clone()),
-        kind,
-        subject: integration.texts.subject(shown, call.outcome),
+        kind: kind?,
+        subject: subject.unwrap_or_else(|| integration.texts.subject(shown, call.outcome)),
         body: integration.texts.body(shown, call.outcome),
-        // The moment the caller was missed, so that planning again says the same.
-        due_at: shown.ended_at.or(shown.started_at).unwrap_or_default(),
+        // The moment the call was, so that planning again says the same.
+        due_at: wish.and_then(|wish| wish.due_at).or(shown.ended_at).or(shown.started_at).unwrap_or_default(),
     })
 }
 
@@ -293,7 +301,8 @@ fn activity(state: &CallState, outcome: Outcome, facts: bool, subject: String, b
         body,
         customer: state.customer.clone().unwrap_or_default(),
         exophone: state.exophone.clone().unwrap_or_default(),
-        started_at: state.started_at,
+        // A record with times must have one: where Exotel said none, when it was first heard of.
+        started_at: state.started_at.or(state.first_heard_at.filter(|_| facts)),
         ended_at: state.ended_at.filter(|_| facts),
         talk_seconds: state.talk_seconds.filter(|_| facts),
         total_seconds: state.total_seconds.filter(|_| facts),

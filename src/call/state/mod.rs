@@ -43,6 +43,9 @@ pub struct CallState {
     pub customer: Option<String>,
     pub exophone: Option<String>,
     pub started_at: Option<Timestamp>,
+    /// When the first of its events came in.
+    #[serde(default)]
+    pub first_heard_at: Option<Timestamp>,
     /// Only call details and status callbacks know it; applets send a placeholder.
     pub ended_at: Option<Timestamp>,
     /// In the order they were tried.
@@ -178,6 +181,7 @@ impl CallState {
             customer: trace.first(|facts| facts.customer.clone()),
             exophone: trace.first(|facts| facts.exophone.clone()),
             started_at: trace.first(|facts| facts.started_at),
+            first_heard_at: trace.0.iter().map(|event| event.received_at).min(),
             ended_at: trace.latest(|facts| facts.ended_at),
             attempts: attempts.into_iter().map(|tried| tried.attempt).collect(),
             digits,

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use patchbay_kit::RecordRef;
+
 use super::{calls, deliveries, fault::Fault, rows};
 use crate::{
     call::{Content, Intent},
@@ -166,13 +168,16 @@ fn insert(conn: &Connection, call: i64, draft: &Draft, intent: &Intent, content:
 
 fn update(conn: &Connection, stored: &Stored, draft: &Draft, intent: &Intent, content: &str) -> Result<bool, Fault> {
     let now = draft.decision.at.as_millisecond();
-    let changed = differs(stored, intent, content)?;
+    let was = differs(stored, intent, content)?;
+    let changed = was.is_some();
     if changed {
         conn.prepare_cached("UPDATE delivery SET content = ?2, revision = revision + 1, updated_ms = ?3 WHERE n = ?1")?
             .execute(params![stored.n, content, now])?;
     }
     // Superseded means that it was not wanted; now it is, whether or not its content is another.
-    let again = stored.state == DeliveryState::Superseded || (changed && stored.state == DeliveryState::Done);
+    // And what was held because a person had to choose goes out once he has.
+    let chosen = stored.state == DeliveryState::Held && was.is_some_and(|was| chosen(&was) != chosen(&intent.content));
+    let again = chosen || stored.state == DeliveryState::Superseded || (changed && stored.state == DeliveryState::Done);
     if again {
         conn.prepare_cached(
             "UPDATE delivery SET state = 'pending', reason = NULL, due_ms = ?2, attempts = 0, updated_ms = ?2
@@ -183,12 +188,20 @@ fn update(conn: &Connection, stored: &Stored, draft: &Draft, intent: &Intent, co
     Ok(again)
 }
 
-/// Whether the content says something else. A newer program may write the same content in other words, and must not
+/// The contact that a person chose.
+fn chosen(content: &Content) -> Option<&RecordRef> {
+    match content {
+        Content::Log(log) => log.chosen.as_ref(),
+        Content::Recording(_) | Content::FollowUp(_) => None,
+    }
+}
+
+/// What it was, if the content says something else now. A newer program may write the same content in other words, and must not
 /// for that write every old call to every CRM again; so what is not the same text is compared as what it says.
-fn differs(stored: &Stored, intent: &Intent, content: &str) -> Result<bool, Fault> {
+fn differs(stored: &Stored, intent: &Intent, content: &str) -> Result<Option<Content>, Fault> {
     if stored.content == content {
-        return Ok(false);
+        return Ok(None);
     }
     let was: Content = rows::from_json("content of a delivery", &stored.content)?;
-    Ok(was != intent.content)
+    Ok((was != intent.content).then_some(was))
 }

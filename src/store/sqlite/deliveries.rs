@@ -231,6 +231,8 @@ pub(super) fn recover(conn: &Connection, not_before: Timestamp, now: Timestamp) 
         .prepare_cached("SELECT n, call FROM delivery WHERE state = 'inflight'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
+    // Nobody else has this database open: who renewed a token when the last process ended will not come to an end.
+    conn.execute("DELETE FROM lease", [])?;
     for (n, call) in &interrupted {
         conn.prepare_cached(
             "UPDATE delivery SET state = 'pending', probe = 1, due_ms = ?2, reason = 'interrupted', updated_ms = ?3

@@ -125,6 +125,7 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         customer: Some("09052161119".to_owned()),
         exophone: Some("08046801234".to_owned()),
         started_at: Some(at(0)),
+        first_heard_at: None,
         ended_at: None,
         attempts: Vec::new(),
         digits: Vec::new(),

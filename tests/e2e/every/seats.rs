@@ -1,6 +1,10 @@
 //! Every CRM there is, each in its own sandbox, configured as its set-up page says.
 
-use patchbay_sandbox::{freshchat, freshdesk, freshsales, hubspot, leadsquared, salesforce, zoho_crm, zoho_desk};
+use std::net::SocketAddr;
+
+use patchbay_sandbox::{
+    Crm, Faults, Server, freshchat, freshdesk, freshsales, hubspot, leadsquared, salesforce, zoho_crm, zoho_desk,
+};
 
 use super::floor::{FIELDS, Seat, Shape, TICKET};
 
@@ -93,4 +97,11 @@ pub(super) fn salesforce() -> Seat {
              refresh_token = \"sf-refresh\""
         )
     })
+}
+
+/// A sandbox that a test configures itself, and its URL.
+pub(super) fn served<S: Crm>(sandbox: S) -> (Server<S>, String) {
+    let server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), sandbox, Faults::none()).expect("listen");
+    let url = server.url();
+    (server, url)
 }
