@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode, sync::Arc};
 
+use jiff::Timestamp;
 use patchbay_kit::{AuthScheme, Settings};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{self, StartError, Vault},
     config::{self, Account, Config, Integration},
-    connect::{catalogue, transport::Transport},
+    connect::{
+        catalogue,
+        expiry::{Expiry, Standing},
+        transport::Transport,
+    },
     delivery::Stop,
     hooks,
     operator::Operator,
@@ -162,9 +167,17 @@ async fn check_integration(
         Stop::Throttled { until } => format!("{name} says too many requests; try again after {until}"),
         Stop::Several { .. } | Stop::Stopping => stop.told(),
     };
+    let (now, ends) = (Timestamp::now(), Expiry::of(integration.manifest.auth, &integration.secrets));
+    if let Some(ends) = ends.filter(|ends| ends.standing(now) == Standing::Past) {
+        return Err(format!("{name} at {host}: {}", ends.told(now)));
+    }
     let mut trace = Vec::new();
     let identity = driver.run(driver.connector.identify(), &mut trace).await.map_err(explain)?;
     let mut lines = vec![format!("ok    {place}: {name} at {host} knows us, as {}", identity.account)];
+    lines.extend(ends.map(|ends| {
+        let mark = if ends.standing(now) == Standing::Far { "ok  " } else { "warn" };
+        format!("{mark}  {place}: {}", ends.told(now))
+    }));
     let mapped: Vec<_> = account.agents.iter().filter_map(|agent| agent.crm_user.get(&integration.name)).collect();
     let Some(agents) = driver.connector.agents() else { return Ok(lines) };
     let (mut known, mut from) = (Vec::new(), None);
