@@ -14,7 +14,8 @@ use crate::config::{Log, LogFormat};
 /// Labels of a hook's answers.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct HookLabels {
-    /// `call_events`, `status`, `token`, `recording`; `unknown` for a path that looks like a hook and is none.
+    /// `call_events`, `status`, `token`, `recording`, `authed_recording`; `unknown` for a path that looks like a hook
+    /// and is none.
     pub hook: &'static str,
     pub status: u16,
 }

@@ -1,6 +1,7 @@
 //! The real binary, a strict Freshdesk and a simulated Exotel: what a user of Patchbay would notice.
 
 mod api;
+mod authed;
 mod crash;
 mod faults;
 mod hooks;
