@@ -1,17 +1,15 @@
-//! `patchbay check` and `patchbay connectors`: is this configuration right, and what can be configured at all.
+//! `patchbay check`: is this configuration right?
 
-use std::{fmt::Write, path::Path, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use jiff::Timestamp;
-use patchbay_kit::{AuthScheme, Settings};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, StartError, Vault},
     config::{self, Account, Config, Integration},
     connect::{
-        catalogue,
         expiry::{Expiry, Standing},
         transport::Transport,
     },
@@ -225,67 +223,4 @@ fn paste(config: &Config, account: &Account) {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// What a connector can do: read off what it holds, so that it cannot say something else than the code.
-fn capabilities(connector: &dyn patchbay_kit::Connector) -> Vec<&'static str> {
-    let mut able = vec!["log calls"];
-    if connector.notes().is_some() {
-        able.push("notes with recording");
-    }
-    if connector.contacts().is_some() {
-        able.push("contacts by number");
-    }
-    if connector.agents().is_some() {
-        able.push("list agents");
-    }
-    if connector.popups().is_some() {
-        able.push("screen pop");
-    }
-    able
-}
-
-/// The table of `patchbay connectors`.
-pub fn connectors(as_json: bool) -> String {
-    let entries = catalogue::all().iter().map(|entry| {
-        // Built without settings: only what it holds is looked at.
-        let connector = (entry.build)(&Settings::default());
-        (entry.manifest, capabilities(connector.as_ref()))
-    });
-    if as_json {
-        let items: Vec<Value> = entries
-            .map(|(manifest, able)| {
-                json!({
-                    "id": manifest.id,
-                    "name": manifest.name,
-                    "record": manifest.record,
-                    "auth": match manifest.auth {
-                        AuthScheme::Basic { .. } => "basic",
-                        AuthScheme::Header { .. } | AuthScheme::Headers(_) => "header",
-                        AuthScheme::OAuth(_) => "oauth",
-                    },
-                    "capabilities": able,
-                    "settings": manifest.settings.iter().map(|setting| json!({
-                        "key": setting.key,
-                        "required": setting.required,
-                        "secret": setting.secret,
-                        "help": setting.help,
-                    })).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        return format!("{:#}\n", Value::Array(items));
-    }
-    let mut text = String::new();
-    for (manifest, able) in entries {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{}  ({})", manifest.id, manifest.name);
-        let _ = writeln!(text, "  a call becomes a {}; can {}", manifest.record, able.join(", "));
-        for setting in manifest.settings {
-            let must = if setting.required { "required" } else { "optional" };
-            let _ = writeln!(text, "  {:<16} {must}, {}", setting.key, setting.help);
-        }
-        let _ = writeln!(text, "  and for every connector: name, base_url, quota, defaults, templates");
-    }
-    text
 }

@@ -3,6 +3,7 @@
 mod api;
 mod authed;
 mod crash;
+mod expiry;
 mod faults;
 mod hooks;
 mod main_job;
