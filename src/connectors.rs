@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{self, ErrorKind, Write as _},
     process::ExitCode,
 };
@@ -163,55 +163,73 @@ impl Able {
         self.parts.iter().find(|(known, _)| *known == part).map(|(_, sets)| sets.as_slice())
     }
 
-    /// `yes`, what it is more exactly, `with` the settings it takes, or `–`.
-    fn cell(&self, part: Part, yes: &str, no: &str) -> String {
-        let Some(sets) = self.needs(part) else { return no.to_owned() };
-        let sets: Vec<String> = sets
-            .iter()
-            .map(|set| set.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and "))
-            .filter(|set| !set.is_empty())
-            .collect();
-        match (sets.is_empty(), yes) {
-            (true, _) => yes.to_owned(),
-            (false, "yes") => format!("with {}", sets.join(" or ")),
-            (false, _) => format!("{yes}, with {}", sets.join(" or ")),
-        }
+    /// `yes`, what it is more exactly, `with` the settings it takes, or `no`.
+    fn cell(&self, part: Part, yes: &str, no: &str) -> Cell {
+        let Some(sets) = self.needs(part) else { return Cell::plain(no) };
+        let named = |set: &Vec<&str>| set.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
+        let sets: Vec<String> = sets.iter().filter(|set| !set.is_empty()).map(named).collect();
+        let with = (!sets.is_empty()).then(|| format!("with {}", sets.join(" or ")));
+        Cell { text: yes.to_owned(), with }
     }
 
     /// Of one line of the table.
-    fn cells(&self) -> [String; COLUMNS.len()] {
+    fn cells(&self) -> [Cell; COLUMNS.len()] {
         let Manifest { id, record, phone, writings_per_find, .. } = self.manifest;
         let questions = phone.len().div_ceil((*writings_per_find).max(1));
         let by = match (self.search, questions) {
-            (true, _) => "number, one search".to_owned(),
-            (false, 1) => "number, all writings at once".to_owned(),
-            (false, _) => format!("number, {} writings", phone.len()),
+            (true, _) => "search".to_owned(),
+            (false, 1) => "1 look-up".to_owned(),
+            (false, _) => format!("{questions} look-ups"),
         };
         [
-            (*id).to_owned(),
-            credentials(self.manifest),
-            (*record).to_owned(),
+            Cell::plain(*id),
+            Cell::plain(credentials(self.manifest)),
+            Cell::plain(*record),
             self.cell(Part::Updates, "updated", "once"),
-            self.cell(Part::Notes, "yes", NO),
+            self.cell(Part::Notes, YES, NO),
             self.cell(Part::Contacts, &by, NO),
-            self.cell(Part::Agents, "yes", NO),
-            self.cell(Part::Popups, "yes", NO),
-            self.cell(Part::Owners, "yes", NO),
+            self.cell(Part::Agents, YES, NO),
+            self.cell(Part::Popups, YES, NO),
+            self.cell(Part::Owners, YES, NO),
             self.cell(Part::FollowUps, &self.kinds.join(", "), NO),
             // Past calls are planned by the core for every integration; a connector need not do anything for it.
-            "yes".to_owned(),
+            Cell::plain(YES),
         ]
     }
 }
 
+/// One field of the table, and the settings it takes for that to be so.
+#[derive(Debug, PartialEq, Eq)]
+struct Cell {
+    text: String,
+    with: Option<String>,
+}
+
+impl Cell {
+    fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), with: None }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.with {
+            None => f.write_str(&self.text),
+            Some(with) if self.text == YES => f.write_str(with),
+            Some(with) => write!(f, "{} {with}", self.text),
+        }
+    }
+}
+
+const YES: &str = "yes";
 const NO: &str = "–";
 const COLUMNS: [&str; 11] = [
     "connector",
     "credentials",
-    "a call becomes a",
+    "a call becomes",
     "written",
     "notes",
-    "contacts found by",
+    "contacts by number",
     "agents",
     "popups",
     "owner",
@@ -285,11 +303,22 @@ fn all() -> Vec<Able> {
     catalogue::all().iter().map(Able::of).collect()
 }
 
-/// A table, then the settings of each connector.
+/// A table, what its marks mean, then the settings of each connector.
 fn text() -> String {
     let all = all();
+    let mut notes: Vec<String> = Vec::new();
+    let mut marked = |cell: Cell| {
+        let Some(with) = cell.with else { return cell.text };
+        let with = with.replace('`', "");
+        let known = notes.iter().position(|note| *note == with);
+        let at = known.unwrap_or_else(|| {
+            notes.push(with);
+            notes.len() - 1
+        });
+        format!("{} [{}]", cell.text, at + 1)
+    };
     let rows: Vec<Vec<String>> = std::iter::once(COLUMNS.map(str::to_owned).to_vec())
-        .chain(all.iter().map(|able| able.cells().map(|cell| cell.replace('`', "")).to_vec()))
+        .chain(all.iter().map(|able| able.cells().into_iter().map(&mut marked).collect()))
         .collect();
     let mut text = String::new();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
@@ -298,6 +327,9 @@ fn text() -> String {
         let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    for (at, note) in notes.iter().enumerate() {
+        let _ = writeln!(text, "[{}] {note}", at + 1);
     }
     for able in all {
         let Manifest { id, name, settings, .. } = able.manifest;
@@ -320,7 +352,7 @@ pub fn markdown() -> String {
     let mut text = line(&COLUMNS.map(str::to_owned));
     text.push_str(&format!("|{}\n", "---|".repeat(COLUMNS.len())));
     for able in all() {
-        let mut cells = able.cells();
+        let mut cells = able.cells().map(|cell| cell.to_string());
         let Manifest { id, name, .. } = able.manifest;
         cells[0] = format!("[{name}](../connectors/{id}/README.md) `{id}`");
         text.push_str(&line(&cells));
@@ -384,9 +416,13 @@ mod tests {
     #[test]
     fn a_part_that_needs_a_setting_names_it() {
         let hubspot = able("hubspot");
-        assert_eq!(hubspot.cell(Part::Popups, "yes", NO), "with `client_id`");
-        assert_eq!(hubspot.cell(Part::Updates, "updated", "once"), "updated");
-        assert_eq!(hubspot.cell(Part::Notes, "yes", NO), NO);
+        assert_eq!(hubspot.cell(Part::Popups, YES, NO).to_string(), "with `client_id`");
+        assert_eq!(hubspot.cell(Part::Popups, "shown", NO).to_string(), "shown with `client_id`");
+        assert_eq!(hubspot.cell(Part::Updates, "updated", "once").to_string(), "updated");
+        assert_eq!(hubspot.cell(Part::Notes, YES, NO).to_string(), NO);
+        let text = text();
+        let line = text.lines().find(|line| line.starts_with("hubspot")).expect("a line");
+        assert!(line.contains("yes [1]") && text.contains("\n[1] with client_id\n"), "{text}");
         assert_eq!(hubspot.kinds, ["task", "ticket"]);
         let shown = hubspot.json();
         assert_eq!(shown["parts"]["popups"], json!({"has": true, "with": [["client_id"]]}));
