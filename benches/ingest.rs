@@ -27,6 +27,7 @@ use patchbay::{
     call::{Hook, Receipt},
     config::{self, Config, LogFormat},
     hooks::Doors,
+    key::MasterKey,
     simulate::load::{self, LoadOptions, LoadReport},
     store::{SqliteOptions, SqliteStore, Store},
     telemetry,

@@ -29,6 +29,7 @@ use crate::{
     config::{self, Account, Config, Integration, StoreUrl},
     connect::{
         catalogue,
+        expiry::{Expiry, Standing},
         oauth::{Configured, Keeper, KeeperParts},
         transport::{Credentials, Limits, Transport},
     },
@@ -38,7 +39,7 @@ use crate::{
     hooks::{self, Answers, Doors},
     key::MasterKey,
     store::{DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
-    telemetry::Metrics,
+    telemetry::{LaneLabels, Metrics},
     web as pages,
 };
 
@@ -158,6 +159,7 @@ impl Service {
         let mut enquiry_wakes = Vec::new();
         for account in &config.accounts {
             for integration in &account.integrations {
+                tell_expiry(account, integration, &metrics, now);
                 let (handle, running) =
                     start_lane(&config, account, integration, &transport, &vault, &metrics, &stopping);
                 lanes.insert(handle.lane().clone(), handle);
@@ -306,6 +308,16 @@ async fn open_store(path: &Path, queue: usize) -> Result<Arc<dyn Store>, StartEr
         Ok(Err(error)) => Err(named(error)),
         Err(error) => Err(named(StoreError::Unreadable(error.to_string()))),
     }
+}
+
+/// A credential that ends takes a whole lane with it: it is told once at start, and in a metric that can be watched.
+fn tell_expiry(account: &Account, integration: &Integration, metrics: &Metrics, now: Timestamp) {
+    let Some(ends) = Expiry::of(integration.manifest.auth, &integration.secrets) else { return };
+    let (account, integration) = (account.sid.clone(), integration.name.clone());
+    if ends.standing(now) != Standing::Far {
+        tracing::warn!(%account, %integration, "the credential in {}", ends.told(now));
+    }
+    metrics.credential_expires.get_or_create(&LaneLabels { account, integration }).set(ends.at.as_second());
 }
 
 fn start_lane(

@@ -1,4 +1,4 @@
-//! `patchbay check` and `patchbay connectors`: is this configuration right, and what can be configured at all.
+//! `patchbay check`: is this configuration right?
 
 use std::{
     fmt::Write as _,
@@ -8,14 +8,17 @@ use std::{
     sync::Arc,
 };
 
-use patchbay_kit::{AuthScheme, Settings};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, StartError, Vault},
     config::{self, Account, Config, Integration, StoreUrl},
-    connect::{catalogue, transport::Transport},
+    connect::{
+        expiry::{Expiry, Standing},
+        transport::Transport,
+    },
     delivery::Stop,
     hooks,
     key::MasterKey,
@@ -205,9 +208,17 @@ async fn check_integration(
         Stop::Throttled { until } => format!("{name} says too many requests; try again after {until}"),
         Stop::Several { .. } | Stop::Stopping | Stop::AfterCreation(_) => stop.told(),
     };
+    let (now, ends) = (Timestamp::now(), Expiry::of(integration.manifest.auth, &integration.secrets));
+    if let Some(ends) = ends.filter(|ends| ends.standing(now) == Standing::Past) {
+        return Err(format!("{name} at {host}: {}", ends.told(now)));
+    }
     let mut trace = Vec::new();
     let identity = driver.run(driver.connector.identify(), &mut trace).await.map_err(explain)?;
     let mut lines = vec![format!("ok    {place}: {name} at {host} knows us, as {}", identity.account)];
+    lines.extend(ends.map(|ends| {
+        let mark = if ends.standing(now) == Standing::Far { "ok  " } else { "warn" };
+        format!("{mark}  {place}: {}", ends.told(now))
+    }));
     let mapped: Vec<_> = account.agents.iter().filter_map(|agent| agent.crm_user.get(&integration.name)).collect();
     let Some(agents) = driver.connector.agents() else { return Ok(lines) };
     let (mut known, mut from) = (Vec::new(), None);
@@ -272,67 +283,4 @@ fn paste(config: &Config, account: &Account) -> String {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// What a connector can do: read off what it holds, so that it cannot say something else than the code.
-fn capabilities(connector: &dyn patchbay_kit::Connector) -> Vec<&'static str> {
-    let mut able = vec!["log calls"];
-    if connector.notes().is_some() {
-        able.push("notes with recording");
-    }
-    if connector.contacts().is_some() {
-        able.push("contacts by number");
-    }
-    if connector.agents().is_some() {
-        able.push("list agents");
-    }
-    if connector.popups().is_some() {
-        able.push("screen pop");
-    }
-    able
-}
-
-/// The table of `patchbay connectors`.
-pub fn connectors(as_json: bool) -> String {
-    let entries = catalogue::all().iter().map(|entry| {
-        // Built without settings: only what it holds is looked at.
-        let connector = (entry.build)(&Settings::default());
-        (entry.manifest, capabilities(connector.as_ref()))
-    });
-    if as_json {
-        let items: Vec<Value> = entries
-            .map(|(manifest, able)| {
-                json!({
-                    "id": manifest.id,
-                    "name": manifest.name,
-                    "record": manifest.record,
-                    "auth": match manifest.auth {
-                        AuthScheme::Basic { .. } => "basic",
-                        AuthScheme::Header { .. } | AuthScheme::Headers(_) => "header",
-                        AuthScheme::OAuth(_) => "oauth",
-                    },
-                    "capabilities": able,
-                    "settings": manifest.settings.iter().map(|setting| json!({
-                        "key": setting.key,
-                        "required": setting.required,
-                        "secret": setting.secret,
-                        "help": setting.help,
-                    })).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        return format!("{:#}\n", Value::Array(items));
-    }
-    let mut text = String::new();
-    for (manifest, able) in entries {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{}  ({})", manifest.id, manifest.name);
-        let _ = writeln!(text, "  a call becomes a {}; can {}", manifest.record, able.join(", "));
-        for setting in manifest.settings {
-            let must = if setting.required { "required" } else { "optional" };
-            let _ = writeln!(text, "  {:<16} {must}, {}", setting.key, setting.help);
-        }
-        let _ = writeln!(text, "  and for every connector: name, base_url, quota, defaults, templates");
-    }
-    text
 }

@@ -5,6 +5,7 @@ pub mod call;
 pub mod check;
 pub mod config;
 pub mod connect;
+pub mod connectors;
 pub mod crash;
 pub mod decide;
 pub mod delivery;

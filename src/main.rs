@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use patchbay::{app::Service, check, config, demo, operator, simulate, telemetry};
+use patchbay::{app::Service, check, config, connectors, demo, operator, simulate, telemetry};
 
 /// The switchboard between Exotel and the CRMs: every call one record, nothing lost, nothing twice.
 #[derive(Debug, Parser)]
@@ -51,6 +51,9 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// The table of docs/CONNECTORS.md
+        #[arg(long, hide = true, conflicts_with = "json")]
+        markdown: bool,
     },
 }
 
@@ -68,7 +71,11 @@ fn main() -> ExitCode {
             Command::Check { config } => check::run(&config).await,
             Command::Connect { integration, config } => operator::connect(&config, &integration).await,
             Command::Simulate(options) => simulate::run(*options).await,
-            Command::Connectors { json } => check::print(&check::connectors(json)),
+            Command::Connectors { json, markdown } => connectors::run(match (json, markdown) {
+                (true, _) => connectors::Format::Json,
+                (_, true) => connectors::Format::Markdown,
+                _ => connectors::Format::Text,
+            }),
         }
     })
 }

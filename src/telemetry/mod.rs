@@ -15,7 +15,7 @@ use crate::config::{Log, LogFormat};
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct HookLabels {
     /// The family: `call_events`, `status`, `freshworks`, `leadsquared`, `salesforce`, `zoho`, `ip_pstn`; `token` for any of
-    /// them behind one; `recording`; `unknown` for a path that looks like a hook and is none.
+    /// them behind one; `recording`, `authed_recording`; `unknown` for a path that looks like a hook and is none.
     pub hook: &'static str,
     pub status: u16,
 }
@@ -83,6 +83,8 @@ pub struct Metrics {
     pub breaker_open: Family<LaneLabels, Gauge>,
     /// 1: the lane is held because its credentials were refused.
     pub lane_held: Family<LaneLabels, Gauge>,
+    /// When a credential of the configuration ends, in unix time; only where it says so itself.
+    pub credential_expires: Family<LaneLabels, Gauge>,
     pub enquiries: Labelled<EnquiryLabels>,
     pub recordings: Labelled<HookLabels>,
     pub unread_receipts: Gauge,
@@ -127,6 +129,13 @@ impl Default for Metrics {
         registry.register("breaker_open", "1 while a CRM is taken to be down", breaker_open.clone());
         let lane_held = Family::<LaneLabels, Gauge>::default();
         registry.register("lane_held", "1 while a CRM refuses the credentials", lane_held.clone());
+        let credential_expires = Family::<LaneLabels, Gauge>::default();
+        registry.register_with_unit(
+            "credential_expires",
+            "When a credential that names its own end does end, unix time",
+            Unit::Seconds,
+            credential_expires.clone(),
+        );
         let enquiries = Labelled::<EnquiryLabels>::default();
         registry.register("enquiries", "Questions to Exotel for call details", enquiries.clone());
         let recordings = Labelled::<HookLabels>::default();
@@ -151,6 +160,7 @@ impl Default for Metrics {
             popups,
             breaker_open,
             lane_held,
+            credential_expires,
             enquiries,
             recordings,
             unread_receipts,

@@ -1,6 +1,7 @@
 //! What people and their tools call: the API, recordings, health and metrics.
 
 pub mod api;
+mod authed;
 mod health;
 pub mod integrations;
 mod people;
@@ -24,6 +25,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/metrics", web::head().to(health::metrics))
         .route("/r/{sid}/{call_sid}", web::get().to(recording::serve))
         .route("/r/{sid}/{call_sid}", web::head().to(recording::serve))
+        .route("/r/authed/{sid}/{integration}/{external_id}", web::get().to(authed::serve))
         .configure(api::routes)
         .configure(integrations::routes)
         .configure(people::routes);

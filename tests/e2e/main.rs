@@ -1,8 +1,10 @@
 //! The real binary, a strict Freshdesk and a simulated Exotel: what a user of Patchbay would notice.
 
 mod api;
+mod authed;
 mod crash;
 mod every;
+mod expiry;
 mod families;
 mod faults;
 mod hooks;

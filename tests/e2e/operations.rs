@@ -168,7 +168,22 @@ async fn usage_mistakes_exit_2() {
     }
     let output = rig.command(&["connectors", "--json"]).output().expect("it runs");
     let table: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(table[0]["id"], "freshdesk");
+    let ids: Vec<_> = table.as_array().expect("a list").iter().map(|one| one["id"].clone()).collect();
+    assert!(ids.contains(&"freshdesk".into()) && ids.contains(&"hubspot".into()), "{ids:?}");
+}
+
+#[test]
+fn a_reader_who_stops_early_is_no_mistake() {
+    use std::process::Stdio;
+    for args in [&["connectors"][..], &["connectors", "--json"]] {
+        // The pipe is closed before the first byte: writing into it is refused at once.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_patchbay"));
+        let output = command.args(args).stdout(writer).stderr(Stdio::piped()).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
