@@ -51,11 +51,6 @@ pub async fn run(path: &Path) -> ExitCode {
     ended(told.map(|failures| if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
-/// Prints a text; whoever closes the pipe has read enough.
-pub fn print(text: &str) -> ExitCode {
-    ended(io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).map(|()| ExitCode::SUCCESS))
-}
-
 /// `println!` would panic when what reads us (`head`) has gone; that is no failure but the end of what there is to do.
 fn ended(told: io::Result<ExitCode>) -> ExitCode {
     match told {
