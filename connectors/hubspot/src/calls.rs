@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Request,
-    Response, Retry, Safety, StatusCode, Step, TriedStatus, Updates,
+    Response, Retry, Safety, StatusCode, Step, Text, TriedStatus, Updates,
 };
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ use crate::{
 /// Refusals whose properties are read here: some can be done without.
 const REFUSED: &[StatusCode] = &[StatusCode::BAD_REQUEST];
 const REFUSED_OR_GONE: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND];
+const GONE: &[StatusCode] = &[StatusCode::NOT_FOUND];
 
 const DISPOSITION: &str = "hs_call_disposition";
 const RECORDING: &str = "hs_call_recording_url";
@@ -61,10 +62,7 @@ impl Write {
 
     fn read(self: &Arc<Self>, reply: &Response, without: &[&'static str]) -> Result<Step<RecordRef>, Failure> {
         if reply.status == StatusCode::NOT_FOUND {
-            return Err(Failure::new(Kind::NotFound, Retry::Never)
-                .code("OBJECT_NOT_FOUND")
-                .about(About::Record)
-                .because("the call has been deleted in HubSpot"));
+            return Err(gone());
         }
         let refused = |said: Said, failure: Failure| {
             // A portal may have other dispositions, or be narrower about recordings: neither is worth the whole call.
@@ -101,6 +99,13 @@ impl Write {
             (Some(known), Some(told)) => Step::Then(batch::then(known, told)),
         })
     }
+}
+
+fn gone() -> Failure {
+    Failure::new(Kind::NotFound, Retry::Never)
+        .code("OBJECT_NOT_FOUND")
+        .about(About::Record)
+        .because("the call has been deleted in HubSpot")
 }
 
 /// A no to the notice is no reason to hold the call: it is written, and has its link.
@@ -152,7 +157,7 @@ impl Activities for HubSpot {
         if !self.account.is_empty() {
             set("hs_call_external_account_id", &self.account);
         }
-        // Only here: an agent may have chosen another before the recording is written.
+        // Later only if the call has ended otherwise: an agent may have chosen another before the recording is written.
         if let Some(disposition) = self.custom.disposition(call.outcome) {
             set(DISPOSITION, disposition);
         }
@@ -180,8 +185,29 @@ impl Updates for HubSpot {
         if changed.facts {
             facts(&mut values, call);
         }
+        // What was chosen for another ending is wrong for this one, whoever chose it.
+        if let Some(disposition) = self.custom.disposition(call.outcome).filter(|_| changed.outcome) {
+            values.insert(DISPOSITION.to_owned(), Value::from(disposition));
+        }
         let contact = call.contact.as_ref().filter(|_| changed.contact);
         self.write(Some(at.id.clone()), values, call, changed.facts, contact)
+    }
+
+    /// The calling widget and the timeline let agents write into it ("Calls: Properties", `hs_call_body` [V]).
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        #[derive(serde::Deserialize)]
+        struct Shown {
+            properties: std::collections::BTreeMap<String, Option<String>>,
+        }
+        let show = Request::get("call.text", path(["calls", &at.id])).query("properties", BODY);
+        let read = |reply: &Response| {
+            if reply.status == StatusCode::NOT_FOUND {
+                return Err(gone());
+            }
+            let mut shown: Shown = reply.json()?;
+            Ok(Text(shown.properties.remove(BODY).flatten().unwrap_or_default()))
+        };
+        Some(show.done(read).accepting(GONE))
     }
 }
 
