@@ -31,8 +31,8 @@ pub static MANIFEST: Manifest = Manifest {
     // "Karibu API v1, Calls": title and text.
     text: TextRules { format: TextFormat::Plain, subject_chars: 200, body_chars: 10_000 },
     // Look-ups are for exact strings, so each way in which people write numbers is asked for, all in one request.
-    phone: &[Rendering::E164, Rendering::NationalZero, Rendering::National],
-    writings_per_find: 3,
+    phone: &[Rendering::E164, Rendering::National, Rendering::NationalZero, Rendering::E164NoPlus],
+    writings_per_find: 4,
     record: "call",
     // Karibu has no agents: a call belongs to its contact's team.
     assigns: Assigns::Never,
