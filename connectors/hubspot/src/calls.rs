@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use patchbay_kit::{
-    About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Request,
-    Response, Retry, Safety, StatusCode, Step, Text, TriedStatus, Updates,
+    About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Rendering,
+    Request, Response, Retry, Safety, StatusCode, Step, Text, TriedStatus, Updates,
 };
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ impl Write {
         for property in &without {
             values.remove(*property);
             if let Some(link) = self.link.as_ref().filter(|_| *property == RECORDING) {
-                values.insert(BODY.to_owned(), Value::from(with_link(&self.body, link)));
+                put_link(&mut values, &self.body, link);
             }
         }
         let (request, accepts) = match &self.at {
@@ -148,8 +148,8 @@ impl Activities for HubSpot {
         set("hs_call_title", &call.subject);
         set(BODY, &call.body);
         set("hs_call_direction", if call.direction == Direction::Incoming { "INBOUND" } else { "OUTBOUND" });
-        set("hs_call_from_number", from);
-        set("hs_call_to_number", to);
+        set("hs_call_from_number", &from.render(Rendering::E164));
+        set("hs_call_to_number", &to.render(Rendering::E164));
         // What the recording is asked for by ("Recordings and transcripts" [V]); with it goes the app's number, which a
         // customer with such an app puts in the defaults (`hs_call_app_id`).
         set("hs_call_source", "INTEGRATIONS_PLATFORM");
@@ -226,7 +226,7 @@ impl HubSpot {
         // every text that is written later.
         if let Some(link) = &link {
             if !is_recording(link) && (with_facts || values.contains_key(BODY)) {
-                values.insert(BODY.to_owned(), Value::from(with_link(&call.body, link)));
+                put_link(&mut values, &call.body, link);
             } else if with_facts && is_recording(link) {
                 values.insert(RECORDING.to_owned(), Value::from(link.as_str()));
             }
@@ -284,6 +284,14 @@ fn is_recording(link: &str) -> bool {
     link.starts_with("https://") && [".mp3", ".wav"].iter().any(|end| path.ends_with(end))
 }
 
+/// A text that has the link already is not written for its sake: an agent may have written into it since.
+fn put_link(values: &mut Values, body: &str, link: &str) {
+    let text = with_link(body, link);
+    if values.contains_key(BODY) || text != body {
+        values.insert(BODY.to_owned(), Value::from(text));
+    }
+}
+
 /// The text with the link in it, once.
 fn with_link(body: &str, link: &str) -> String {
     let escaped = link.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
@@ -302,6 +310,15 @@ mod tests {
         let once = with_link("CallSid: 1a2b", "http://a/r?x=1&y=\"<b>");
         assert_eq!(once, "CallSid: 1a2b<br><a href=\"http://a/r?x=1&amp;y=&quot;&lt;b&gt;\">Call Recording</a>");
         assert_eq!(with_link(&once, "http://a/r?x=1&y=\"<b>"), once);
+    }
+
+    #[test]
+    fn a_text_that_has_the_link_is_not_written_for_it() {
+        let mut values = Values::default();
+        put_link(&mut values, "CallSid: 1a2b http://a/r", "http://a/r");
+        assert!(values.is_empty());
+        put_link(&mut values, "CallSid: 1a2b", "http://a/r");
+        assert_eq!(values[BODY], "CallSid: 1a2b<br><a href=\"http://a/r\">Call Recording</a>");
     }
 
     #[test]
