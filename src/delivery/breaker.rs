@@ -81,15 +81,18 @@ impl Breaker {
         news
     }
 
-    /// A probe failed with an outage: the next one comes later.
-    pub fn probe_failed(&mut self, now: Timestamp, reason: &str) {
+    /// A probe failed with an outage, or could not be made: the next one comes later. Without a reason that is news, the
+    /// one there is stays.
+    pub fn probe_failed(&mut self, now: Timestamp, reason: Option<&str>) {
         self.probes = self.probes.saturating_add(1);
         let probe_at = now + self.probe_wait();
         if let Health::Down { probe_at: at, reason: why, .. } | Health::Unauthorized { probe_at: at, reason: why, .. } =
             &mut self.health
         {
             *at = probe_at;
-            reason.clone_into(why);
+            if let Some(reason) = reason {
+                reason.clone_into(why);
+            }
         }
     }
 
@@ -145,9 +148,9 @@ mod tests {
         for second in 0..3 {
             breaker.outage(at(second), "x");
         }
-        breaker.probe_failed(at(10), "x");
+        breaker.probe_failed(at(10), Some("x"));
         assert_eq!(breaker.probe_at(), Some(at(20)));
-        breaker.probe_failed(at(20), "x");
+        breaker.probe_failed(at(20), Some("x"));
         assert_eq!(breaker.probe_at(), Some(at(30)));
         assert!(breaker.answered());
         assert_eq!(breaker.probe_at(), None);

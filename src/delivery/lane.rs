@@ -248,10 +248,12 @@ impl Lane {
             Err(stop) => sign_of(stop),
         };
         let reason = asked.err().map(|stop| stop.told()).unwrap_or_default();
-        // Held back by our own quota, nobody was asked: that says nothing, and the next probe comes later. A token server's
-        // refusal says enough, although the CRM itself was not asked.
-        if sign == Sign::Outage || (trace.is_empty() && sign != Sign::Unauthorized) {
-            self.breaker().probe_failed(Timestamp::now(), &reason);
+        if sign == Sign::Outage {
+            self.breaker().probe_failed(Timestamp::now(), Some(&reason));
+        } else if trace.is_empty() && sign != Sign::Unauthorized {
+            // Held back by a quota, nobody was asked: that says nothing, and the next probe comes later. A token server's
+            // refusal says enough, although the CRM itself was not asked.
+            self.breaker().probe_failed(Timestamp::now(), None);
         } else {
             self.learn(sign, &reason);
         }
