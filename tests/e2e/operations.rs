@@ -142,7 +142,11 @@ async fn check_names_cause_and_cure() {
     rig.freshdesk.with(patchbay_sandbox::freshdesk::Freshdesk::revoke_key);
     let (code, told) = tokio::task::block_in_place(check);
     assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("FAIL  acme1/support") && told.contains("copy the API key anew"), "{told}");
+    assert!(
+        told.contains("FAIL  acme1/support")
+            && told.contains("take a new one from the profile settings and set `api_key`"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,7 +127,9 @@ struct Trace<'a>(Vec<&'a CallEvent>);
 impl<'a> Trace<'a> {
     fn of(events: impl IntoIterator<Item = &'a CallEvent>) -> Self {
         let mut events: Vec<&CallEvent> = events.into_iter().collect();
-        events.sort_by(|one, other| (one.at, &one.kind, one.id).cmp(&(other.at, &other.kind, other.id)));
+        // Of one event heard twice, the first hearing stays.
+        let order = |event: &&CallEvent| (event.at, event.kind.clone(), event.id, event.received_at);
+        events.sort_by_cached_key(order);
         let mut seen = std::collections::BTreeSet::new();
         events.retain(|event| seen.insert(event.id));
         Self(events)
