@@ -259,6 +259,14 @@ impl Lane {
         }
     }
 
+    /// [`Self::learn`] of what was begun then: what went well on credentials that were refused meanwhile is no news.
+    fn learn_since(&self, began: Timestamp, sign: Sign, reason: &str) {
+        let outlived = sign == Sign::There && self.breaker().refused_since(began);
+        if !outlived {
+            self.learn(sign, reason);
+        }
+    }
+
     /// Tells the breaker, and whoever watches, what an answer or its absence says.
     fn learn(&self, sign: Sign, reason: &str) {
         let now = Timestamp::now();
@@ -308,7 +316,7 @@ impl Lane {
         let now = Timestamp::now();
         let (outcome, next, remote_code, detail) = match ending {
             Ending::Written => {
-                self.learn(Sign::There, "");
+                self.learn_since(at, Sign::There, "");
                 (AttemptOutcome::Delivered, Next::Done, None, remark)
             }
             Ending::Unchanged => (AttemptOutcome::Unchanged, Next::Done, None, remark),
@@ -321,7 +329,7 @@ impl Lane {
             Ending::Stopped(stop) => {
                 let verdict = settle::judge(&stop, delivery, &self.policy, now);
                 if trace.iter().any(|exchange| exchange.status.is_some()) || verdict.sign != Sign::There {
-                    self.learn(verdict.sign, &verdict.detail);
+                    self.learn_since(at, verdict.sign, &verdict.detail);
                 }
                 (verdict.outcome, verdict.next, verdict.remote_code, verdict.detail)
             }

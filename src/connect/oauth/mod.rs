@@ -120,6 +120,9 @@ struct Turn {
     asked: VecDeque<Timestamp>,
     /// How the last try failed, and when.
     failed: Option<(Instant, TokenError)>,
+    /// A person is needed: what there is may live for some minutes yet, and is used no more. Else the lane would go on
+    /// and be held in turns until it dies.
+    doomed: bool,
 }
 
 /// What the store has of an integration.
@@ -184,9 +187,8 @@ impl Keeper {
         }
         let good_yet = || self.held().filter(|old| spent.is_none() && old.alive(Timestamp::now()));
         if let Some((at, error)) = &turn.failed {
-            let put_off = at.elapsed() < PAUSE && !needs_a_person(error);
             match good_yet() {
-                Some(old) if put_off => return Ok(old),
+                Some(old) if at.elapsed() < PAUSE => return Ok(old),
                 // Who waited while another one asked in vain has his answer.
                 _ if *at >= since => return Err(error.clone()),
                 _ => {}
@@ -195,16 +197,23 @@ impl Keeper {
         let renewed = self.lead(spent, &mut turn).await;
         turn.failed = renewed.as_ref().err().map(|error| (Instant::now(), error.clone()));
         let error = match renewed {
-            Ok(grant) => return Ok(self.hold(grant)),
+            Ok(grant) => {
+                turn.doomed = false;
+                return Ok(self.hold(grant));
+            }
             Err(error) => error,
         };
+        if needs_a_person(&error) {
+            turn.doomed = true;
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         match good_yet() {
-            Some(old) if !needs_a_person(&error) => {
+            Some(old) => {
                 tracing::warn!(lane = %self.parts.lane, %error, "the access token could not be renewed; it is good until \
                     it expires, and renewing is tried on");
                 Ok(old)
             }
-            _ => Err(error),
+            None => Err(error),
         }
     }
 
@@ -217,7 +226,9 @@ impl Keeper {
                 if usable(&grant, spent) {
                     return Ok(grant);
                 }
-                self.hold(grant);
+                if !turn.doomed {
+                    self.hold(grant);
+                }
             }
             let now = Timestamp::now();
             if self.parts.store.lease(&self.parts.lane, self.holder, now, now + lease).await.map_err(unreadable)? {

@@ -479,8 +479,19 @@ async fn a_revoked_token_is_told_although_its_access_token_lives() {
     let store = stage.store();
     let from = Timestamp::now() - Duration::from_secs(3480);
     stage.keeper(&store).keep(consented("old", "gone", from), 0, false).await.expect("kept");
-    let refused = stage.keeper(&store).token().await;
-    assert!(matches!(refused, Err(TokenError::Refused { .. })), "while there is time to connect anew: {refused:?}");
+    let keeper = stage.keeper(&store);
+    assert!(matches!(keeper.token().await, Err(TokenError::Refused { .. })));
+    // Also to those who come while it is asked for again, and when the token server cannot answer for once.
+    for answer in [None, Some(503), None] {
+        if let Some(status) = answer {
+            stage.script(status, "");
+        }
+        let told = join_all((0..20).map(|_| keeper.token())).await;
+        assert!(told.iter().all(Result::is_err), "while there is time to connect anew: {told:?}");
+    }
+    let now = consented("new", "anew", Timestamp::now());
+    stage.keeper(&store).keep(now, 0, false).await.expect("kept");
+    assert_eq!(access(&keeper.token().await.expect("the person's")), "new");
 }
 
 #[tokio::test(flavor = "multi_thread")]
