@@ -44,6 +44,7 @@ macro_rules! for_each_case {
             decisions::other_content_leaves_held_and_dead,
             decisions::other_content_in_flight_stays_in_flight,
             decisions::unwanted_is_superseded_and_may_come_back,
+            decisions::what_comes_back_by_itself_is_looked_for_if_it_was_tried,
             decisions::unwanted_in_flight_is_left_alone,
             lanes::takes_the_oldest_that_are_due,
             lanes::takes_of_its_own_lane_and_kind_only,
