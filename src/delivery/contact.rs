@@ -258,7 +258,10 @@ impl ContactBook {
             }
             Err(Stop::Lost { sent: true, safety: Safety::Creates, .. }) => {
                 let until = Timestamp::now() + ambiguous_wait;
-                self.known().unsure.insert(caller.external_id.clone(), until);
+                let mut known = self.known();
+                known.unsure.insert(caller.external_id.clone(), until);
+                // He may be there now under a writing that found nobody before.
+                known.misses.remove(&caller.external_id);
             }
             _ => {}
         }
