@@ -42,6 +42,7 @@ const PATHS: &[(Hook, &[&str])] = &[
     (Hook::LeadSquared, &["v1", "leadssquared", "inbound", "call", "passthru"]),
     (Hook::LeadSquared, &["v1", "leadsquared", "mobile", SID, "dialwhom"]),
     (Hook::LeadSquared, &["v1", "leadssquared", "mobile", SID, "dialwhom"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "dialwhom"]),
     (Hook::Salesforce, &["sfdc", "api", "inbound", "agentpopup"]),
     (Hook::Salesforce, &["sfdc", "api", "inbound", "passthru"]),
     (Hook::Zoho, &["callback", "exotel", SID, "createpopup"]),
@@ -67,7 +68,7 @@ async fn by_token(request: HttpRequest, services: Data<Services>, payload: Paylo
     let answer = match Arrived::read(&request, &services, payload).await {
         Ok(arrived) => {
             let arrived = arrived.at(format!("/h/***/{rest}"));
-            if hook == Hook::LeadSquared && rest.ends_with("dialwhom") {
+            if rest.ends_with("dialwhom") {
                 answer::dial_whom(arrived, &services, hook, account).await
             } else {
                 arrived.keep(&services, hook, account).await
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn behind_a_token_the_whole_path_or_its_end_may_stand() {
         let at = |path: &str| hook_of(path, "", "acme1");
-        for path in ["", "call-events", "v2/accounts/acme1/call-events"] {
+        for path in ["", "call-events", "v2/accounts/acme1/call-events", "v2/accounts/acme1/dialwhom"] {
             assert_eq!(at(path), Some(Hook::CallEvents), "{path}");
         }
         assert_eq!(at("v2/accounts/acme1/status"), Some(Hook::Status));

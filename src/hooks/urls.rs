@@ -10,6 +10,7 @@ pub fn sample_urls(base: &str) -> Vec<(&'static str, String)> {
     let url = |event: &str| format!("{base}/call-events?event={event}");
     vec![
         (POPUP, url("pop")),
+        (WHOM, format!("{base}/dialwhom")),
         (AFTER, url("answered")),
         ("the same, when every call shall be marked as an automatic ticket", url("automated_answered")),
         (NOBODY, url("missed")),

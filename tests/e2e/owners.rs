@@ -12,7 +12,7 @@ use patchbay_sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::rig::{Call, Rig, SID};
+use crate::rig::{Call, KEY, Rig, SID, TOKEN};
 
 const HS_TOKEN: &str = "pat-eu1-test-77ab01c2";
 const OWNER: &str = "+919945476362";
@@ -92,6 +92,12 @@ async fn the_owner_is_dialled_as_the_crm_says_or_last_said() {
         let told: Value = serde_json::from_str(&reply.text().await.expect("a body")).expect("JSON");
         assert_eq!(told["destination"], destination);
     }
+    // Every CRM's flows ask at the canonical path, with the account's credential or behind a hook token.
+    let path = format!("/v2/accounts/{SID}/dialwhom?CallSid={}&CallFrom={}", known.sid, known.from);
+    let asked = rig.http.get(rig.url(&path));
+    assert_eq!(asked.try_clone().expect("no body").send().await.expect("an answer").status(), 401);
+    let opened = asked.basic_auth(KEY, Some(TOKEN)).send().await.expect("an answer");
+    assert_eq!((opened.status().as_u16(), opened.text().await.expect("a body")), (200, OWNER.to_owned()));
     assert!(!rig.logs().iter().any(|line| line.contains("9945476362") || line.contains(HS_TOKEN)));
 }
 
