@@ -1,4 +1,4 @@
-//! The Freshdesk family of hooks, which is the canonical one, dial-whom for every CRM, and status callbacks.
+//! The Freshdesk family of hooks, which is the canonical one: call events, whom to dial, and status callbacks.
 
 use actix_web::{
     HttpRequest, HttpResponse,
