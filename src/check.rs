@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use patchbay_kit::Kind;
+use patchbay_kit::{Agent, Kind};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -229,10 +229,22 @@ async fn check_integration(
             break;
         }
     }
-    lines.push(format!("ok    {place}: {} agent{}, {} mapped", known.len(), plural(known.len()), mapped.len()));
+    // As calls are assigned: by the user mapping, else by e-mail.
+    let is_known = |agent: &&config::Agent| match (agent.crm_user.get(&integration.name), &agent.email) {
+        (Some(id), _) => known.iter().any(|one| one.at.id == *id),
+        (None, Some(email)) => has_email(&known, email),
+        (None, None) => false,
+    };
+    let ours = account.agents.iter().filter(is_known).count();
+    lines.push(format!(
+        "ok    {place}: {} agent{} in {name}; of the {} [[account.agent]], {ours} found there",
+        known.len(),
+        plural(known.len()),
+        account.agents.len()
+    ));
     for agent in account.agents.iter().filter(|agent| !agent.crm_user.contains_key(&integration.name)) {
         let Some(email) = &agent.email else { continue };
-        if !known.iter().any(|one| one.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))) {
+        if !has_email(&known, email) {
             lines.push(format!(
                 "warn  {place}: {name} has no agent with the e-mail {email}: his calls will not be assigned; mend \
                  email, or set crm_user"
@@ -250,6 +262,10 @@ async fn check_integration(
         }
     }
     Ok(lines)
+}
+
+fn has_email(known: &[Agent], email: &str) -> bool {
+    known.iter().any(|one| one.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email)))
 }
 
 /// The exact URLs for the account's flow.

@@ -270,6 +270,9 @@ fn who_withholds_his_number_is_one_lead_or_none() {
     let connector = Arc::clone(&line.connector);
     let failure = line.run(connector.activities().create(&call)).unwrap_err();
     assert_eq!((failure.kind, failure.retry, failure.about), (Kind::Invalid, Retry::Never, None));
+    // Nor is it asked to make one of that name: whether it would is not documented.
+    let asked = connector.activities().create(&call).request.payload("").unwrap().1;
+    assert!(String::from_utf8_lossy(&asked).contains(r#""SourceNumber":"""#));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use patchbay_sandbox::{hubspot, leadsquared, salesforce, zoho_crm};
+use patchbay_sandbox::{Fault, On, hubspot, leadsquared, salesforce, zoho_crm};
 use serde_json::json;
 
 use super::{
@@ -38,6 +38,19 @@ async fn a_thousand_first_calls_of_one_caller_make_one_contact() {
         floor.rig.until(&what, || (seat.crm.records().len() >= 100).then_some(())).await;
         assert_eq!(his(seat, &calls[0]).len(), 1, "{}", seat.name);
     }
+}
+
+/// Where the administrator lets two leads have one number, only looking again keeps the second out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_making_was_not_answered_is_looked_for_before_he_is_made_again() {
+    let floor = Floor::started(vec![seats::leadsquared_with(|settings| settings.unique_phone = false)]);
+    let seat = &floor.seats[0];
+    let making = On::exactly(http::Method::POST, "/v2/LeadManagement.svc/Lead.Create");
+    seat.crm.faults().push(making, Fault::ResetAfter);
+    let played = [Played::new(1, Kind::Answered)];
+    play(&floor, &played).await;
+    check(&floor, &played).await;
+    assert_eq!(his(seat, &played[0].call).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
