@@ -583,3 +583,25 @@ fn parse_offset(text: &str) -> Option<Offset> {
 fn to_usize(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    fn addresses(more: &str) -> [String; 4] {
+        let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}");
+        let config = super::parse("test", &text, &Default::default()).expect("a configuration");
+        let account = &config.accounts[0];
+        let all = [&account.api_url, &account.ccm_url, &account.cpaas_url, &account.portal_url];
+        all.map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    #[test]
+    fn a_region_has_its_addresses_and_each_can_be_another() {
+        let singapore = ["https://api.exotel.com", "https://ccm-api.exotel.com", "https://cpaas-api.exotel.com"];
+        assert_eq!(addresses("")[..3], singapore);
+        assert_eq!(addresses("region = \"singapore\"")[..3], singapore);
+        let mumbai = addresses("region = \"mumbai\"\nccm_url = \"http://127.0.0.1:9\"");
+        let expected = ["https://api.in.exotel.com", "http://127.0.0.1:9", "https://cpaas-api.in.exotel.com"];
+        assert_eq!(mumbai[..3], expected);
+        assert_eq!(mumbai[3], "https://my.in.exotel.com");
+    }
+}

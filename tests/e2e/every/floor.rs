@@ -78,9 +78,12 @@ pub(super) struct Shape {
     pub(super) contacts: bool,
     /// The record shows its agent.
     pub(super) agent: bool,
+    /// Its search shows all contacts of a number, not the one it likes best.
+    pub(super) several: bool,
 }
 
-pub(super) const TICKET: Shape = Shape { recording_apart: false, talk: false, contacts: true, agent: true };
+pub(super) const TICKET: Shape =
+    Shape { recording_apart: false, talk: false, contacts: true, agent: true, several: true };
 pub(super) const FIELDS: Shape = Shape { talk: true, ..TICKET };
 
 impl Seat {

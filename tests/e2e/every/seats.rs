@@ -43,7 +43,9 @@ pub(super) fn hubspot() -> Seat {
 pub(super) fn leadsquared() -> Seat {
     let sandbox = leadsquared::LeadSquared::new("lsq-access", "lsq-secret", "orgkey");
     let paths = ["LeadRouteV2", "AgentPopup", "LogCallComplete"].map(|name| sandbox.path(name));
-    Seat::new("leadsquared", sandbox, FIELDS, |url| {
+    // Of several leads with one number its look-up gives the one of the latest activity.
+    let shape = Shape { several: false, ..FIELDS };
+    Seat::new("leadsquared", sandbox, shape, |url| {
         let [route, popup, log] = &paths;
         format!(
             "connector = \"leadsquared\"\nbase_url = \"{url}\"\naccess_key = \"lsq-access\"\n\

@@ -127,6 +127,11 @@ impl Exotel {
         self.public_url = url.into().trim_end_matches('/').to_owned();
     }
 
+    /// Gives the account another key than everybody has.
+    pub fn revoke_key(&mut self) {
+        self.key = format!("{:016x}", self.tokens.next());
+    }
+
     /// Adds a call, or replaces the one with this CallSid.
     pub fn add_call(&mut self, call: SimulatedCall) {
         let legs = self.first_legs(&call);

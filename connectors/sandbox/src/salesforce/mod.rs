@@ -55,7 +55,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub struct DuplicateRule {
     /// The rule warns and lets `allowSave` pass; otherwise it blocks.
     pub only_warns: bool,
-    /// Under which name the refusal tells the matches; the API spells it `duplicateResut` [3P], its documentation
+    /// Under which name the refusal tells the matches; the API spells it `duplicateResut` `[3P]`, its documentation
     /// `duplicateResult`. `None`: it does not tell.
     pub names_matches: Option<&'static str>,
 }
@@ -75,7 +75,7 @@ pub struct Settings {
     /// `TaskSubtype` can be changed after creation. "Object Reference, Task" says no.
     pub subtype_is_updatable: bool,
     /// A reference to a deleted record is refused as `INVALID_CROSS_REFERENCE_KEY` with its field; else as
-    /// `ENTITY_IS_DELETED` without one. Both are seen [3P].
+    /// `ENTITY_IS_DELETED` without one. Both are seen `[3P]`.
     pub deleted_reference_names_field: bool,
     /// Audiences of a JWT, beside the sandbox's own address.
     pub audiences: BTreeSet<String>,

@@ -1,8 +1,8 @@
 //! A strict Zoho Desk (API v1) with its token server: it keeps contacts, agents, tickets and comments, and refuses what
 //! Zoho Desk refuses.
 //!
-//! Facts are from `crm-api.md` §6 unless a comment names another source: [S] is Zoho's own OpenAPI description
-//! (`zoho/zohodesk-oas`, v1.0), [M] memory. Where Zoho Desk has more than is played here, the sandbox refuses it as an
+//! Facts are from `crm-api.md` §6 unless a comment names another source: `[S]` is Zoho's own OpenAPI description
+//! (`zoho/zohodesk-oas`, v1.0), `[M]` memory. Where Zoho Desk has more than is played here, the sandbox refuses it as an
 //! unknown field, parameter or route: better a refusal in a test than a silent yes. Where the sources disagree or say
 //! nothing, the form is one of [`Settings`].
 
@@ -51,7 +51,7 @@ const RULES: Rules = Rules {
 pub enum Times {
     /// `2026-01-15T10:00:00.000Z`, as the schemas have it.
     Text,
-    /// Milliseconds, as the examples beside those schemas have it [S].
+    /// Milliseconds, as the examples beside those schemas have it `[S]`.
     Millis,
 }
 
@@ -69,9 +69,9 @@ pub enum Trash {
 pub struct Settings {
     /// How long the search does not know of a change. Others have seen hours; the lists by id and by time know at once.
     pub index_lag: Duration,
-    /// The same for the list of a contact's tickets, whose scopes name the search too [S].
+    /// The same for the list of a contact's tickets, whose scopes name the search too `[S]`.
     pub contact_tickets_lag: Duration,
-    /// The search takes `phone` and `mobile`: the public documentation has them, [S] has not.
+    /// The search takes `phone` and `mobile`: the public documentation has them, `[S]` has not.
     pub search_by_number: bool,
     /// The numbers of contacts are unique, which an administrator can ask for.
     pub unique_numbers: bool,
@@ -79,9 +79,9 @@ pub struct Settings {
     pub trash: Trash,
     /// An empty list is 204 without a body; else `{"data":[]}`.
     pub empty_is_204: bool,
-    /// The index of the first record of a list: 0 [S], 1 in older clients.
+    /// The index of the first record of a list: 0 `[S]`, 1 in older clients.
     pub first_index: usize,
-    /// `orgId` is taken as a query parameter too, as [S] has it; else only as a header.
+    /// `orgId` is taken as a query parameter too, as `[S]` has it; else only as a header.
     pub org_in_query: bool,
     /// API credits a day. `None` is unlimited, without headers.
     pub credits: Option<u32>,
