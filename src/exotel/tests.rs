@@ -520,6 +520,18 @@ async fn too_many_is_told_with_a_time_and_nothing_goes_out_before_it() {
 }
 
 #[tokio::test]
+async fn exotels_word_on_when_to_come_back_is_kept() {
+    let (server, client) = rig();
+    server.faults().push(On::any(), Fault::RateLimited { retry_after_s: 0 });
+    assert_eq!(client.identify().await, Ok(()), "a question waits as long as it is told to");
+    assert_eq!(server.request_count(), 2);
+    server.faults().push(On::any(), Fault::RateLimited { retry_after_s: 7 });
+    let busy = Dialled::Refused(ExotelError::Busy { retry_after: Duration::from_secs(7) });
+    assert_eq!(client.connect(&connect()).await, busy, "what dials does not");
+    assert_eq!(server.request_count(), 3);
+}
+
+#[tokio::test]
 async fn our_own_limit_is_kept_before_exotels() {
     let (server, _) = rig();
     let few = PerMinute { details: std::num::NonZeroU32::MIN, ..PerMinute::PUBLISHED };
