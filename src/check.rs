@@ -96,9 +96,9 @@ async fn check_account(config: &Config, account: &Account, transport: &Transport
     let client = app::exotel_client(config, account, transport.clone());
     match client.identify().await {
         Ok(()) => line(format_args!("ok    {}: Exotel at {} knows the key", account.sid, client.host()))?,
-        Err(cause) => {
+        Err(error) => {
             failures += 1;
-            line(format_args!("FAIL  {}: {cause}", account.sid))?;
+            line(format_args!("FAIL  {}: {error} (asked at {}): {}", account.sid, client.host(), error.cure()))?;
         }
     }
     for integration in &account.integrations {
