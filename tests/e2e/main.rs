@@ -2,6 +2,7 @@
 
 mod api;
 mod authed;
+mod context;
 mod crash;
 mod every;
 mod expiry;
