@@ -312,7 +312,8 @@ impl Lane {
             Ending::Undecidable => {
                 let reason = "the record may or may not be in the CRM, and the CRM cannot be asked; look there, then \
                               retry this delivery to write it, or leave it";
-                let next = Next::Held { reason: reason.to_owned(), probe: delivery.probe };
+                // Who retries it has looked: looking again could only end here again.
+                let next = Next::Held { reason: reason.to_owned(), probe: false };
                 (AttemptOutcome::Held, next, None, reason.to_owned())
             }
             Ending::Stopped(stop) => {
