@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use patchbay_kit::Kind;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -204,7 +205,10 @@ async fn check_integration(
     let explain = |stop: Stop| match stop {
         Stop::Refused { failure, status, .. } => match status {
             401 => format!("{name} at {host} refuses the credentials (401): {failure}"),
-            404 => format!("{host} is there, and is no {name} (404): check the domain"),
+            // Who has a code of its own, or something that is set up missing, is the CRM.
+            404 if failure.kind == Kind::NotFound && failure.remote_code.is_none() => {
+                format!("{host} is there, and is no {name} (404): check the domain")
+            }
             _ => format!("{name} at {host} answered {status}: {failure}"),
         },
         Stop::Lost { reason, .. } => {

@@ -47,7 +47,8 @@ fn caller(line: &mut Line<LeadSquared>) -> RecordRef {
     line.run(connector.contacts().expect("contacts").create(&sample::caller())).expect("a lead").at
 }
 
-const FACTS: Changed = Changed { subject: false, body: false, agent: false, contact: false, facts: true };
+const FACTS: Changed =
+    Changed { subject: false, body: false, agent: false, contact: false, facts: true, outcome: false };
 
 #[test]
 fn without_keys_only_the_capability_urls_are_used() {
