@@ -37,10 +37,11 @@ use crate::{
     context::{Context, MemoryContext, RedisContext, RedisOptions},
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
+    dialer::{Dialer, DialerParts},
     exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
     hooks::{self, Answers, Doors},
     key::MasterKey,
-    store::{DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
+    store::{Clicks, DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
     telemetry::{LaneLabels, Metrics},
     web as pages,
 };
@@ -76,6 +77,8 @@ pub struct Services {
     pub decider: Arc<Decider>,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub exotel: HashMap<String, ExotelClient>,
+    /// By account SID.
+    pub dialers: HashMap<String, Arc<Dialer>>,
     pub key: MasterKey,
     /// Woken by every durable receipt.
     pub journal: Arc<Notify>,
@@ -161,6 +164,7 @@ impl Service {
         let mut lanes = HashMap::new();
         let mut rules = HashMap::new();
         let mut exotel = HashMap::new();
+        let mut dialers = HashMap::new();
         let mut enquiry_wakes = Vec::new();
         for account in &config.accounts {
             for integration in &account.integrations {
@@ -186,6 +190,10 @@ impl Service {
             };
             enquiry_wakes.push(wake);
             workers.spawn(enquirer.run());
+            let dialer = dialer(&config, account, &client, &vault, &metrics, &journal, &public_url, &stopping);
+            dialer.recover(!config.store.url.is_shared()).await.map_err(store_error)?;
+            workers.spawn(Arc::clone(&dialer).run());
+            dialers.insert(account.sid.clone(), dialer);
             exotel.insert(account.sid.clone(), client);
         }
         let lanes = Arc::new(lanes);
@@ -216,6 +224,7 @@ impl Service {
             decider,
             lanes,
             exotel,
+            dialers,
             key,
             journal,
             public_url,
@@ -374,6 +383,37 @@ pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -
         timeout: config.enquiry.request_timeout,
         backoff: ClientParts::backoff(),
     })
+}
+
+/// Click-to-call of one account. What becomes of its calls Exotel says at a hook whose token is made of the master key,
+/// so that it is nowhere stored and every node knows it.
+#[expect(clippy::too_many_arguments, reason = "all that the service has, each once")]
+fn dialer(
+    config: &Config,
+    account: &Account,
+    client: &ExotelClient,
+    vault: &Vault,
+    metrics: &Arc<Metrics>,
+    journal: &Arc<Notify>,
+    public_url: &Arc<OnceLock<String>>,
+    stopping: &CancellationToken,
+) -> Arc<Dialer> {
+    let token = hooks::status_token(&account.sid, &vault.key);
+    let public_url = Arc::clone(public_url);
+    Arc::new(Dialer::new(DialerParts {
+        account: account.clone(),
+        line: Arc::new(client.clone()),
+        clicks: Arc::clone(&vault.store) as Arc<dyn Clicks>,
+        metrics: Arc::clone(metrics),
+        clock: Arc::new(Timestamp::now),
+        status_url: Arc::new(move || {
+            format!("{}/h/{token}/status", public_url.get().map_or("", String::as_str))
+        }),
+        wait: config.dialer.wait,
+        settle_after: config.dialer.settle_after,
+        journal: Arc::clone(journal),
+        stopping: stopping.clone(),
+    }))
 }
 
 /// The driver of one integration; also what `patchbay check` asks through. Without a vault there are no tokens.

@@ -13,6 +13,12 @@ pub const POINTS: &[&str] = &[
     "delivery.after_send",
     "delivery.before_settle",
     "delivery.after_settle",
+    "dialer.before_intent",
+    "dialer.after_intent",
+    "dialer.before_dialling",
+    "dialer.after_dialling",
+    "dialer.after_answer",
+    "dialer.after_end",
     "token.before_keep",
     "token.after_keep",
 ];

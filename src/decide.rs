@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::{CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups},
+    call::{mark, CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups},
     delivery::LaneHandle,
+    dialer,
     store::{CallFilter, CallRef, Decision, LaneRef, Seq, SetAside, Store, StoreError, StoredCall, Witnessed},
     telemetry::Metrics,
 };
@@ -133,6 +134,7 @@ impl Decider {
             .collect();
         let popups = self.popups(&decisions, now);
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
+        self.marks(&decisions, now).await?;
         self.store.decide(decisions, set_aside, Some(last)).await?;
         // Once the events are durable, and not before: what a crash takes back is not shown.
         for (lane, hint) in popups {
@@ -151,6 +153,22 @@ impl Decider {
             self.enquiries.notify_one();
         }
         Ok(count)
+    }
+
+    /// Settles the clicks whose calls Exotel tells of. Before the cursor moves: what a crash takes back is read again, and
+    /// told twice it changes nothing.
+    async fn marks(&self, decisions: &[Decision], now: Timestamp) -> Result<(), StoreError> {
+        for decision in decisions {
+            let told = decision.witnessed.iter().map(|one| &one.event).find_map(|event| {
+                let exotels = matches!(event.kind, EventKind::StatusChanged | EventKind::Detailed);
+                mark::read(event.facts.custom_field.as_deref().filter(|_| exotels)?)
+            });
+            if let Some(click) = told {
+                let CallRef { account, call_sid } = &decision.call;
+                dialer::heard(&*self.store, &self.metrics, account, click, call_sid, now).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What agents are to be shown of these calls, now.

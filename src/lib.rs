@@ -11,6 +11,7 @@ pub mod crash;
 pub mod decide;
 pub mod delivery;
 pub mod demo;
+pub mod dialer;
 pub mod exotel;
 pub mod hooks;
 pub mod key;

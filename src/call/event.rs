@@ -43,6 +43,8 @@ pub enum EventKind {
     FlowEnded,
     /// Passthru `voicemail`.
     Voicemail,
+    /// Exotel has placed the call for somebody's click; nobody has been reached yet.
+    Placed,
     /// A StatusCallback.
     StatusChanged,
     /// Exotel's answer to a question for call details.

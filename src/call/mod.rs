@@ -1,12 +1,15 @@
 //! The domain: what a callback says, what a call is, and what a CRM should now be made to say. Pure: values in, values
 //! out; no clock, no socket, no database, and nothing of Patchbay but the connector kit.
 
+mod calling_times;
 pub mod compose;
 mod contact_choice;
 pub mod event;
+pub mod mark;
 pub mod normalise;
 pub mod person;
 pub mod phone;
+mod placed;
 pub mod plan;
 mod popup;
 pub mod receipt;
@@ -15,10 +18,12 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
+pub use calling_times::CallingTimes;
 pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
 pub use normalise::{Locale, Poison, normalise};
 pub use person::{Asked, FollowUpWish, PersonRequest};
+pub use placed::PlacedCall;
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};

@@ -50,7 +50,8 @@ pub fn popups<'a>(
     let mut hints: Vec<PopupHint> = Vec::new();
     for event in events {
         let phase = match event.kind {
-            EventKind::Dialing | EventKind::Ringing => Phase::Ringing,
+            // Whoever has clicked is rung first.
+            EventKind::Dialing | EventKind::Ringing | EventKind::Placed => Phase::Ringing,
             EventKind::Answered => Phase::Answered,
             EventKind::AttemptEnded => Phase::Ended,
             _ => continue,

@@ -30,10 +30,12 @@ pub enum Hook {
     IpPstn,
     /// Not a hook of Exotel's: what a person asked of a call, kept in the journal like a callback.
     Person,
+    /// Not a hook of Exotel's: its answer that a call was placed for a click, kept in the journal like a callback.
+    Click,
 }
 
 impl Hook {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CallEvents,
         Self::Status,
         Self::Details,
@@ -43,6 +45,7 @@ impl Hook {
         Self::Zoho,
         Self::IpPstn,
         Self::Person,
+        Self::Click,
     ];
     /// Those whose original carries no credential that Patchbay could know by itself: closed, unless the account's
     /// `open_hooks` names them.
@@ -59,6 +62,7 @@ impl Hook {
             Self::Zoho => "zoho",
             Self::IpPstn => "ip_pstn",
             Self::Person => "person",
+            Self::Click => "click",
         }
     }
 

@@ -10,12 +10,12 @@ use url::Url;
 use super::{
     integration::integration,
     model::{
-        Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Hooks, Log, LogFormat, Recording, Server,
+        Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Log, LogFormat, Recording, Server,
         Store, StoreUrl,
     },
     reader::{ConfigError, Problem, Reader},
 };
-use crate::call::{ContactChoice, Hook, phone};
+use crate::call::{CallingTimes, ContactChoice, Hook, phone};
 
 /// The defaults, as the documentation of every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -60,7 +60,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     expand(&mut table, "", env, problems);
 
     let mut root = Reader::new(&table, "", problems);
-    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "hooks", "recording"]
+    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "hooks", "dialer", "recording"]
         .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
@@ -79,6 +79,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     let delivery = delivery(section("delivery")?, problems);
     let enquiry = enquiry(section("enquiry")?, problems);
     let hooks = hooks(section("hooks")?, problems);
+    let dialer = dialer(section("dialer")?, problems);
     let recording = recording(section("recording")?, problems);
     let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
     for (at, one) in accounts.iter().enumerate() {
@@ -105,6 +106,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         delivery: delivery?,
         enquiry: enquiry?,
         hooks: hooks?,
+        dialer: dialer?,
         recording: recording?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
     })
@@ -405,6 +407,30 @@ fn hooks(table: &Table, problems: &mut Vec<Problem>) -> Option<Hooks> {
     Some(Hooks { answer_deadline: answer_deadline? })
 }
 
+fn dialer(table: &Table, problems: &mut Vec<Problem>) -> Option<Dialer> {
+    let mut r = Reader::new(table, "dialer", problems);
+    let wait = r.duration("wait");
+    let settle_after = r.duration("settle_after");
+    r.finish();
+    Some(Dialer { wait: wait?, settle_after: settle_after? })
+}
+
+/// `calling_hours` and `calling_days`; `None`: neither is set.
+fn calling_times(r: &mut Reader<'_, '_>) -> Option<CallingTimes> {
+    let (hours, days) = (r.text("calling_hours"), r.texts("calling_days"));
+    if hours.is_none() && days.is_none() {
+        return None;
+    }
+    let hours = hours.unwrap_or_else(|| "00:00-24:00".to_owned());
+    let Some((from, until)) = hours.split_once('-') else {
+        r.wrong("calling_hours", format!("{hours:?} are no hours; write \"09:00-18:30\""));
+        return None;
+    };
+    let days = days.unwrap_or_default();
+    CallingTimes::read(from, until, &[]).map_err(|wrong| r.wrong("calling_hours", wrong)).ok()?;
+    CallingTimes::read(from, until, &days).map_err(|wrong| r.wrong("calling_days", wrong)).ok()
+}
+
 fn recording(table: &Table, problems: &mut Vec<Problem>) -> Option<Recording> {
     let mut r = Reader::new(table, "recording", problems);
     let link_ttl = r.duration("link_ttl");
@@ -490,6 +516,8 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         }
         choice
     });
+    let calling_times = calling_times(&mut r);
+    let record_calls = r.bool("record_calls", true);
     let integrations = r.tables("integration");
     let agents = r.tables("agent");
     let bots = r.tables("bot");
@@ -527,6 +555,8 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         open_hooks,
         app_ids,
         contact_choice: contact_choice?,
+        calling_times,
+        record_calls,
         integrations: integrations.into_iter().collect::<Option<_>>()?,
         agents: agents.into_iter().collect::<Option<_>>()?,
         bots: bots.into_iter().collect::<Option<_>>()?,

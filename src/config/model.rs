@@ -7,7 +7,7 @@ use patchbay_kit::{Manifest, Settings};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::call::{ContactChoice, compose::Texts};
+use crate::call::{CallingTimes, ContactChoice, compose::Texts};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +18,7 @@ pub struct Config {
     pub delivery: Delivery,
     pub enquiry: Enquiry,
     pub hooks: Hooks,
+    pub dialer: Dialer,
     pub recording: Recording,
     pub accounts: Vec<Account>,
 }
@@ -117,6 +118,14 @@ pub struct Hooks {
 }
 
 #[derive(Clone, Debug)]
+pub struct Dialer {
+    /// How long whoever has clicked waits for Exotel's answer, before he is told that it is still dialled.
+    pub wait: Duration,
+    /// When Exotel's list is believed that a call is not there.
+    pub settle_after: Duration,
+}
+
+#[derive(Clone, Debug)]
 pub struct Recording {
     pub link_ttl: Duration,
     pub limit_bytes: u64,
@@ -144,6 +153,10 @@ pub struct Account {
     pub app_ids: Vec<String>,
     /// Which of several contacts with a caller's number is taken.
     pub contact_choice: ContactChoice,
+    /// When click-to-call places calls. `None`: always.
+    pub calling_times: Option<CallingTimes>,
+    /// Whether calls that are placed are recorded.
+    pub record_calls: bool,
     pub integrations: Vec<Integration>,
     pub agents: Vec<Agent>,
     /// Ids of the voicebots named in the file.

@@ -149,6 +149,7 @@ fn said(kind: &EventKind, agent: Option<&str>, status: Option<&str>, keys: &str)
         EventKind::Gathered => format!("the caller keys in {keys}"),
         EventKind::FlowEnded => format!("the flow is over; keyed in last: {keys}"),
         EventKind::Voicemail => "the caller has left a voicemail".to_owned(),
+        EventKind::Placed => format!("the call is placed; {agent} is rung first"),
         EventKind::StatusChanged => format!("status callback{status}"),
         EventKind::Detailed => format!("asked for the call's details{status}"),
         EventKind::DialWhom => "Exotel asks whom to dial".to_owned(),

@@ -5,10 +5,12 @@ use std::{
     fmt,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{Engine, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
+use uuid::Uuid;
 
 use crate::{call::Hook, config::Account, key::MasterKey, store::HookToken};
 
@@ -57,6 +59,11 @@ pub fn account_uids(account: &Account, key: &MasterKey) -> Vec<(String, String)>
         .collect()
 }
 
+/// The hook token of the status callbacks of calls that we place: made of the master key, so that it is nowhere stored.
+pub fn status_token(sid: &str, key: &MasterKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.derive("status hook token", &[sid]))
+}
+
 impl Doors {
     pub fn new(accounts: &[Account], tokens: Vec<(HookToken, Hash)>, key: &MasterKey) -> Self {
         let basic = accounts
@@ -66,7 +73,17 @@ impl Doors {
                 (account.sid.clone(), Sha256::digest(pair.as_bytes()).into())
             })
             .collect();
-        let tokens = tokens.into_iter().map(|(token, hash)| (hash, token)).collect();
+        let own = accounts.iter().map(|account| {
+            let token = HookToken {
+                id: Uuid::nil(),
+                account: account.sid.clone(),
+                label: "status callbacks of click-to-call".to_owned(),
+                created_at: Timestamp::UNIX_EPOCH,
+                expires_at: None,
+            };
+            (hash_token(&status_token(&account.sid, key)), token)
+        });
+        let tokens = tokens.into_iter().map(|(token, hash)| (hash, token)).chain(own).collect();
         let hashes = |account: &Account| account_uids(account, key).iter().map(|(_, uid)| hash_token(uid)).collect();
         let uids = accounts.iter().map(|account| (account.sid.clone(), hashes(account))).collect();
         let named = |account: &Account| {
@@ -91,6 +108,20 @@ impl Doors {
         bool::from(given.ct_eq(expected)) & known
     }
 
+    /// The same, as LeadSquared sends it: the Base64 of `key:token`, with `Basic ` before it or without.
+    pub fn base64(&self, sid: &str, authorization: Option<&[u8]>) -> bool {
+        let bare = authorization.map(|text| {
+            let basic = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "));
+            if basic { text.to_vec() } else { [b"Basic ", text.trim_ascii()].concat() }
+        });
+        self.basic(sid, bare.as_deref())
+    }
+
+    /// The same, as two headers.
+    pub fn pair(&self, sid: &str, key: &str, token: &str) -> bool {
+        self.basic(sid, Some(format!("Basic {}", STANDARD.encode(format!("{key}:{token}"))).as_bytes()))
+    }
+
     /// Whether this account lets this family in without a credential.
     pub fn open(&self, hook: Hook, sid: &str) -> bool {
         self.open.get(sid).is_some_and(|families| families.contains(hook.as_str()))
@@ -112,7 +143,7 @@ impl Doors {
     }
 
     /// The account that a hook token opens.
-    pub fn token(&self, token: &str, now: jiff::Timestamp) -> Option<&str> {
+    pub fn token(&self, token: &str, now: Timestamp) -> Option<&str> {
         let found = self.tokens.get(&hash_token(token))?;
         found.expires_at.is_none_or(|at| now < at).then_some(found.account.as_str())
     }
@@ -129,9 +160,7 @@ fn credentials(header: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use patchbay_kit::Manifest;
-    use uuid::Uuid;
 
     use super::*;
     use crate::config::Config;
@@ -190,6 +219,10 @@ mod tests {
         assert!(!doors.basic("acme3", Some(&header("key:token"))));
         assert!(!doors.basic("acme1", None));
         assert!(!doors.basic("acme1", Some(b"Bearer x")));
+        assert!(doors.base64("acme1", Some(b"a2V5OnRva2Vu")) && doors.base64("acme1", Some(b"Basic a2V5OnRva2Vu")));
+        assert!(!doors.base64("acme1", Some(b"x")) && !doors.base64("acme3", Some(b"a2V5OnRva2Vu")));
+        assert!(!doors.base64("acme1", None) && !doors.base64("acme1", Some(b"")));
+        assert!(doors.pair("acme1", "key", "token") && !doors.pair("acme1", "key", "") && !doors.pair("acme3", "key", "token"));
     }
 
     #[test]
@@ -200,6 +233,11 @@ mod tests {
         assert_eq!(doors.token("rotated", at(999)), Some("acme1"));
         assert_eq!(doors.token("rotated", at(1000)), None);
         assert_eq!(doors.token("other", at(0)), None);
+        let status = |sid: &str| status_token(sid, &key());
+        assert_eq!(doors.token(&status("acme1"), at(0)), None, "of another master key");
+        let key = key();
+        let doors = Doors::new(&config().accounts, Vec::new(), &key);
+        assert_eq!(doors.token(&status_token("acme2", &key), at(0)), Some("acme2"));
     }
 
     #[test]

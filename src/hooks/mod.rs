@@ -16,7 +16,7 @@ mod zoho;
 use actix_web::web::ServiceConfig;
 
 pub use answer::Answers;
-pub use doors::{Doors, account_uids, hash_token};
+pub use doors::{Doors, account_uids, hash_token, status_token};
 pub use urls::{FamilyUrl, families, sample_urls};
 
 /// The routes of all families (contract §3). A slash at the end is let pass: a redirect away from it would lose the call.

@@ -1,5 +1,6 @@
 //! The truth: receipts, calls, deliveries, links. The only SQL of Patchbay is below this module.
 
+mod click;
 mod sqlite;
 #[cfg(test)]
 mod suite;
@@ -15,6 +16,7 @@ use patchbay_kit::{CallActivity, Contact, FollowUp, Note, Outcome, RecordRef};
 
 use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, plan::Enquiry};
 
+pub use click::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// Position of a receipt in the journal.
@@ -411,7 +413,7 @@ pub struct Depths {
 
 /// What the service asks of its database: operations of the domain, each one transaction.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
+pub trait Store: Clicks {
     /// Makes a receipt durable. Resolves once it is on disk, not before.
     async fn append(&self, receipt: Receipt) -> Result<Seq, StoreError>;
 

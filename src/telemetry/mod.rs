@@ -63,6 +63,12 @@ pub struct EnquiryLabels {
     pub outcome: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ClickLabels {
+    /// `placed`, `refused`, `unknown`, `not_placed`.
+    pub state: &'static str,
+}
+
 type Labelled<L> = Family<L, Counter>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -88,6 +94,7 @@ pub struct Metrics {
     /// 1: nodes do not share what they know.
     pub context_degraded: Gauge,
     pub enquiries: Labelled<EnquiryLabels>,
+    pub clicks: Labelled<ClickLabels>,
     pub recordings: Labelled<HookLabels>,
     pub unread_receipts: Gauge,
     pub set_aside_receipts: Gauge,
@@ -142,6 +149,8 @@ impl Default for Metrics {
         registry.register("context_degraded", "1 while nodes go on without Redis", context_degraded.clone());
         let enquiries = Labelled::<EnquiryLabels>::default();
         registry.register("enquiries", "Questions to Exotel for call details", enquiries.clone());
+        let clicks = Labelled::<ClickLabels>::default();
+        registry.register("clicks", "Click-to-call, by what became of it", clicks.clone());
         let recordings = Labelled::<HookLabels>::default();
         registry.register("recordings", "Requests for recordings", recordings.clone());
         let unread_receipts = Gauge::default();
@@ -167,6 +176,7 @@ impl Default for Metrics {
             credential_expires,
             context_degraded,
             enquiries,
+            clicks,
             recordings,
             unread_receipts,
             set_aside_receipts,

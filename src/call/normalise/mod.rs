@@ -16,6 +16,7 @@ use jiff::tz::Offset;
 use super::{
     event::{CallEvent, EventKind, Facts},
     person::{Asked, PersonRequest},
+    placed::PlacedCall,
     receipt::{Hook, Receipt},
 };
 use fields::Fields;
@@ -71,6 +72,8 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
         Hook::Details => (EventKind::Detailed, facts::of_details(&mut fields, locale)),
         // Nothing in it is from Exotel's clock: what a person asked is ordered by when he did.
         Hook::Person => return Ok(asked(receipt, call_sid)),
+        // Our own, too: what we asked Exotel for, and that it does it.
+        Hook::Click => return Ok(placed(receipt, call_sid)),
     };
     let at = ["CurrentTime", "EventTime", "DateUpdated"]
         .into_iter()
@@ -106,6 +109,17 @@ fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
             }
         }
         Err(_) => (EventKind::Other("person".to_owned()), Facts::default()),
+    };
+    let at = Some(receipt.received_at);
+    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
+    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
+/// A call that was placed for a click. One of tomorrow's that cannot be read says at least that the call is there.
+fn placed(receipt: &Receipt, call_sid: String) -> CallEvent {
+    let (kind, facts) = match serde_json::from_slice::<PlacedCall>(&receipt.body) {
+        Ok(placed) => (EventKind::Placed, placed.facts()),
+        Err(_) => (EventKind::Other("click".to_owned()), Facts::default()),
     };
     let at = Some(receipt.received_at);
     let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);

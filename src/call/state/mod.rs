@@ -119,7 +119,7 @@ fn voice(kind: &EventKind) -> Voice {
         | EventKind::Gathered
         | EventKind::FlowEnded
         | EventKind::Voicemail => Voice::Passthru,
-        EventKind::StatusChanged => Voice::Status,
+        EventKind::StatusChanged | EventKind::Placed => Voice::Status,
         EventKind::Detailed => Voice::Details,
         EventKind::DialWhom | EventKind::Associated | EventKind::FollowUpAsked | EventKind::Other(_) => Voice::Other,
     }

@@ -1,10 +1,11 @@
 //! The embedded store: SQLite with one writer thread and group commit.
 //!
 //! Every change is a command to the [`writer`], every question goes to one of the [`reader`]'s connections. What the
-//! operations do stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`tokens`].
+//! operations do stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`clicks`], [`tokens`].
 
 mod calls;
 mod checkpoint;
+mod clicks;
 mod credentials;
 mod decide;
 mod deliveries;
@@ -40,8 +41,8 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    CallFile, CallFilter, CallRef, CallSummary, Claimed, Consent, Decision, Delivery, DeliveryFilter, Depths,
-    HookToken, LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError, StoredCall, StoredCredential, Turn,
+    CallFile, CallFilter, CallRef, CallSummary, Claimed, Click, ClickFilter, ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths,
+    HookToken, Kept, LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError, StoredCall, StoredCredential, Turn,
 };
 use crate::call::Receipt;
 use checkpoint::Checkpointer;
@@ -206,6 +207,37 @@ fn open_writer(path: &Path, busy_timeout: Duration, scripts: &[&str]) -> Result<
 fn steady(conn: &Connection) -> Result<(), Fault> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
+}
+
+#[async_trait]
+impl Clicks for SqliteStore {
+    async fn intend(&self, click: Click, renew_before: Option<Timestamp>) -> Result<Kept, StoreError> {
+        self.write(move |work| clicks::intend(work.conn, &click, renew_before)).await
+    }
+
+    async fn click(&self, account: &str, id: Uuid) -> Result<Option<Click>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| clicks::find(conn, &account, id)).await
+    }
+
+    async fn click_of_key(&self, account: &str, key: [u8; 32]) -> Result<Option<Click>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| clicks::of_key(conn, &account, key)).await
+    }
+
+    async fn step_click(&self, step: ClickStep) -> Result<(), StoreError> {
+        self.write(move |work| clicks::step(work, step)).await
+    }
+
+    async fn unsettled_clicks(&self, account: &str) -> Result<Vec<Click>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| clicks::unsettled(conn, &account)).await
+    }
+
+    async fn list_clicks(&self, account: &str, filter: &ClickFilter) -> Result<Vec<Click>, StoreError> {
+        let (account, filter) = (account.to_owned(), filter.clone());
+        self.readers.read(move |conn| clicks::list(conn, &account, &filter)).await
+    }
 }
 
 #[async_trait]
@@ -413,11 +445,15 @@ impl Store for SqliteStore {
         let receipts = self.readers.read(move |conn| journal::purgeable(conn, older_than, limit)).await?;
         let left = limit.saturating_sub(receipts.len());
         let calls = self.readers.read(move |conn| calls::purgeable(conn, older_than, left)).await?;
-        if receipts.is_empty() && calls.is_empty() {
+        let clicks = self.readers.read(move |conn| clicks::purgeable(conn, older_than)).await?;
+        if receipts.is_empty() && calls.is_empty() && !clicks {
             return Ok(0);
         }
-        self.write(move |work| Ok(journal::purge(work.conn, &receipts)? + calls::purge(work.conn, &calls, older_than)?))
-            .await
+        self.write(move |work| {
+            let kept = journal::purge(work.conn, &receipts)? + calls::purge(work.conn, &calls, older_than)?;
+            Ok(kept + clicks::purge(work.conn, older_than, limit)?)
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<Duration, StoreError> {

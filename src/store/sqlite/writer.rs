@@ -54,6 +54,12 @@ impl Work<'_> {
         *self.last_seq += 1;
         *self.last_seq
     }
+
+    /// A receipt that comes of an operation, in its transaction.
+    pub(super) fn append(&mut self, receipt: &Receipt) -> Result<(), Fault> {
+        let seq = self.next_seq();
+        insert(&mut self.conn.prepare_cached(APPEND)?, seq, receipt)
+    }
 }
 
 /// An operation and whoever waits for it, whatever its answer is.

@@ -3,6 +3,7 @@
 //! A case gets an empty store of its own.
 
 pub(in crate::store) mod calls;
+pub(in crate::store) mod clicks;
 pub(in crate::store) mod credentials;
 pub(in crate::store) mod decisions;
 pub(in crate::store) mod journal;
@@ -77,6 +78,13 @@ macro_rules! for_each_case {
             calls::purge_leaves_the_unfinished,
             calls::purge_takes_the_oldest_first,
             calls::hook_tokens_live_and_expire,
+            clicks::a_key_has_one_click,
+            clicks::of_many_who_intend_one_key_one_does,
+            clicks::a_click_changes_over_the_version_that_was_read,
+            clicks::a_placed_click_is_a_receipt_too,
+            clicks::a_key_that_is_renewed_is_given_up_once_settled,
+            clicks::unsettled_and_listed,
+            clicks::purge_leaves_the_unsettled,
             credentials::tokens_are_written_over_the_version_that_was_read,
             credentials::of_many_who_write_over_one_version_one_does,
             credentials::one_at_a_time_has_the_turn_and_not_for_ever,

@@ -1,0 +1,71 @@
+//! A call that Exotel has placed for a click: it goes into the journal at once, so that there is a call before Exotel says a
+//! word of it, and one however it is told of later.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use patchbay_kit::{Direction, mask};
+
+use super::{
+    event::Facts,
+    receipt::{Hook, Receipt},
+};
+
+/// What is known of it: the body of its receipt. Numbers stand as Exotel writes them, so that all that is said of the
+/// call later says the same.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedCall {
+    #[serde(rename = "CallSid")]
+    pub call_sid: String,
+    pub click: Uuid,
+    pub agent: String,
+    pub agent_email: Option<String>,
+    pub customer: String,
+    pub exophone: String,
+    pub custom_field: String,
+    /// When Exotel was asked to place it.
+    pub dialled_at: Timestamp,
+}
+
+impl fmt::Debug for PlacedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlacedCall({} for {} to {})", self.call_sid, mask::number(&self.agent), mask::number(&self.customer))
+    }
+}
+
+impl PlacedCall {
+    /// As it goes into the journal.
+    ///
+    /// # Errors
+    /// Never for what can be in it; serialising has an error all the same.
+    pub fn receipt(&self, id: Uuid, account: &str, at: Timestamp) -> Result<Receipt, serde_json::Error> {
+        Ok(Receipt {
+            id,
+            account: account.to_owned(),
+            hook: Hook::Click,
+            received_at: at,
+            method: "POST".to_owned(),
+            path: format!("/api/v1/accounts/{account}/clicks/{}", self.click),
+            query: String::new(),
+            content_type: Some("application/json".to_owned()),
+            body: serde_json::to_vec(self)?,
+        })
+    }
+
+    /// What it says of the call.
+    pub(super) fn facts(self) -> Facts {
+        Facts {
+            direction: Some(Direction::Outgoing),
+            agent: Some(self.agent),
+            agent_email: self.agent_email,
+            customer: Some(self.customer),
+            exophone: Some(self.exophone),
+            custom_field: Some(self.custom_field),
+            started_at: Some(self.dialled_at),
+            ..Facts::default()
+        }
+    }
+}

@@ -1,0 +1,663 @@
+//! Click-to-call: intent → dial → settle. One key dials at most once, across crashes and lost answers: a click is durably
+//! being dialled before the first byte goes to Exotel, and from there it is only ever looked for.
+
+mod line;
+mod rules;
+mod settle;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use patchbay_kit::mask;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use line::Line;
+pub use rules::{Breach, Wish, agent};
+use settle::Verdict;
+
+use crate::{
+    call::{PlacedCall, mark},
+    config::Account,
+    crash,
+    exotel::{Connect, Dialled, ExotelError, Likeness, StatusCallback},
+    store::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept, StoreError},
+    telemetry::{ClickLabels, Metrics},
+};
+
+/// What is put off and not asked for again in this time is not dialled any more: nobody wants to be rung that late.
+const STALE: SignedDuration = SignedDuration::from_secs(120);
+/// A dial that nobody here carries out and that is older than any answer is waited for: whoever did has gone.
+const ORPHANED: SignedDuration = SignedDuration::from_secs(60);
+/// By so much Exotel's clock and ours may differ, and a call may be created after it was asked for.
+const AROUND: SignedDuration = SignedDuration::from_mins(3);
+/// A missed wake-up costs no more than this.
+const IDLE: Duration = Duration::from_secs(15);
+/// Another node dials it: its answer is looked for this often.
+const POLL: Duration = Duration::from_millis(200);
+/// Writing how a dial ended is tried again after these; then it counts as an orphan's.
+const WRITE_AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
+/// How often a change that somebody else got in before is decided anew.
+const TURNS: usize = 5;
+/// After no answer of Exotel's, at the earliest.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The clock, which a test turns by itself.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Why a wish led to no click, or to none yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Declined {
+    #[error("{0}")]
+    Breach(#[from] Breach),
+    /// The key was used for another request.
+    #[error("this Idempotency-Key was given with another request; a key stands for one call")]
+    OtherRequest,
+    /// Nothing was dialled, and the same key may be used again then.
+    #[error("Exotel's limit of calls is used up; nothing was dialled, ask again in {} s", .0.as_secs().max(1))]
+    Busy(Duration),
+    /// Likewise.
+    #[error("{0}; nothing was dialled, ask again in a moment")]
+    Unreachable(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a dial is put off: certainly nothing was carried out.
+#[derive(Clone, Debug)]
+enum PutOff {
+    Busy(Duration),
+    Unreachable(String),
+}
+
+/// What makes a dialer.
+pub struct DialerParts {
+    pub account: Account,
+    pub line: Arc<dyn Line>,
+    pub clicks: Arc<dyn Clicks>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    /// Where Exotel says what becomes of a call; a credential is in it.
+    pub status_url: Arc<dyn Fn() -> String + Send + Sync>,
+    /// How long whoever asks waits for the answer.
+    pub wait: Duration,
+    /// When the list is believed that a call is not there.
+    pub settle_after: Duration,
+    /// Woken when a call was placed: there is more in the journal.
+    pub journal: Arc<Notify>,
+    pub stopping: CancellationToken,
+}
+
+/// One account's.
+pub struct Dialer {
+    parts: DialerParts,
+    running: Mutex<HashMap<Uuid, watch::Receiver<Option<PutOff>>>>,
+    tasks: Mutex<JoinSet<()>>,
+    /// Looks at the list for each click, and when the next is due. In memory only: after a crash it is looked at once.
+    looks: Mutex<HashMap<Uuid, (u32, Timestamp)>>,
+    wake: Notify,
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dialer({})", self.parts.account.sid)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Dialer {
+    pub fn new(parts: DialerParts) -> Self {
+        Self {
+            parts,
+            running: Mutex::default(),
+            tasks: Mutex::default(),
+            looks: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.parts.clock)()
+    }
+
+    /// At start: whoever was dialling when the last process ended has died with it. `alone`: no other node has this store.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn recover(&self, alone: bool) -> Result<(), StoreError> {
+        let now = self.now();
+        for click in self.parts.clicks.unsettled_clicks(&self.parts.account.sid).await? {
+            if click.state == ClickState::Dialling && (alone || is_orphan(&click, now)) {
+                self.orphan(&click, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects an agent with somebody, or tells what became of the click of this key. What has no answer after a while
+    /// is returned as it stands.
+    ///
+    /// # Errors
+    /// [`Declined`].
+    pub async fn click(self: &Arc<Self>, wish: &Wish) -> Result<Click, Declined> {
+        let Self { parts, .. } = &**self;
+        let sid = &parts.account.sid;
+        let now = self.now();
+        // Whoever asks again is told, whatever the hour is by now.
+        if wish.renew_after.is_none()
+            && let Some(known) = parts.clicks.click_of_key(sid, wish.key).await?
+        {
+            return self.again(known, wish).await;
+        }
+        let checked = rules::check(&parts.account, wish, now)?;
+        let click = Click {
+            id: Uuid::now_v7(),
+            account: sid.clone(),
+            version: 1,
+            key: wish.key,
+            fingerprint: wish.fingerprint,
+            agent: checked.agent,
+            to: checked.to,
+            caller_id: checked.caller_id,
+            custom_field: checked.custom_field,
+            record: checked.record,
+            state: ClickState::Intended,
+            asked_at: now,
+            dialled_at: None,
+            updated_at: now,
+        };
+        let renew_before = wish.renew_after.map(|age| now.checked_sub(age).unwrap_or(Timestamp::MIN));
+        crash::point("dialer.before_intent");
+        match parts.clicks.intend(click.clone(), renew_before).await? {
+            Kept::New => {
+                crash::point("dialer.after_intent");
+                self.answer(click).await
+            }
+            Kept::Known(known) => self.again(*known, wish).await,
+        }
+    }
+
+    async fn again(self: &Arc<Self>, known: Click, wish: &Wish) -> Result<Click, Declined> {
+        if known.fingerprint != wish.fingerprint {
+            return Err(Declined::OtherRequest);
+        }
+        self.answer(known).await
+    }
+
+    /// Has the click dialled if that is still to be done, and waits for what becomes of it.
+    async fn answer(self: &Arc<Self>, mut click: Click) -> Result<Click, Declined> {
+        let deadline = tokio::time::Instant::now() + self.parts.wait;
+        loop {
+            let running = locked(&self.running).get(&click.id).cloned();
+            let running = match (running, &click.state) {
+                (_, state) if state.is_settled() => return Ok(click),
+                (_, ClickState::Unknown { .. }) => return Ok(click),
+                (Some(running), _) => Some(running),
+                (None, ClickState::Intended) => Some(self.start(click.clone())),
+                (None, _) => None,
+            };
+            let put_off = match running {
+                // The sender is dropped when the dial has ended; before that it may say why it was put off.
+                Some(mut running) => {
+                    let ended = async {
+                        while running.changed().await.is_ok() {}
+                    };
+                    let in_time = tokio::time::timeout_at(deadline, ended).await.is_ok();
+                    let said = running.borrow().clone();
+                    said.filter(|_| in_time)
+                }
+                None => {
+                    tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + POLL)).await;
+                    None
+                }
+            };
+            match put_off {
+                Some(PutOff::Busy(wait)) => return Err(Declined::Busy(wait)),
+                Some(PutOff::Unreachable(reason)) => return Err(Declined::Unreachable(reason)),
+                None => {}
+            }
+            let stored = self.parts.clicks.click(&self.parts.account.sid, click.id).await?;
+            click = stored.unwrap_or(click);
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(click);
+            }
+        }
+    }
+
+    /// Dials in a task of its own: whoever asked may hang up, the click goes on.
+    fn start(self: &Arc<Self>, click: Click) -> watch::Receiver<Option<PutOff>> {
+        let mut running = locked(&self.running);
+        if let Some(known) = running.get(&click.id) {
+            return known.clone();
+        }
+        let (tell, told) = watch::channel(None);
+        running.insert(click.id, told.clone());
+        let this = Arc::clone(self);
+        let mut tasks = locked(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            let _ended = Ended { dialer: &this, id: click.id };
+            // Nobody has to wait for it.
+            let _ = tell.send(this.dial(click.clone()).await);
+            this.wake.notify_one();
+        });
+        told
+    }
+
+    /// One dial. Says why it was put off, if it was.
+    async fn dial(&self, mut click: Click) -> Option<PutOff> {
+        let Some(mut connect) = rules::connect(&self.parts.account, &click) else {
+            let reason = "its caller id is no telephone number any more".to_owned();
+            // An error is another's step; the click is swept up if this one's was lost.
+            let _ = self.step(&mut click, ClickState::NotPlaced { reason }, None).await;
+            return None;
+        };
+        connect.callback = Some(StatusCallback { url: (self.parts.status_url)(), answered: true });
+        crash::point("dialer.before_dialling");
+        match self.step(&mut click, ClickState::Dialling, None).await {
+            Ok(()) => {}
+            // Somebody else dials it, or it was given up.
+            Err(StoreError::Conflict) => return None,
+            Err(error) => {
+                tracing::error!(click = %click.id, %error, "a click cannot be made durable; it is not dialled");
+                return Some(PutOff::Unreachable("this cannot be stored now".to_owned()));
+            }
+        }
+        crash::point("dialer.after_dialling");
+        let dialled = self.parts.line.connect(&connect).await;
+        crash::point("dialer.after_answer");
+        let (state, put_off) = match dialled {
+            Dialled::Placed(call) => (ClickState::Placed { call_sid: call.sid }, None),
+            Dialled::Refused(ExotelError::Busy { retry_after }) => (ClickState::Intended, Some(PutOff::Busy(retry_after))),
+            Dialled::Refused(error @ ExotelError::Unreachable { .. }) => {
+                (ClickState::Intended, Some(PutOff::Unreachable(error.to_string())))
+            }
+            Dialled::Refused(error) => (refused(&error), None),
+            Dialled::Unknown { reason } => (ClickState::Unknown { reason }, None),
+        };
+        self.end(click, state).await;
+        crash::point("dialer.after_end");
+        put_off
+    }
+
+    /// Writes how a dial ended, as often as it takes; if it cannot be written, the click is an orphan and is looked for.
+    async fn end(&self, mut click: Click, state: ClickState) {
+        let mut waits = WRITE_AGAIN.iter();
+        loop {
+            match self.step(&mut click, state.clone(), None).await {
+                Ok(()) => return,
+                Err(StoreError::Conflict) => {
+                    // A status callback was faster than Exotel's answer; what it said stands.
+                    tracing::debug!(click = %click.id, "the click was settled while it was dialled");
+                    return;
+                }
+                Err(error) => match waits.next() {
+                    Some(wait) => tokio::time::sleep(*wait).await,
+                    None => {
+                        tracing::error!(click = %click.id, %error, "how a dial ended cannot be written; it is looked for \
+                            in Exotel's list");
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Changes the click, and tells. A call that was placed goes into the journal with it.
+    async fn step(&self, click: &mut Click, state: ClickState, how: Option<&str>) -> Result<(), StoreError> {
+        let Self { parts, .. } = self;
+        let now = self.now();
+        let receipt = match &state {
+            ClickState::Placed { call_sid } => Some(receipt(&parts.account, click, call_sid, now)?),
+            _ => None,
+        };
+        let placed = receipt.is_some();
+        let step = ClickStep {
+            account: click.account.clone(),
+            id: click.id,
+            on_version: click.version,
+            state: state.clone(),
+            at: now,
+            receipt,
+        };
+        parts.clicks.step_click(step).await?;
+        click.version += 1;
+        click.updated_at = now;
+        if state == ClickState::Dialling {
+            click.dialled_at = Some(now);
+        }
+        click.state = state;
+        if placed {
+            parts.journal.notify_one();
+        }
+        tell(&parts.metrics, click, how);
+        Ok(())
+    }
+
+    /// Runs until the service stops: settles what is unknown, and gives up what nobody asks for any more.
+    pub async fn run(self: Arc<Self>) {
+        let stopping = self.parts.stopping.clone();
+        while !stopping.is_cancelled() {
+            let wait = match self.sweep().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(account = %self.parts.account.sid, %error, "the store cannot be asked for clicks");
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+        // What is being dialled may still be answered: better known than looked for.
+        let mut tasks = std::mem::take(&mut *locked(&self.tasks));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Looks after every click that is not settled. Returns when to do so again.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn sweep(&self) -> Result<Duration, StoreError> {
+        let Self { parts, .. } = self;
+        let now = self.now();
+        let mut unknown = Vec::new();
+        let open = parts.clicks.unsettled_clicks(&parts.account.sid).await?;
+        locked(&self.looks).retain(|id, _| open.iter().any(|click| click.id == *id));
+        for mut click in open {
+            let here = locked(&self.running).contains_key(&click.id);
+            match click.state {
+                ClickState::Intended if !here && now.duration_since(click.updated_at) > STALE => {
+                    let reason = "it was never dialled, and nobody asked for it again".to_owned();
+                    let given_up = self.step(&mut click, ClickState::NotPlaced { reason }, None).await;
+                    ignore_conflict(given_up)?;
+                }
+                ClickState::Dialling if !here && is_orphan(&click, now) => {
+                    if let Some(click) = self.orphan(&click, now).await? {
+                        unknown.push(click);
+                    }
+                }
+                ClickState::Unknown { .. } => unknown.push(click),
+                _ => {}
+            }
+        }
+        let due: Vec<Click> = unknown
+            .iter()
+            .filter(|click| locked(&self.looks).get(&click.id).is_none_or(|(_, next)| *next <= now))
+            .cloned()
+            .collect();
+        if !due.is_empty() {
+            self.look(due).await?;
+        }
+        let next = locked(&self.looks).values().map(|(_, next)| *next).min();
+        let wait = next.map(|next| Duration::try_from(next.duration_since(self.now())).unwrap_or_default());
+        Ok(wait.map_or(IDLE, |wait| wait.clamp(Duration::from_millis(20), IDLE)))
+    }
+
+    /// Whoever dialled it has gone: it may have been dialled.
+    async fn orphan(&self, click: &Click, now: Timestamp) -> Result<Option<Click>, StoreError> {
+        let mut click = click.clone();
+        let reason = "Patchbay ended while it was dialled".to_owned();
+        tracing::warn!(click = %click.id, dialled_at = ?click.dialled_at, %now, "a click was being dialled when Patchbay ended");
+        match self.step(&mut click, ClickState::Unknown { reason }, None).await {
+            Ok(()) => Ok(Some(click)),
+            Err(StoreError::Conflict) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One list for all that is looked for.
+    async fn look(&self, due: Vec<Click>) -> Result<(), StoreError> {
+        let Self { parts, .. } = self;
+        let asked = self.now();
+        let dialled = |click: &Click| click.dialled_at.unwrap_or(click.asked_at);
+        let first = due.iter().map(dialled).min().unwrap_or(asked);
+        let last = due.iter().map(dialled).max().unwrap_or(asked);
+        let listed = parts.line.listed(before(first), after(last)).await;
+        // A call may have been listed since; what was asked for then is judged by the clock of then.
+        for mut click in due {
+            let looks = locked(&self.looks).get(&click.id).map_or(0, |(looks, _)| *looks);
+            let next = settle::next_look(&click, looks, parts.settle_after, asked);
+            locked(&self.looks).insert(click.id, (looks + 1, next));
+            let calls = match &listed {
+                Ok(calls) => calls,
+                Err(error) => {
+                    tracing::warn!(click = %click.id, %error, "whether a call was placed cannot be looked up; trying on");
+                    continue;
+                }
+            };
+            let Some(connect) = rules::connect(&parts.account, &click) else { continue };
+            let since = before(dialled(&click));
+            let rivals = self.rivals(&click, since).await?;
+            let taken: Vec<String> = rivals.iter().filter_map(|rival| call_of(rival).map(str::to_owned)).collect();
+            let verdict = settle::judge(&click, &connect, calls, &taken, parts.settle_after, asked);
+            let (state, how) = match verdict {
+                Verdict::Later => continue,
+                Verdict::Placed { call_sid } => (ClickState::Placed { call_sid }, "by its mark in Exotel's list"),
+                Verdict::NotPlaced => {
+                    let reason = "Exotel does not list it: it was not placed".to_owned();
+                    (ClickState::NotPlaced { reason }, "by Exotel's list")
+                }
+                Verdict::Likely(sids) => {
+                    let rivalled = rivals.iter().any(|rival| !rival.state.is_settled() && rival.dialled_at.is_some());
+                    match self.of_likely(&click, &connect, sids, rivalled, asked).await {
+                        Some(settled) => settled,
+                        None => continue,
+                    }
+                }
+            };
+            if click.state != state {
+                ignore_conflict(self.step(&mut click, state, Some(how)).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls that it may be, and whose list shows no mark. Their details may; if not, it is the only one there is, and
+    /// only if no other click can have led to it.
+    async fn of_likely(
+        &self,
+        click: &Click,
+        connect: &Connect,
+        sids: Vec<String>,
+        rivalled: bool,
+        now: Timestamp,
+    ) -> Option<(ClickState, &'static str)> {
+        let mut left = Vec::new();
+        for sid in sids {
+            let likeness = match self.parts.line.details(&sid).await {
+                Ok(call) => settle::compare(click, connect, &call),
+                Err(_) => Likeness::Likely,
+            };
+            match likeness {
+                Likeness::Same => return Some((ClickState::Placed { call_sid: sid }, "by its mark in the call's details")),
+                Likeness::Likely => left.push(sid),
+                Likeness::Other => {}
+            }
+        }
+        let over = now >= settle::believed_at(click, self.parts.settle_after);
+        match left.as_slice() {
+            [] if over => {
+                let reason = "Exotel lists calls of these two, but none with the mark of this one".to_owned();
+                Some((ClickState::NotPlaced { reason }, "by Exotel's list"))
+            }
+            [] => None,
+            [sid] if !rivalled => {
+                Some((ClickState::Placed { call_sid: sid.clone() }, "by its people and time, as the only one"))
+            }
+            _ if over => {
+                let count = left.len();
+                let reason = format!(
+                    "Exotel lists {count} call(s) of these two at that time, shows no mark, and it may be another click's: \
+                     look at the dashboard"
+                );
+                Some((ClickState::Unknown { reason }, "not at all"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Other clicks of the same two, around the same time.
+    async fn rivals(&self, click: &Click, since: Timestamp) -> Result<Vec<Click>, StoreError> {
+        let pair = Some((click.agent.clone(), click.to.clone()));
+        let filter = ClickFilter { pair, since: Some(since), limit: 200, ..ClickFilter::default() };
+        let mut rivals = self.parts.clicks.list_clicks(&self.parts.account.sid, &filter).await?;
+        rivals.retain(|rival| rival.id != click.id);
+        Ok(rivals)
+    }
+}
+
+/// Takes a dial off the list when its task ends, however it does.
+struct Ended<'a> {
+    dialer: &'a Dialer,
+    id: Uuid,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        locked(&self.dialer.running).remove(&self.id);
+    }
+}
+
+fn call_of(click: &Click) -> Option<&str> {
+    match &click.state {
+        ClickState::Placed { call_sid } => Some(call_sid),
+        _ => None,
+    }
+}
+
+fn before(at: Timestamp) -> Timestamp {
+    at.checked_sub(AROUND).unwrap_or(Timestamp::MIN)
+}
+
+fn after(at: Timestamp) -> Timestamp {
+    at.checked_add(AROUND).unwrap_or(Timestamp::MAX)
+}
+
+fn is_orphan(click: &Click, now: Timestamp) -> bool {
+    now.duration_since(click.updated_at) > ORPHANED
+}
+
+fn ignore_conflict(done: Result<(), StoreError>) -> Result<(), StoreError> {
+    match done {
+        // Somebody else has settled it.
+        Err(StoreError::Conflict) => Ok(()),
+        done => done,
+    }
+}
+
+fn refused(error: &ExotelError) -> ClickState {
+    let code = match error {
+        ExotelError::Refused { code: Some(code), .. } | ExotelError::NotFound { code: Some(code), .. } => code.to_string(),
+        ExotelError::Refused { status, .. } | ExotelError::Auth { status } => status.to_string(),
+        _ => "404".to_owned(),
+    };
+    ClickState::Refused { code, message: format!("{error}; {}", error.cure()) }
+}
+
+/// One line for each step that ends something.
+fn tell(metrics: &Metrics, click: &Click, how: Option<&str>) {
+    if !matches!(click.state, ClickState::Intended | ClickState::Dialling) {
+        metrics.clicks.get_or_create(&ClickLabels { state: click.state.as_str() }).inc();
+    }
+    let (account, agent, state) = (&click.account, mask::number(&click.agent), click.state.as_str());
+    let found = how.unwrap_or("by Exotel's answer");
+    match &click.state {
+        ClickState::Placed { call_sid } => {
+            tracing::info!(click = %click.id, %account, %agent, state, call = %call_sid, found, "click-to-call");
+        }
+        ClickState::Refused { code, message } => {
+            tracing::warn!(click = %click.id, %account, %agent, state, code, reason = mask::text(message), "click-to-call");
+        }
+        ClickState::Unknown { reason } | ClickState::NotPlaced { reason } => {
+            tracing::warn!(click = %click.id, %account, %agent, state, reason = mask::text(reason), "click-to-call");
+        }
+        ClickState::Intended | ClickState::Dialling => {
+            tracing::debug!(click = %click.id, %account, %agent, state, "click-to-call");
+        }
+    }
+}
+
+/// The placed call, as it goes into the journal.
+fn receipt(
+    account: &Account,
+    click: &Click,
+    call_sid: &str,
+    now: Timestamp,
+) -> Result<crate::call::Receipt, StoreError> {
+    let written = |raw: &str| rules::as_exotel_writes(raw, &account.country);
+    let dialled = click.dialled_at.unwrap_or(click.asked_at);
+    let placed = PlacedCall {
+        call_sid: call_sid.to_owned(),
+        click: click.id,
+        agent: written(&click.agent),
+        agent_email: agent(account, &click.agent).and_then(|agent| agent.email.clone()),
+        customer: written(&click.to),
+        exophone: written(&click.caller_id),
+        custom_field: mark::write(click.id, click.custom_field.as_deref()),
+        // Exotel counts in seconds.
+        dialled_at: Timestamp::from_second(dialled.as_second()).unwrap_or(dialled),
+    };
+    placed.receipt(Uuid::now_v7(), &account.sid, now).map_err(|error| StoreError::Unwritable(error.to_string()))
+}
+
+/// Exotel has told of a call that carries this click's mark: it was placed, whatever was thought so far. Told again, it
+/// changes nothing.
+///
+/// # Errors
+/// What the store says.
+pub async fn heard(
+    clicks: &dyn Clicks,
+    metrics: &Metrics,
+    account: &str,
+    id: Uuid,
+    call_sid: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for _ in 0..TURNS {
+        let Some(mut click) = clicks.click(account, id).await? else { return Ok(()) };
+        let placed = ClickState::Placed { call_sid: call_sid.to_owned() };
+        if !click.state.may_become(&placed) {
+            if call_of(&click).is_some_and(|known| known != call_sid) {
+                tracing::warn!(click = %id, call = call_sid, "a second call carries the mark of this click");
+            }
+            return Ok(());
+        }
+        // No receipt: whoever told of it is in the journal already.
+        let step = ClickStep {
+            account: account.to_owned(),
+            id,
+            on_version: click.version,
+            state: placed.clone(),
+            at: now,
+            receipt: None,
+        };
+        match clicks.step_click(step).await {
+            Err(StoreError::Conflict) => continue,
+            Err(error) => return Err(error),
+            Ok(()) => {
+                click.state = placed;
+                tell(metrics, &click, Some("by what Exotel told of it"));
+                return Ok(());
+            }
+        }
+    }
+    Err(StoreError::Conflict)
+}

@@ -1,0 +1,244 @@
+//! What must hold before anything is dialled: who may, when, from and to which numbers.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use patchbay_kit::{Rendering, mask};
+
+use crate::{
+    call::{CallingTimes, mark, phone},
+    config::{Account, Agent},
+    exotel::{Channels, Connect, Party, Reach},
+    store::Click,
+};
+
+/// What somebody asks for. Of the key and the request only hashes go further.
+#[derive(Clone)]
+pub struct Wish {
+    pub key: [u8; 32],
+    pub fingerprint: [u8; 32],
+    /// The key is one that was made up for him, and good for so long only.
+    pub renew_after: Option<std::time::Duration>,
+    /// His number, `sip:…` or e-mail address.
+    pub agent: String,
+    pub to: String,
+    /// `None`: the agent's own.
+    pub caller_id: Option<String>,
+    pub custom_field: Option<String>,
+    /// `None`: as the account says.
+    pub record: Option<bool>,
+    /// Beside the account's own.
+    pub times: Option<CallingTimes>,
+}
+
+impl fmt::Debug for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wish({} → {})", mask::number(&self.agent), mask::number(&self.to))
+    }
+}
+
+/// Why nothing is dialled: which part of the request, what is wrong with it, what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {message}")]
+pub struct Breach {
+    pub at: &'static str,
+    pub code: &'static str,
+    pub message: String,
+}
+
+fn breach(at: &'static str, code: &'static str, message: impl Into<String>) -> Breach {
+    Breach { at, code, message: message.into() }
+}
+
+/// What was asked for, checked: as it is dialled.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) agent: String,
+    pub(super) to: String,
+    pub(super) caller_id: String,
+    pub(super) custom_field: Option<String>,
+    pub(super) record: bool,
+}
+
+/// The agent whom a request names. The only place that knows where agents come from.
+pub fn agent<'a>(account: &'a Account, named: &str) -> Option<&'a Agent> {
+    let named = named.trim();
+    let by_mail = |agent: &&Agent| agent.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(named));
+    if named.contains('@') && !phone::is_sip(named) {
+        return account.agents.iter().find(by_mail);
+    }
+    let number = address(named, &account.country)?;
+    account.agents.iter().find(|agent| phone::same(&agent.number, &number))
+}
+
+/// E.164 or `sip:…`.
+fn address(raw: &str, country: &str) -> Option<String> {
+    if phone::is_sip(raw) {
+        return Some(raw.trim().to_owned());
+    }
+    phone::parse(raw, country).map(|number| number.e164)
+}
+
+pub(super) fn check(account: &Account, wish: &Wish, now: Timestamp) -> Result<Checked, Breach> {
+    let Some(agent) = agent(account, &wish.agent) else {
+        let message = "there is no such agent; give the number, `sip:…` or e-mail address of an [[account.agent]] of \
+                       this account";
+        return Err(breach("agent", "unknown_agent", message));
+    };
+    if !agent.click_to_call {
+        let message = "click-to-call is off for this agent; set click_to_call = true in his [[account.agent]]";
+        return Err(breach("agent", "click_to_call_off", message));
+    }
+    let Some(to) = address(&wish.to, &account.country) else {
+        let message = "is neither a telephone number nor `sip:…`; write it as +919876543210";
+        return Err(breach("to", "not_a_number", message));
+    };
+    if phone::same(&to, &agent.number) {
+        return Err(breach("to", "the_agent_himself", "is the agent's own number; nobody can be connected with himself"));
+    }
+    let Some(caller_id) = wish.caller_id.as_deref().map(str::trim).filter(|id| !id.is_empty()).or(agent.caller_id.as_deref())
+    else {
+        let message = "is missing, and this agent has none of his own; give an ExoPhone of the account, or set caller_id \
+                       in his [[account.agent]]";
+        return Err(breach("caller_id", "no_caller_id", message));
+    };
+    let Some(caller_id) = phone::parse(caller_id, &account.country) else {
+        let message = "is not a telephone number; write an ExoPhone of the account as +918047494574";
+        return Err(breach("caller_id", "not_a_number", message));
+    };
+    let custom_field = wish.custom_field.as_deref().map(str::trim).filter(|own| !own.is_empty()).map(str::to_owned);
+    if custom_field.as_ref().is_some_and(|own| own.chars().count() > mark::OWN_CHARS) {
+        let message = format!(
+            "has more than {} characters; Exotel takes 128, and the rest is the mark by which the call is found again",
+            mark::OWN_CHARS
+        );
+        return Err(breach("custom_field", "too_long", message));
+    }
+    for times in account.calling_times.iter().chain(&wish.times) {
+        if !times.open(now, account.utc_offset) {
+            let message = format!(
+                "no calls are placed at this time; they are {}, by the account's clock (UTC{})",
+                times.told(),
+                account.utc_offset
+            );
+            return Err(breach("time", "outside_calling_hours", message));
+        }
+    }
+    Ok(Checked {
+        agent: agent.number.clone(),
+        to,
+        caller_id: caller_id.e164,
+        custom_field,
+        record: wish.record.unwrap_or(account.record_calls),
+    })
+}
+
+/// The click's call, as Exotel is asked to place it and as it is looked for. `None`: a number that was one when it was
+/// asked for is none any more; it cannot have been dialled by us then.
+pub(super) fn connect(account: &Account, click: &Click) -> Option<Connect> {
+    Some(Connect {
+        from: Party::read(&click.agent, &account.country),
+        to: Reach::Party(Party::read(&click.to, &account.country)),
+        caller_id: phone::parse(&click.caller_id, &account.country)?,
+        record: click.record.then_some(Channels::Single),
+        ring_seconds: None,
+        limit_seconds: None,
+        custom_field: Some(mark::write(click.id, click.custom_field.as_deref())),
+        callback: None,
+    })
+}
+
+/// As Exotel writes an address.
+pub(super) fn as_exotel_writes(raw: &str, country: &str) -> String {
+    match phone::parse(raw, country) {
+        Some(number) if number.country == "91" => number.render(Rendering::NationalZero),
+        _ => raw.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(more: &str) -> Account {
+        let text = format!(
+            "[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}\n\
+             [[account.agent]]\nnumber = \"+919711581199\"\nemail = \"avnish@example.com\"\n\
+             caller_id = \"+918047494574\"\nclick_to_call = true\n\
+             [[account.agent]]\nnumber = \"sip:rahil\"\nclick_to_call = true\n\
+             [[account.agent]]\nnumber = \"+919945476362\"\n"
+        );
+        crate::config::parse("test", &text, &Default::default()).expect("a configuration").accounts.remove(0)
+    }
+
+    fn wish(agent: &str, to: &str) -> Wish {
+        Wish {
+            key: [0; 32],
+            fingerprint: [0; 32],
+            renew_after: None,
+            agent: agent.to_owned(),
+            to: to.to_owned(),
+            caller_id: None,
+            custom_field: None,
+            record: None,
+            times: None,
+        }
+    }
+
+    /// A Monday, 10:00 in India.
+    fn monday() -> Timestamp {
+        "2026-11-23T04:30:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn what_may_be_dialled_is_put_in_one_writing() {
+        let account = account("");
+        for agent in ["09711581199", "+919711581199", " 919711581199", "AVNISH@example.com"] {
+            let checked = check(&account, &wish(agent, "098765 43210"), monday()).expect(agent);
+            assert_eq!((checked.agent.as_str(), checked.to.as_str()), ("+919711581199", "+919876543210"));
+            assert_eq!((checked.caller_id.as_str(), checked.record), ("+918047494574", true));
+        }
+        let sip = Wish { caller_id: Some("08047494574".into()), record: Some(false), ..wish("sip:Rahil", "sip:caller") };
+        let checked = check(&account, &sip, monday()).expect("sip");
+        assert_eq!((checked.agent.as_str(), checked.to.as_str(), checked.record), ("sip:rahil", "sip:caller", false));
+    }
+
+    #[test]
+    fn what_may_not_be_dialled_is_told_with_what_would_be_right() {
+        let account = account("");
+        let good = wish("09711581199", "09876543210");
+        let told = |wish: &Wish| check(&account, wish, monday()).map(|_| ()).expect_err("refused");
+        for (wish, at, code) in [
+            (wish("09000000000", "09876543210"), "agent", "unknown_agent"),
+            (wish("", "09876543210"), "agent", "unknown_agent"),
+            (wish("nobody@example.com", "09876543210"), "agent", "unknown_agent"),
+            (wish("09945476362", "09876543210"), "agent", "click_to_call_off"),
+            (wish("09711581199", "anonymous"), "to", "not_a_number"),
+            (wish("09711581199", "9711581199"), "to", "the_agent_himself"),
+            (wish("sip:rahil", "09876543210"), "caller_id", "no_caller_id"),
+            (Wish { caller_id: Some("sales".into()), ..good.clone() }, "caller_id", "not_a_number"),
+            (Wish { custom_field: Some("x".repeat(93)), ..good.clone() }, "custom_field", "too_long"),
+        ] {
+            let breach = told(&wish);
+            assert_eq!((breach.at, breach.code), (at, code));
+            assert!(!breach.to_string().contains("9876543210") && !format!("{wish:?}").contains("9876543210"));
+        }
+        let fits = Wish { custom_field: Some("x".repeat(92)), ..good };
+        assert!(check(&account, &fits, monday()).is_ok());
+    }
+
+    #[test]
+    fn both_the_accounts_hours_and_those_of_the_way_it_comes_must_be_open() {
+        let office = account("calling_hours = \"09:30-18:00\"\ncalling_days = [\"Monday\", \"Tuesday\"]");
+        let good = wish("09711581199", "09876543210");
+        assert!(check(&office, &good, monday()).is_ok());
+        for now in ["2026-11-23T03:59:59Z", "2026-11-23T12:30:00Z", "2026-11-25T04:30:00Z"] {
+            let breach = check(&office, &good, now.parse().expect("a time")).map(|_| ()).expect_err(now);
+            assert_eq!(breach.code, "outside_calling_hours");
+            assert!(breach.message.contains("Monday, Tuesday from 09:30 to 18:00"), "{breach}");
+        }
+        let afternoon = CallingTimes::read("12:00", "18:00", &[]).expect("times");
+        let late = Wish { times: Some(afternoon), ..good };
+        assert!(check(&office, &late, monday()).is_err());
+    }
+}
