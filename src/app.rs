@@ -406,9 +406,7 @@ fn dialer(
         clicks: Arc::clone(&vault.store) as Arc<dyn Clicks>,
         metrics: Arc::clone(metrics),
         clock: Arc::new(Timestamp::now),
-        status_url: Arc::new(move || {
-            format!("{}/h/{token}/status", public_url.get().map_or("", String::as_str))
-        }),
+        status_url: Arc::new(move || format!("{}/h/{token}/status", public_url.get().map_or("", String::as_str))),
         wait: config.dialer.wait,
         settle_after: config.dialer.settle_after,
         journal: Arc::clone(journal),

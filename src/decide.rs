@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::{mark, CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups},
+    call::{
+        CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, mark, normalise, plan, popups,
+    },
     delivery::LaneHandle,
     dialer,
     store::{CallFilter, CallRef, Decision, LaneRef, Seq, SetAside, Store, StoreError, StoredCall, Witnessed},

@@ -128,7 +128,23 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/delivery", &["call", "connect", "crash", "store", "telemetry"]),
         ("src/dialer", &["call", "config", "crash", "exotel", "store", "telemetry"]),
         ("src/hooks", &["app", "call", "config", "context", "crash", "key", "store", "telemetry"]),
-        ("src/web", &["app", "call", "config", "connect", "context", "delivery", "dialer", "exotel", "hooks", "key", "store", "telemetry"]),
+        (
+            "src/web",
+            &[
+                "app",
+                "call",
+                "config",
+                "connect",
+                "context",
+                "delivery",
+                "dialer",
+                "exotel",
+                "hooks",
+                "key",
+                "store",
+                "telemetry",
+            ],
+        ),
     ];
     for (part, below) in rules {
         let own = part.trim_start_matches("src/");

@@ -55,11 +55,8 @@ impl CallingTimes {
     /// In words.
     pub fn told(&self) -> String {
         let names = DAYS.iter().filter(|(day, _)| self.days.contains(day)).map(|(_, name)| *name);
-        let days = if self.days.len() == DAYS.len() {
-            "every day".to_owned()
-        } else {
-            names.collect::<Vec<_>>().join(", ")
-        };
+        let days =
+            if self.days.len() == DAYS.len() { "every day".to_owned() } else { names.collect::<Vec<_>>().join(", ") };
         format!("{days} from {} to {}", self.from.strftime("%H:%M"), self.until.strftime("%H:%M"))
     }
 

@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn what_is_no_mark_is_none() {
         let hex = "0".repeat(32);
-        for field in ["", "order 7", "pb:", "pb:12", &format!("xpb:{hex}"), &format!("pb:{hex}0"), &format!("pb:{hex} x")] {
+        for field in
+            ["", "order 7", "pb:", "pb:12", &format!("xpb:{hex}"), &format!("pb:{hex}0"), &format!("pb:{hex} x")]
+        {
             assert_eq!(read(field), None, "{field}");
         }
     }

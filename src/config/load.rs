@@ -10,8 +10,8 @@ use url::Url;
 use super::{
     integration::integration,
     model::{
-        Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Log, LogFormat, Recording, Server,
-        Store, StoreUrl,
+        Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Log, LogFormat, Recording,
+        Server, Store, StoreUrl,
     },
     reader::{ConfigError, Problem, Reader},
 };

@@ -39,6 +39,8 @@ use crate::{
 
 /// What is put off and not asked for again in this time is not dialled any more: nobody wants to be rung that late.
 const STALE: SignedDuration = SignedDuration::from_secs(120);
+/// Nor however often it is asked for: its key is worn out.
+const WORN_OUT: SignedDuration = SignedDuration::from_mins(30);
 /// A dial that nobody here carries out and that is older than any answer is waited for: whoever did has gone.
 const ORPHANED: SignedDuration = SignedDuration::from_secs(60);
 /// By so much Exotel's clock and ours may differ, and a call may be created after it was asked for.
@@ -100,6 +102,13 @@ pub struct DialerParts {
     pub stopping: CancellationToken,
 }
 
+/// The address carries a credential.
+impl fmt::Debug for DialerParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DialerParts({})", self.account.sid)
+    }
+}
+
 /// One account's.
 pub struct Dialer {
     parts: DialerParts,
@@ -122,13 +131,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Dialer {
     pub fn new(parts: DialerParts) -> Self {
-        Self {
-            parts,
-            running: Mutex::default(),
-            tasks: Mutex::default(),
-            looks: Mutex::default(),
-            wake: Notify::new(),
-        }
+        Self { parts, running: Mutex::default(), tasks: Mutex::default(), looks: Mutex::default(), wake: Notify::new() }
     }
 
     fn now(&self) -> Timestamp {
@@ -214,9 +217,7 @@ impl Dialer {
             let put_off = match running {
                 // The sender is dropped when the dial has ended; before that it may say why it was put off.
                 Some(mut running) => {
-                    let ended = async {
-                        while running.changed().await.is_ok() {}
-                    };
+                    let ended = async { while running.changed().await.is_ok() {} };
                     let in_time = tokio::time::timeout_at(deadline, ended).await.is_ok();
                     let said = running.borrow().clone();
                     said.filter(|_| in_time)
@@ -261,8 +262,10 @@ impl Dialer {
 
     /// One dial. Says why it was put off, if it was.
     async fn dial(&self, mut click: Click) -> Option<PutOff> {
-        let Some(mut connect) = rules::connect(&self.parts.account, &click) else {
-            let reason = "its caller id is no telephone number any more".to_owned();
+        let connect = rules::connect(&self.parts.account, &click);
+        let worn_out = self.now().duration_since(click.asked_at) > WORN_OUT;
+        let (Some(mut connect), false) = (connect, worn_out) else {
+            let reason = "it was asked for too long ago, or its caller id is no telephone number any more".to_owned();
             // An error is another's step; the click is swept up if this one's was lost.
             let _ = self.step(&mut click, ClickState::NotPlaced { reason }, None).await;
             return None;
@@ -283,7 +286,9 @@ impl Dialer {
         crash::point("dialer.after_answer");
         let (state, put_off) = match dialled {
             Dialled::Placed(call) => (ClickState::Placed { call_sid: call.sid }, None),
-            Dialled::Refused(ExotelError::Busy { retry_after }) => (ClickState::Intended, Some(PutOff::Busy(retry_after))),
+            Dialled::Refused(ExotelError::Busy { retry_after }) => {
+                (ClickState::Intended, Some(PutOff::Busy(retry_after)))
+            }
             Dialled::Refused(error @ ExotelError::Unreachable { .. }) => {
                 (ClickState::Intended, Some(PutOff::Unreachable(error.to_string())))
             }
@@ -434,18 +439,22 @@ impl Dialer {
         // A call may have been listed since; what was asked for then is judged by the clock of then.
         for mut click in due {
             let looks = locked(&self.looks).get(&click.id).map_or(0, |(looks, _)| *looks);
-            let next = settle::next_look(&click, looks, parts.settle_after, asked);
-            locked(&self.looks).insert(click.id, (looks + 1, next));
             let calls = match &listed {
-                Ok(calls) => calls,
+                Ok(calls) => {
+                    let next = settle::next_look(&click, looks, parts.settle_after, asked);
+                    locked(&self.looks).insert(click.id, (looks + 1, next));
+                    calls
+                }
                 Err(error) => {
+                    // It was no look: nothing is waited for but Exotel.
+                    let next = settle::after_failure(&click, asked);
+                    locked(&self.looks).insert(click.id, (looks, next));
                     tracing::warn!(click = %click.id, %error, "whether a call was placed cannot be looked up; trying on");
                     continue;
                 }
             };
             let Some(connect) = rules::connect(&parts.account, &click) else { continue };
-            let since = before(dialled(&click));
-            let rivals = self.rivals(&click, since).await?;
+            let rivals = self.rivals(&click, dialled(&click)).await?;
             let taken: Vec<String> = rivals.iter().filter_map(|rival| call_of(rival).map(str::to_owned)).collect();
             let verdict = settle::judge(&click, &connect, calls, &taken, parts.settle_after, asked);
             let (state, how) = match verdict {
@@ -487,7 +496,9 @@ impl Dialer {
                 Err(_) => Likeness::Likely,
             };
             match likeness {
-                Likeness::Same => return Some((ClickState::Placed { call_sid: sid }, "by its mark in the call's details")),
+                Likeness::Same => {
+                    return Some((ClickState::Placed { call_sid: sid }, "by its mark in the call's details"));
+                }
                 Likeness::Likely => left.push(sid),
                 Likeness::Other => {}
             }
@@ -514,8 +525,10 @@ impl Dialer {
         }
     }
 
-    /// Other clicks of the same two, around the same time.
-    async fn rivals(&self, click: &Click, since: Timestamp) -> Result<Vec<Click>, StoreError> {
+    /// Other clicks of the same two that may have been dialled around the same time; they may have been asked for, and put
+    /// off, long before.
+    async fn rivals(&self, click: &Click, dialled: Timestamp) -> Result<Vec<Click>, StoreError> {
+        let since = before(dialled).checked_sub(WORN_OUT).unwrap_or(Timestamp::MIN);
         let pair = Some((click.agent.clone(), click.to.clone()));
         let filter = ClickFilter { pair, since: Some(since), limit: 200, ..ClickFilter::default() };
         let mut rivals = self.parts.clicks.list_clicks(&self.parts.account.sid, &filter).await?;
@@ -565,7 +578,9 @@ fn ignore_conflict(done: Result<(), StoreError>) -> Result<(), StoreError> {
 
 fn refused(error: &ExotelError) -> ClickState {
     let code = match error {
-        ExotelError::Refused { code: Some(code), .. } | ExotelError::NotFound { code: Some(code), .. } => code.to_string(),
+        ExotelError::Refused { code: Some(code), .. } | ExotelError::NotFound { code: Some(code), .. } => {
+            code.to_string()
+        }
         ExotelError::Refused { status, .. } | ExotelError::Auth { status } => status.to_string(),
         _ => "404".to_owned(),
     };

@@ -90,13 +90,18 @@ pub(super) fn check(account: &Account, wish: &Wish, now: Timestamp) -> Result<Ch
         return Err(breach("agent", "click_to_call_off", message));
     }
     let Some(to) = address(&wish.to, &account.country) else {
-        let message = "is neither a telephone number nor `sip:…`; write it as +919876543210";
+        let message = "is neither a telephone number nor `sip:…`; write it with + and its country code";
         return Err(breach("to", "not_a_number", message));
     };
     if phone::same(&to, &agent.number) {
-        return Err(breach("to", "the_agent_himself", "is the agent's own number; nobody can be connected with himself"));
+        return Err(breach(
+            "to",
+            "the_agent_himself",
+            "is the agent's own number; nobody can be connected with himself",
+        ));
     }
-    let Some(caller_id) = wish.caller_id.as_deref().map(str::trim).filter(|id| !id.is_empty()).or(agent.caller_id.as_deref())
+    let Some(caller_id) =
+        wish.caller_id.as_deref().map(str::trim).filter(|id| !id.is_empty()).or(agent.caller_id.as_deref())
     else {
         let message = "is missing, and this agent has none of his own; give an ExoPhone of the account, or set caller_id \
                        in his [[account.agent]]";
@@ -198,7 +203,8 @@ mod tests {
             assert_eq!((checked.agent.as_str(), checked.to.as_str()), ("+919711581199", "+919876543210"));
             assert_eq!((checked.caller_id.as_str(), checked.record), ("+918047494574", true));
         }
-        let sip = Wish { caller_id: Some("08047494574".into()), record: Some(false), ..wish("sip:Rahil", "sip:caller") };
+        let sip =
+            Wish { caller_id: Some("08047494574".into()), record: Some(false), ..wish("sip:Rahil", "sip:caller") };
         let checked = check(&account, &sip, monday()).expect("sip");
         assert_eq!((checked.agent.as_str(), checked.to.as_str(), checked.record), ("sip:rahil", "sip:caller", false));
     }

@@ -16,7 +16,7 @@ const ANSWER: SignedDuration = SignedDuration::from_secs(40);
 const FIRST_GAP: Duration = Duration::from_secs(1);
 /// … until they are this far apart while a person waits, …
 const WAITING_GAP: Duration = Duration::from_secs(15);
-/// … or this far afterwards: then Exotel cannot be asked, or its list does not tell.
+/// … or this far afterwards: then its list does not tell.
 const LONGEST_GAP: Duration = Duration::from_secs(300);
 /// After so long the list is looked at no more; a status callback can still settle it.
 const LOOKED_FOR: SignedDuration = SignedDuration::from_hours(6);
@@ -46,8 +46,7 @@ pub(super) fn believed_at(click: &Click, settle_after: Duration) -> Timestamp {
 /// When to look next, after `looks` of them.
 pub(super) fn next_look(click: &Click, looks: u32, settle_after: Duration, now: Timestamp) -> Timestamp {
     let believed = believed_at(click, settle_after);
-    let dialled = click.dialled_at.unwrap_or(click.asked_at);
-    if now.duration_since(dialled) > LOOKED_FOR {
+    if is_over(click, now) {
         return Timestamp::MAX;
     }
     let most = if now < believed { WAITING_GAP } else { LONGEST_GAP };
@@ -55,6 +54,15 @@ pub(super) fn next_look(click: &Click, looks: u32, settle_after: Duration, now: 
     let next = now.checked_add(gap).unwrap_or(Timestamp::MAX);
     // The look that decides is not put off by the gap before it.
     if now < believed { next.min(believed) } else { next }
+}
+
+/// When to look next, after the list could not be asked for.
+pub(super) fn after_failure(click: &Click, now: Timestamp) -> Timestamp {
+    if is_over(click, now) { Timestamp::MAX } else { now.checked_add(WAITING_GAP).unwrap_or(Timestamp::MAX) }
+}
+
+fn is_over(click: &Click, now: Timestamp) -> bool {
+    now.duration_since(click.dialled_at.unwrap_or(click.asked_at)) > LOOKED_FOR
 }
 
 /// Whether this listed call is the click's, by its mark, or may be.

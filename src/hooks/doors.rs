@@ -5,7 +5,10 @@ use std::{
     fmt,
 };
 
-use base64::{Engine, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -222,7 +225,11 @@ mod tests {
         assert!(doors.base64("acme1", Some(b"a2V5OnRva2Vu")) && doors.base64("acme1", Some(b"Basic a2V5OnRva2Vu")));
         assert!(!doors.base64("acme1", Some(b"x")) && !doors.base64("acme3", Some(b"a2V5OnRva2Vu")));
         assert!(!doors.base64("acme1", None) && !doors.base64("acme1", Some(b"")));
-        assert!(doors.pair("acme1", "key", "token") && !doors.pair("acme1", "key", "") && !doors.pair("acme3", "key", "token"));
+        assert!(
+            doors.pair("acme1", "key", "token")
+                && !doors.pair("acme1", "key", "")
+                && !doors.pair("acme3", "key", "token")
+        );
     }
 
     #[test]

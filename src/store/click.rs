@@ -61,10 +61,7 @@ impl ClickState {
         matches!(
             (self, next),
             (Self::Intended, Self::Dialling | Self::NotPlaced { .. })
-                | (
-                    Self::Dialling,
-                    Self::Intended | Self::Placed { .. } | Self::Refused { .. } | Self::Unknown { .. }
-                )
+                | (Self::Dialling, Self::Intended | Self::Placed { .. } | Self::Refused { .. } | Self::Unknown { .. })
                 | (Self::Unknown { .. }, Self::Unknown { .. } | Self::Placed { .. } | Self::NotPlaced { .. })
                 | (Self::NotPlaced { .. }, Self::Placed { .. })
         )

@@ -2,8 +2,10 @@
 
 pub mod api;
 mod authed;
+mod clicks;
 mod health;
 pub mod integrations;
+mod leadsquared;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -28,6 +30,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/r/authed/{sid}/{integration}/{external_id}", web::get().to(authed::serve))
         .configure(api::routes)
         .configure(integrations::routes)
+        .configure(clicks::routes)
+        .configure(leadsquared::routes)
         .configure(people::routes);
 }
 

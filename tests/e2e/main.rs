@@ -2,6 +2,7 @@
 
 mod api;
 mod authed;
+mod clicks;
 mod connect;
 mod context;
 mod crash;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{fault::Fault, rows, writer::Work};
 use crate::store::{Click, ClickFilter, ClickState, ClickStep, Kept, StoreError, click};
 
-const COLUMNS: &str = "id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, call_sid, code,
+const COLUMNS: &str =
+    "id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, call_sid, code,
      told, asked_ms, dialled_ms, updated_ms";
 
 const UNSETTLED: &str = "state IN ('intended', 'dialling', 'unknown')";
@@ -18,7 +19,8 @@ fn read(row: &Row<'_>) -> Result<Click, Fault> {
         // A click that gave its key up has none.
         bytes.map_or(Ok([0; 32]), |bytes| bytes.try_into().map_err(|_| Fault::alien("hash")))
     };
-    let text = |column: usize| -> Result<String, Fault> { Ok(row.get::<_, Option<String>>(column)?.unwrap_or_default()) };
+    let text =
+        |column: usize| -> Result<String, Fault> { Ok(row.get::<_, Option<String>>(column)?.unwrap_or_default()) };
     let state = match row.get_ref(10)?.as_str().map_err(rows::alien)? {
         "intended" => ClickState::Intended,
         "dialling" => ClickState::Dialling,
@@ -102,14 +104,7 @@ pub(super) fn step(work: &mut Work<'_>, step: ClickStep) -> Result<(), Fault> {
             "UPDATE click SET version = version + 1, state = ?2, call_sid = ?3, code = ?4, told = ?5, updated_ms = ?6,
              dialled_ms = CASE ?2 WHEN 'dialling' THEN ?6 ELSE dialled_ms END WHERE id = ?1",
         )?
-        .execute(params![
-            step.id.as_bytes(),
-            step.state.as_str(),
-            call_sid,
-            code,
-            told,
-            step.at.as_millisecond()
-        ])?;
+        .execute(params![step.id.as_bytes(), step.state.as_str(), call_sid, code, told, step.at.as_millisecond()])?;
     match step.receipt {
         Some(receipt) => work.append(&receipt),
         None => Ok(()),

@@ -41,8 +41,9 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    CallFile, CallFilter, CallRef, CallSummary, Claimed, Click, ClickFilter, ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths,
-    HookToken, Kept, LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError, StoredCall, StoredCredential, Turn,
+    CallFile, CallFilter, CallRef, CallSummary, Claimed, Click, ClickFilter, ClickStep, Clicks, Consent, Decision,
+    Delivery, DeliveryFilter, Depths, HookToken, Kept, LaneRef, Paged, Seq, SetAside, Settlement, Store, StoreError,
+    StoredCall, StoredCredential, Turn,
 };
 use crate::call::Receipt;
 use checkpoint::Checkpointer;

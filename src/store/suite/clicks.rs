@@ -2,7 +2,7 @@
 //! may be.
 
 use super::*;
-use crate::store::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept, StoreError};
+use crate::store::{Click, ClickFilter, ClickState, ClickStep, Kept, StoreError};
 
 fn click(number: u8) -> Click {
     Click {

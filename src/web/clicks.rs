@@ -1,0 +1,211 @@
+//! Click-to-call over the API: an agent is connected with somebody, once for each `Idempotency-Key`.
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{StatusCode, header},
+    web::{self, Bytes, Data, Path, ServiceConfig},
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::api::{self, Answer, ApiError};
+use crate::{
+    app::Services,
+    dialer::{Declined, Wish},
+    store::{Click, ClickFilter, ClickState},
+};
+
+const KEY: &str = "Idempotency-Key";
+/// The longest key there may be.
+const KEY_CHARS: usize = 255;
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/api/v1/accounts/{sid}/calls", web::post().to(place))
+        .route("/api/v1/accounts/{sid}/clicks", web::get().to(list))
+        .route("/api/v1/accounts/{sid}/clicks/{id}", web::get().to(one));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Placing {
+    /// Number, `sip:…` or e-mail address.
+    agent: String,
+    to: String,
+    caller_id: Option<String>,
+    custom_field: Option<String>,
+    record: Option<bool>,
+}
+
+async fn place(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
+    api::admin(&request, &services)?;
+    api::known(&services, &sid)?;
+    let key = request.headers().get(KEY).and_then(|key| key.to_str().ok()).map(str::trim).unwrap_or_default();
+    if key.is_empty() || key.chars().count() > KEY_CHARS {
+        return Err(ApiError::BadRequest(format!(
+            "{KEY}: give one of 1 to {KEY_CHARS} characters, new for each call and the same when you ask again"
+        )));
+    }
+    let Placing { agent, to, caller_id, custom_field, record } = api::body(&bytes)?;
+    let texts = [Some(&agent), Some(&to), caller_id.as_ref(), custom_field.as_ref()];
+    let record_word = record.map(|record| record.to_string());
+    let wish = Wish {
+        key: hash(&["key", key]),
+        fingerprint: {
+            let said = texts.map(|text| text.map_or("", |text| text.trim()));
+            hash(&[said[0], said[1], said[2], said[3], record_word.as_deref().unwrap_or_default()])
+        },
+        renew_after: None,
+        agent,
+        to,
+        caller_id,
+        custom_field,
+        record,
+        times: None,
+    };
+    let Some(dialer) = services.dialers.get(sid.as_str()) else {
+        return Err(ApiError::NotFound("there is no such account".to_owned()));
+    };
+    Ok(match dialer.click(&wish).await {
+        Ok(click) => {
+            let place = format!("/api/v1/accounts/{}/clicks/{}", *sid, click.id);
+            HttpResponseBuilder::new(status(&click.state)).insert_header((header::LOCATION, place)).json(shown(&click))
+        }
+        Err(declined) => {
+            let (status, code) = parts(&declined);
+            let mut answer = HttpResponseBuilder::new(status);
+            if let Some(seconds) = retry_after(&declined) {
+                answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+            }
+            answer.json(json!({ "error": { "code": code, "message": told(&declined) } }))
+        }
+    })
+}
+
+/// Hashes texts that are told apart by their lengths.
+pub(super) fn hash(texts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+pub(super) fn status(state: &ClickState) -> StatusCode {
+    match state {
+        ClickState::Placed { .. } => StatusCode::CREATED,
+        ClickState::Intended | ClickState::Dialling | ClickState::Unknown { .. } => StatusCode::ACCEPTED,
+        ClickState::Refused { .. } | ClickState::NotPlaced { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+pub(super) fn parts(declined: &Declined) -> (StatusCode, &'static str) {
+    match declined {
+        Declined::Breach(breach) => (StatusCode::UNPROCESSABLE_ENTITY, breach.code),
+        Declined::OtherRequest => (StatusCode::CONFLICT, "key_of_another_request"),
+        Declined::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
+        Declined::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "exotel_unreachable"),
+        Declined::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+    }
+}
+
+/// What is ours to mend is not told to whoever has clicked.
+pub(super) fn told(declined: &Declined) -> String {
+    match declined {
+        Declined::Store(error) => {
+            tracing::error!(%error, "clicks cannot be stored");
+            "this cannot be stored now; nothing was dialled by this request".to_owned()
+        }
+        declined => declined.to_string(),
+    }
+}
+
+/// When the same may be asked again.
+pub(super) fn retry_after(declined: &Declined) -> Option<u64> {
+    match declined {
+        Declined::Busy(wait) => Some(wait.as_secs_f64().ceil().max(1.0) as u64),
+        Declined::Unreachable(_) | Declined::Store(_) => Some(5),
+        Declined::Breach(_) | Declined::OtherRequest => None,
+    }
+}
+
+/// What is to be done about a state, where something is.
+pub(super) fn advice(state: &ClickState) -> Option<String> {
+    match state {
+        ClickState::Intended | ClickState::Dialling => Some("it is being dialled; ask again".to_owned()),
+        ClickState::Unknown { reason } => {
+            Some(format!("{reason}; it is looked for in Exotel's list, and not dialled again: ask again in a minute"))
+        }
+        ClickState::Refused { message, .. } => Some(message.clone()),
+        ClickState::NotPlaced { reason } => Some(format!("{reason}; to dial, ask with a new {KEY}")),
+        ClickState::Placed { .. } => None,
+    }
+}
+
+fn shown(click: &Click) -> Value {
+    let mut shown = json!({
+        "id": click.id,
+        "state": click.state.as_str(),
+        "agent": click.agent,
+        "to": click.to,
+        "caller_id": click.caller_id,
+        "custom_field": click.custom_field,
+        "asked_at": click.asked_at,
+        "dialled_at": click.dialled_at,
+        "updated_at": click.updated_at,
+        "call_sid": Value::Null,
+    });
+    if let ClickState::Placed { call_sid } = &click.state {
+        shown["call_sid"] = call_sid.as_str().into();
+    }
+    if let Some(advice) = advice(&click.state) {
+        shown["message"] = advice.into();
+    }
+    let code = match &click.state {
+        ClickState::Refused { code, .. } => Some(code.as_str()),
+        ClickState::NotPlaced { .. } => Some("not_placed"),
+        _ => None,
+    };
+    if let Some(code) = code {
+        shown["error"] = json!({ "code": code, "message": shown["message"] });
+    }
+    shown
+}
+
+async fn one(request: HttpRequest, services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
+    api::admin(&request, &services)?;
+    let (sid, id) = path.into_inner();
+    api::known(&services, &sid)?;
+    let click = services.store.click(&sid, id).await?;
+    let click = click.ok_or_else(|| ApiError::NotFound("there is no such click".to_owned()))?;
+    Ok(HttpResponse::Ok().json(shown(&click)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClicksQuery {
+    /// One or several: `state=unknown,refused`.
+    #[serde(default)]
+    state: Vec<String>,
+    since: Option<Timestamp>,
+    limit: Option<u32>,
+}
+
+async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+    api::admin(&request, &services)?;
+    api::known(&services, &sid)?;
+    let asked: ClicksQuery = api::query(&request)?;
+    let states: Vec<String> =
+        asked.state.iter().flat_map(|state| state.split(',')).map(|state| state.trim().to_owned()).collect();
+    if let Some(unknown) = states.iter().find(|state| !ClickState::ALL.contains(&state.as_str())) {
+        let known = ClickState::ALL.join(", ");
+        return Err(ApiError::BadRequest(format!("state: there is none of the name {unknown:?}; there are: {known}")));
+    }
+    let filter = ClickFilter { states, pair: None, since: asked.since, limit: api::limit(asked.limit) };
+    let clicks = services.store.list_clicks(&sid, &filter).await?;
+    Ok(HttpResponse::Ok().json(json!({ "clicks": clicks.iter().map(shown).collect::<Vec<_>>() })))
+}
