@@ -71,12 +71,7 @@ impl Connector for Freshdesk {
     /// "Freshdesk API v2, Rate Limit" [V]. Some accounts answer decimals, `700.0` [C], and a request that is turned
     /// away by a proxy carries no such headers.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
-        let number = |name: &str| {
-            let value: f64 = reply.header(name)?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        };
-        let (limit, remaining) = (number("x-ratelimit-total"), number("x-ratelimit-remaining"));
-        (limit.is_some() || remaining.is_some()).then_some(Allowance { limit, remaining })
+        Allowance::told(reply.number("x-ratelimit-total"), reply.number("x-ratelimit-remaining"))
     }
 
     fn activities(&self) -> &dyn Activities {

@@ -150,9 +150,5 @@ fn phrase(ours: &str, said: &Said) -> String {
 
 /// The wait that a 429 asks for.
 fn retry_after(reply: &Response) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(WAIT, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(WAIT, |wait| wait.min(WAIT_MAX))
 }

@@ -132,8 +132,7 @@ fn refused_in_message(error: &Value) -> Option<Refused> {
 
 /// Reads a reply that is not a success. Statuses are those of "Error handling" [V] unless a row says otherwise.
 pub(crate) fn classify(reply: &Response, on: On, app: bool) -> Failure {
-    let wait = reply.header("retry-after").and_then(|value| value.trim().parse::<f64>().ok());
-    let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(|wait| wait.min(WAIT_MAX));
+    let wait = reply.retry_after().map(|wait| wait.min(WAIT_MAX));
     read(reply.status.as_u16(), &Said::of(reply), wait, on, app)
 }
 

@@ -185,6 +185,18 @@ pub struct Allowance {
     pub remaining: Option<f64>,
 }
 
+impl Allowance {
+    /// `None` where a reply tells neither.
+    pub fn told(limit: Option<f64>, remaining: Option<f64>) -> Option<Self> {
+        (limit.is_some() || remaining.is_some()).then_some(Self { limit, remaining })
+    }
+
+    /// Reads an amount; decimals are one, what is below nothing is none.
+    pub fn amount(text: &str) -> Option<f64> {
+        text.trim().parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)
+    }
+}
+
 /// How the CRM reads the texts that are written into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextFormat {

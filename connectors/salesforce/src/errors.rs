@@ -212,11 +212,7 @@ pub(crate) fn unexpected(what: &str) -> Failure {
 
 /// The wait that a reply asks for; Salesforce's own never do.
 fn wait(reply: &Response, usual: Duration) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(usual, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(usual, |wait| wait.min(WAIT_MAX))
 }
 
 /// Our words, and what Salesforce said.

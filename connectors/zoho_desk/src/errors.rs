@@ -138,11 +138,7 @@ fn about(errors: &[FieldError]) -> Option<About> {
 
 /// The wait that a 429 asks for, in seconds.
 fn wait(reply: &Response, otherwise: Duration) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(otherwise, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(otherwise, |wait| wait.min(WAIT_MAX))
 }
 
 /// Our words, and what Zoho Desk said.

@@ -112,13 +112,9 @@ impl Connector for ZohoDesk {
     /// "Ratelimit Response Headers" [V]: credits that are left today, and how many this request cost. How many there
     /// are in all is in no header.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
-        let number = |name: &str| {
-            let value: f64 = reply.header(name)?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        };
-        let cost = number("x-rate-limit-request-weight-v3").unwrap_or(1.0).max(1.0);
-        let left = number("x-rate-limit-remaining-v3")?;
-        Some(Allowance { limit: None, remaining: Some((left / cost).floor()) })
+        let cost = reply.number("x-rate-limit-request-weight-v3").unwrap_or(1.0).max(1.0);
+        let left = reply.number("x-rate-limit-remaining-v3").map(|left| (left / cost).floor());
+        Allowance::told(None, left)
     }
 
     fn activities(&self) -> &dyn Activities {

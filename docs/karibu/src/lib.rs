@@ -105,8 +105,7 @@ impl Connector for Karibu {
             (400 | 422, _) => Failure::new(Kind::Invalid, Retry::Never).because(format!("`{field}`: {message}")),
             (409, _) => Failure::new(Kind::Conflict, Retry::Never).because(message),
             (429, _) => {
-                let seconds = reply.header("retry-after").and_then(|value| value.trim().parse().ok());
-                let wait = seconds.map_or(PAUSE, Duration::from_secs);
+                let wait = reply.retry_after().unwrap_or(PAUSE);
                 Failure::new(Kind::RateLimited, Retry::After(wait)).because("too many requests")
             }
             (500.., _) => Failure::new(Kind::Unavailable, Retry::Backoff).because(message),
