@@ -112,6 +112,24 @@ pub struct Setting {
     pub help: &'static str,
 }
 
+impl Setting {
+    /// One that may be left out, and seen.
+    pub const fn open(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
+        Self { key, kind, required: false, secret: false, help }
+    }
+
+    /// One that may be left out, and must not be seen.
+    pub const fn secret(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
+        Self { key, kind, required: false, secret: true, help }
+    }
+
+    /// That it must be there.
+    #[must_use]
+    pub const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+}
+
 /// The settings an adapter may see: none of the secret ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

@@ -19,13 +19,7 @@ pub static MANIFEST: Manifest = Manifest {
     origin: Origin::Fixed("https://api.karibu.example"),
     // "Karibu API v1, Keys": the key alone, without a scheme before it.
     auth: AuthScheme::Header { name: "x-karibu-key", prefix: "", secret: "api_key" },
-    settings: &[Setting {
-        key: "api_key",
-        kind: SettingKind::Text,
-        required: true,
-        secret: true,
-        help: "The API key: Settings, Developers, New key",
-    }],
+    settings: &[Setting::secret("api_key", SettingKind::Text, "The API key: Settings, Developers, New key").required()],
     // "Karibu API v1, Limits": per key.
     quotas: &[Quota { name: "key", per: Duration::from_secs(60), limit: Some(120), labels: &[] }],
     // "Karibu API v1, Calls": title and text.
