@@ -157,27 +157,9 @@ fn path<const N: usize>(rest: [&str; N]) -> Vec<String> {
     ["api", "v1"].into_iter().chain(rest).map(str::to_owned).collect()
 }
 
-/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
-fn mentions(text: &str, key: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !key.is_empty()
-        && text
-            .match_indices(key)
-            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_call_sid_is_found_whole_or_not_at_all() {
-        assert!(mentions("CallSid : 1a2b</div>", "1a2b"));
-        assert!(mentions("1a2b5 and 1a2b", "1a2b"));
-        assert!(!mentions("CallSid: 1a2b5", "1a2b"));
-        assert!(!mentions("CallSid: 91a2b", "1a2b"));
-        assert!(!mentions("anything", ""));
-    }
 
     #[test]
     fn every_problem_is_told_with_its_key() {
