@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::client::{Details, ExotelClient};
 use crate::{
     call::{Hook, Receipt},
-    store::{CallRef, Store, StoreError},
+    store::{CallRef, Duty, Node, Store, StoreError, Term},
     telemetry::{EnquiryLabels, Metrics},
 };
 
@@ -55,6 +55,7 @@ pub struct Enquirer {
     pub account: String,
     pub client: ExotelClient,
     pub store: Arc<dyn Store>,
+    pub node: Arc<Node>,
     pub metrics: Arc<Metrics>,
     pub per_minute: NonZeroU32,
     /// Woken when something is to be asked.
@@ -70,19 +71,33 @@ impl Enquirer {
         let this = Arc::new(self);
         let limiter: Arc<DefaultDirectRateLimiter> = Arc::new(RateLimiter::direct(Quota::per_minute(this.per_minute)));
         let mut standing = Standing::Answering;
+        let duty = Duty::Enquiry(this.account.clone());
+        while let Some(term) = this.node.take(duty.clone(), &this.stopping).await {
+            this.ask_on(&term, &limiter, &mut standing).await;
+            term.end().await;
+        }
+    }
+
+    /// Asks as long as it is this node that asks for the account.
+    async fn ask_on(self: &Arc<Self>, term: &Term, limiter: &Arc<DefaultDirectRateLimiter>, standing: &mut Standing) {
         let mut asked = HashMap::new();
-        while !this.stopping.is_cancelled() {
-            let wait = match this.step(&limiter, &mut asked, &mut standing).await {
+        while !self.stopping.is_cancelled() {
+            let stepped = tokio::select! {
+                stepped = self.step(limiter, &mut asked, standing) => stepped,
+                () = term.lost() => return,
+            };
+            let wait = match stepped {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::error!(account = %this.account, %error, "the store cannot be asked for open questions");
+                    tracing::error!(account = %self.account, %error, "the store cannot be asked for open questions");
                     Duration::from_secs(1)
                 }
             };
             tokio::select! {
-                () = this.wake.notified() => {}
+                () = self.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}
-                () = this.stopping.cancelled() => {}
+                () = term.lost() => return,
+                () = self.stopping.cancelled() => {}
             }
         }
     }

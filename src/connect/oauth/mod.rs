@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::transport::{Credentials, Limits, Lost, Transport};
 use crate::{
     key::MasterKey,
-    store::{LaneRef, Store, StoreError},
+    store::{Duty, LaneRef, Lease, Store, StoreError},
 };
 
 use grant::{Answer, Denial};
@@ -149,28 +149,29 @@ impl Keeper {
         }
         // Another node may be at it, or have done it.
         let began = Timestamp::now();
-        let stored = loop {
+        let (stored, lease) = loop {
             let stored = self.read().await?;
             if let Some(grant) = stored.as_ref().filter(|grant| usable(grant)) {
                 return Ok(self.hold(grant.clone()));
             }
-            let now = Timestamp::now();
-            if self.parts.store.lease(&self.parts.lane, self.holder, now, now + LEASE).await.map_err(unreadable)? {
+            let duty = Duty::Token(self.parts.lane.clone());
+            let leases = self.parts.store.lease(self.holder, &[duty], LEASE).await.map_err(unreadable)?;
+            if let Some(lease) = leases.into_iter().next() {
                 // Between the look and the lease the other one may have finished.
                 let stored = self.read().await?;
                 if let Some(grant) = stored.as_ref().filter(|grant| usable(grant)) {
-                    self.release().await;
+                    self.release(&lease).await;
                     return Ok(self.hold(grant.clone()));
                 }
-                break stored;
+                break (stored, lease);
             }
-            if now > began + 2 * LEASE {
+            if Timestamp::now() > began + 2 * LEASE {
                 return Err(unreachable("another node is renewing the token and does not come to an end"));
             }
             tokio::time::sleep(LOOK).await;
         };
         let renewed = self.ask(stored.as_ref(), &mut given).await;
-        self.release().await;
+        self.release(&lease).await;
         match renewed {
             Ok(grant) => Ok(self.hold(grant)),
             // Renewed ahead of time in vain: what there is does until it dies.
@@ -309,8 +310,8 @@ impl Keeper {
         Ok(self.read().await?.map(|grant| (grant.by, grant.since)))
     }
 
-    async fn release(&self) {
-        if let Err(error) = self.parts.store.release(&self.parts.lane, self.holder).await {
+    async fn release(&self, lease: &Lease) {
+        if let Err(error) = self.parts.store.release(lease).await {
             tracing::warn!(lane = %self.parts.lane, %error, "the turn to renew the token could not be given back");
         }
     }

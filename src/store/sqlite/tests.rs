@@ -71,7 +71,7 @@ async fn what_was_answered_is_there_after_reopening() {
     drop(store);
     let store = open(&dir);
     assert_eq!(store.unread(9).await.expect("unread"), [(seq, receipt(1))]);
-    assert_eq!(store.recover(at(3), at(3)).await.expect("recover"), 1);
+    assert_eq!(suite::recover(&store, at(3), at(3)).await, 1);
     store.close().await;
     store.close().await;
     let store = open(&dir);
@@ -83,7 +83,7 @@ async fn places_go_on_after_everything_was_purged() {
     let dir = folder();
     let store = open(&dir);
     let seq = store.append(receipt(1)).await.expect("append");
-    store.decide(Vec::new(), Vec::new(), Some(seq)).await.expect("decide");
+    store.decide(Vec::new(), Vec::new(), suite::up_to(&store, seq).await).await.expect("decide");
     assert_eq!(store.purge(at(99), 9).await.expect("purge"), 1);
     drop(store);
     let store = open(&dir);
@@ -116,7 +116,8 @@ async fn a_conflict_is_not_everybodys() {
     decide(&store, "a", Vec::new(), at(1)).await;
     let (release, stalled) = stall(&store).await;
     let before = store.commits();
-    let stale = store.decide(vec![suite::decision("a", 0, Vec::new(), at(2))], Vec::new(), Some(Seq(9)));
+    let read = suite::up_to(&store, Seq(9)).await;
+    let stale = store.decide(vec![suite::decision("a", 0, Vec::new(), at(2))], Vec::new(), read);
     let good = store.decide(vec![suite::decision("b", 0, Vec::new(), at(2))], Vec::new(), None);
     let release = async {
         drop(release);
