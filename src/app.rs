@@ -248,7 +248,14 @@ impl Service {
         tracing::info!("stopping");
         self.services.stopping.cancel();
         self.server.stop(true).await;
-        let drained = tokio::time::timeout(self.drain, async { while self.workers.join_next().await.is_some() {} });
+        let drained = tokio::time::timeout(self.drain, async {
+            while self.workers.join_next().await.is_some() {}
+            for lane in self.services.lanes.values() {
+                if let Access::Tokens(_, keeper) = &lane.driver().access {
+                    keeper.settled().await;
+                }
+            }
+        });
         if drained.await.is_err() {
             tracing::warn!("deliveries were still under way; they are looked for and finished at the next start");
             self.workers.abort_all();

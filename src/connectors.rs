@@ -239,21 +239,23 @@ const COLUMNS: [&str; 11] = [
 
 /// How the integration lets itself in, in words.
 fn credentials(manifest: &Manifest) -> String {
-    let mut words: Vec<&str> = match manifest.auth {
-        AuthScheme::Basic { .. } | AuthScheme::Header { .. } => vec!["key"],
-        AuthScheme::Headers(_) => vec!["keys"],
+    let required = |key: &str| manifest.settings.iter().any(|setting| setting.key == key && setting.required);
+    let words = match manifest.auth {
+        AuthScheme::Basic { .. } | AuthScheme::Header { .. } => "key".to_owned(),
+        AuthScheme::Headers(headers) if headers.iter().all(|(_, secret)| required(secret)) => "keys".to_owned(),
+        AuthScheme::Headers(_) => "keys if wanted".to_owned(),
         AuthScheme::OAuth(oauth) => {
-            let mut words = vec!["OAuth"];
-            words.extend(oauth.assertion.map(|_| "signed key"));
-            words.extend(oauth.fixed.map(|_| "token"));
-            words
+            let mut ways = vec!["OAuth"];
+            ways.extend(oauth.assertion.map(|_| "signed key"));
+            ways.extend(oauth.fixed.map(|_| "token"));
+            ways.join(" or ")
         }
     };
     // Addresses that are a credential by themselves.
     if manifest.settings.iter().any(|setting| setting.secret && setting.kind == SettingKind::Url) {
-        words.insert(0, "secret URLs");
+        return format!("secret URLs, {words}");
     }
-    words.join(", ")
+    words
 }
 
 /// The connector with the required settings and those chosen, each with something in it.

@@ -120,7 +120,7 @@ fn each_module_uses_only_what_stands_below_it() {
     // What each part may name, from the top down; itself is always allowed.
     let rules: &[(&str, &[&str])] = &[
         ("src/config", &["call", "connect"]),
-        ("src/connect", &["key", "store"]),
+        ("src/connect", &["crash", "key", "store"]),
         ("src/telemetry", &["config"]),
         ("src/store", &["call", "crash"]),
         ("src/exotel", &["call", "connect", "store", "telemetry"]),
@@ -162,18 +162,5 @@ fn every_module_says_why_it_exists() {
     for (path, text) in all {
         let skipped = path.file_name().is_some_and(|name| name == "tests.rs");
         assert!(skipped || text.starts_with("//! "), "{} does not begin with its reason", path.display());
-    }
-}
-
-#[test]
-fn every_example_configuration_loads() {
-    let env = ["PATCHBAY_ADMIN_TOKEN", "EXOTEL_KEY", "EXOTEL_TOKEN", "FRESHDESK_KEY"]
-        .map(|name| (name.to_owned(), "x".repeat(32)))
-        .into();
-    for entry in fs::read_dir(root().join("config/examples")).expect("examples") {
-        let path = entry.expect("an entry").path();
-        let text = fs::read_to_string(&path).expect("an example");
-        let name = path.display().to_string();
-        patchbay::config::parse(&name, &text, &env).unwrap_or_else(|error| panic!("{error}"));
     }
 }

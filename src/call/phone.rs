@@ -2,7 +2,7 @@
 
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, Region};
 
-use patchbay_kit::PhoneNumber;
+use patchbay_kit::{Party, PhoneNumber};
 
 /// The longest writing that is looked at: fifteen digits of E.164, a prefix, and punctuation between.
 const MAX_CHARS: usize = 40;
@@ -44,6 +44,12 @@ pub fn parse(raw: &str, country: &str) -> Option<PhoneNumber> {
         return Some(number);
     }
     region.and_then(|region| possible(&digits, Some(region))).or_else(|| international(&digits))
+}
+
+/// A party of a call, from how Exotel wrote it; empty where it wrote nothing.
+pub fn party(written: Option<&str>, country: &str) -> Party {
+    let written = written.unwrap_or_default().to_owned();
+    Party { number: parse(&written, country), written }
 }
 
 /// Whether the caller is nobody in particular: nothing said, `anonymous`, `Restricted`, `0`. A SIP address is somebody.

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
-use patchbay_kit::{CallKey, Direction, Phase, PhoneNumber, mask};
+use patchbay_kit::{CallKey, Direction, Party, Phase};
 
 use super::{
     event::{CallEvent, EventKind},
@@ -21,10 +21,9 @@ pub struct PopupHint {
     pub key: CallKey,
     pub phase: Phase,
     pub direction: Direction,
-    pub customer: String,
-    pub number: Option<PhoneNumber>,
-    pub exophone: String,
-    pub agent_number: String,
+    pub customer: Party,
+    pub exophone: Party,
+    pub agent_number: Party,
     pub agent: AgentHint,
     /// Under which the caller's contact is known.
     pub external_id: String,
@@ -36,7 +35,7 @@ pub struct PopupHint {
 
 impl fmt::Debug for PopupHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PopupHint({} {:?} {})", self.key, self.phase, mask::number(&self.agent_number))
+        write!(f, "PopupHint({} {:?} {:?})", self.key, self.phase, self.agent_number)
     }
 }
 
@@ -58,7 +57,8 @@ pub fn popups<'a>(
         };
         let until = event.received_at + FRESH;
         let Some(agent) = event.facts.agent.clone().filter(|_| until > now) else { continue };
-        if hints.iter().any(|other| other.phase == phase && other.agent_number == agent) {
+        let agent_number = phone::party(Some(&agent), &rules.country);
+        if hints.iter().any(|other| other.phase == phase && other.agent_number == agent_number) {
             continue;
         }
         let caller = super::plan::caller(state, &rules.country);
@@ -66,11 +66,10 @@ pub fn popups<'a>(
             key: CallKey(state.call_sid.clone()),
             phase,
             direction: state.direction,
-            customer: state.customer.clone().unwrap_or_default(),
-            number: state.customer.as_deref().and_then(|raw| phone::parse(raw, &rules.country)),
-            exophone: state.exophone.clone().unwrap_or_default(),
+            customer: phone::party(state.customer.as_deref(), &rules.country),
+            exophone: phone::party(state.exophone.as_deref(), &rules.country),
             agent: super::plan::hint(&agent, event.facts.agent_email.as_deref(), integration, rules),
-            agent_number: agent,
+            agent_number,
             external_id: caller.external_id,
             started_at: state.started_at,
             talk_seconds: state.talk_seconds.filter(|_| phase == Phase::Ended),

@@ -10,7 +10,8 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hook {
-    /// `/v2/accounts/{sid}/call-events?event=…`: popup, passthru, IVR, gather and voicemail applets.
+    /// `/v2/accounts/{sid}/call-events?event=…`: popup, passthru, IVR, gather and voicemail applets;
+    /// `/v2/accounts/{sid}/dialwhom`.
     CallEvents,
     /// `/v2/accounts/{sid}/status`: StatusCallback of outgoing calls.
     Status,

@@ -118,7 +118,9 @@ async fn log(
             }
             // The record stands under its contact already; an agent may have moved it to another. Only a record that
             // was made before anybody knew whose call it is, is moved by us.
-            (_, Some(was)) if was.customer == activity.customer || !was.customer.is_empty() => was.contact.clone(),
+            (_, Some(was)) if was.customer == activity.customer || !was.customer.written.is_empty() => {
+                was.contact.clone()
+            }
             (None, _) => None,
             (Some(contacts), _) => {
                 let resolved = memory

@@ -60,7 +60,7 @@ impl Popups {
     fn first(&self, hint: &PopupHint) -> bool {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.retain(|_, at| at.elapsed() < REMEMBERED);
-        shown.insert((hint.key.0.clone(), hint.agent_number.clone(), hint.phase), Instant::now()).is_none()
+        shown.insert((hint.key.0.clone(), hint.agent_number.written.clone(), hint.phase), Instant::now()).is_none()
     }
 
     /// Shows it, if that can be done in time.
@@ -79,7 +79,6 @@ impl Popups {
                 phase: hint.phase,
                 direction: hint.direction,
                 customer: hint.customer.clone(),
-                number: hint.number.clone(),
                 exophone: hint.exophone.clone(),
                 agent_number: hint.agent_number.clone(),
                 agent,

@@ -27,6 +27,7 @@ const APP: &str = "{app}";
 /// Every path there is. Behind a token a path may be cut off at its front.
 const PATHS: &[(Hook, &[&str])] = &[
     (Hook::CallEvents, &["v2", "accounts", SID, "call-events"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "dialwhom"]),
     (Hook::Status, &["v2", "accounts", SID, "status"]),
     (Hook::Freshworks, &["pop", SID]),
     (Hook::Freshworks, &["answered", SID]),
@@ -67,7 +68,7 @@ async fn by_token(request: HttpRequest, services: Data<Services>, payload: Paylo
     let answer = match Arrived::read(&request, &services, payload).await {
         Ok(arrived) => {
             let arrived = arrived.at(format!("/h/***/{rest}"));
-            if hook == Hook::LeadSquared && rest.ends_with("dialwhom") {
+            if matches!(hook, Hook::CallEvents | Hook::LeadSquared) && rest.ends_with("dialwhom") {
                 answer::dial_whom(arrived, &services, hook, account).await
             } else {
                 arrived.keep(&services, hook, account).await
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn behind_a_token_the_whole_path_or_its_end_may_stand() {
         let at = |path: &str| hook_of(path, "", "acme1");
-        for path in ["", "call-events", "v2/accounts/acme1/call-events"] {
+        for path in ["", "call-events", "v2/accounts/acme1/call-events", "dialwhom", "v2/accounts/acme1/dialwhom"] {
             assert_eq!(at(path), Some(Hook::CallEvents), "{path}");
         }
         assert_eq!(at("v2/accounts/acme1/status"), Some(Hook::Status));
@@ -120,7 +121,6 @@ mod tests {
         for path in [
             "popup",
             "passthru",
-            "dialwhom",
             "call/popup",
             "v1/leadsquared/inbound/call/passthru",
             "v1/leadssquared/mobile/acme1/dialwhom",

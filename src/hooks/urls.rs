@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::account_uids;
 use crate::{config::Account, key::MasterKey};
 
-/// The URLs of the canonical family, by applet.
+/// The URLs of the canonical family, by applet; the last is of use where a CRM knows who owns a caller.
 pub fn sample_urls(base: &str) -> Vec<(&'static str, String)> {
     let url = |event: &str| format!("{base}/call-events?event={event}");
     vec![
@@ -17,6 +17,7 @@ pub fn sample_urls(base: &str) -> Vec<(&'static str, String)> {
         ("Passthru after a Gather", format!("{}&gather_tag_1=<meaning of the digits>", url("gather"))),
         ("Passthru at the end of an IVR or Gather flow", url("end")),
         (VOICEMAIL, url("voicemail")),
+        (WHOM, format!("{base}/dialwhom")),
     ]
 }
 

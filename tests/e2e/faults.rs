@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use patchbay_sandbox::{Fault, On};
+use patchbay_sandbox::{Crm, Fault, Faults, On, Server, leadsquared::LeadSquared};
 use serde_json::json;
 
 use crate::rig::{AGENT, AGENT_ID, Call, FD_KEY, Rig, SID};
@@ -349,4 +349,39 @@ async fn what_waits_for_an_integration_that_was_renamed_is_held_and_told() {
     assert!(rig.logs().iter().any(|line| line.contains("not in the configuration any more")));
     rig.post(&format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid), json!({})).await;
     rig.ticket(&call.sid).await;
+}
+
+/// LeadSquared without keys cannot be asked whether a log is there: a person looks, and sends it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_crm_cannot_be_asked_is_held_and_written_by_a_retry() {
+    let crm = LeadSquared::new("lsq-access", "lsq-secret", "orgkey");
+    let [route, popup, log] = ["LeadRouteV2", "AgentPopup", "LogCallComplete"].map(|name| crm.path(name));
+    let crm = Server::start(([127, 0, 0, 1], 0).into(), crm, Faults::none()).expect("the LeadSquared sandbox starts");
+    let mut rig = Rig::new();
+    rig.more = format!(
+        "[[account.integration]]\nconnector = \"leadsquared\"\nname = \"leads\"\nbase_url = \"{}\"\n\
+         call_route_url = \"https://telephony.example{route}\"\nagent_popup_url = \"https://telephony.example{popup}\"\n\
+         call_log_url = \"https://telephony.example{log}\"",
+        crm.url()
+    );
+    rig.start();
+    crm.faults().push(On::exactly(Method::POST, &log), Fault::ResetBefore);
+    let call = Call::new(1);
+    rig.simulate(&call);
+    assert_eq!(rig.hook(&call.answered()).await, 200);
+    let held = async || {
+        rig.until_api("/deliveries?state=held", |answer| {
+            let one = answer["deliveries"].as_array()?.iter().find(|one| one["integration"] == "leads")?;
+            one["reason"].as_str().map(str::to_owned)
+        })
+        .await
+    };
+    assert!(held().await.contains("look there, then retry"));
+    assert_eq!(crm.with(|crm| crm.records()).len(), 0);
+
+    let (status, _) = rig.post(&format!("/api/v1/accounts/{SID}/deliveries/retry"), json!({ "state": "held" })).await;
+    assert_eq!(status, 202);
+    rig.until("the log is written", || crm.with(|crm| (!crm.records().is_empty()).then_some(()))).await;
+    rig.settled().await;
+    assert_eq!(crm.with(|crm| crm.records()).len(), 1);
 }

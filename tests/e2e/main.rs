@@ -2,6 +2,7 @@
 
 mod api;
 mod authed;
+mod connect;
 mod crash;
 mod every;
 mod expiry;

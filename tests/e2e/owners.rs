@@ -12,7 +12,7 @@ use patchbay_sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::rig::{Call, Rig, SID};
+use crate::rig::{Call, KEY, Rig, SID, TOKEN};
 
 const HS_TOKEN: &str = "pat-eu1-test-77ab01c2";
 const OWNER: &str = "+919945476362";
@@ -83,6 +83,18 @@ async fn the_owner_is_dialled_as_the_crm_says_or_last_said() {
     assert_eq!(whom(&rig, &known).await, OWNER);
     assert_eq!(whom(&rig, &unknown).await, "");
     hubspot.faults().lift();
+
+    // The canonical path, by Exotel's credential: the same answer for every CRM, and the call is heard of.
+    let path = |sid: &str| format!("/v2/accounts/{SID}/dialwhom?CallSid={sid}&CallFrom={}", known.from);
+    let fresh = Call::new(3);
+    let reply = rig.http.get(rig.url(&path(&fresh.sid))).basic_auth(KEY, Some(TOKEN)).send().await.expect("an answer");
+    assert_eq!((reply.status().as_u16(), reply.text().await.expect("a body").as_str()), (200, OWNER));
+    let reply = rig.http.get(rig.url(&path(&fresh.sid))).send().await.expect("an answer");
+    assert_eq!(reply.status(), 401);
+    rig.until_async("the call is heard of", async || {
+        rig.get(&format!("/api/v1/accounts/{SID}/calls/{}", fresh.sid)).await.0 == 200
+    })
+    .await;
 
     // The form follows the applet's version.
     for (version, destination) in [("1.0", json!({ "numbers": [OWNER] })), ("1.1", json!([{ "contact_uri": OWNER }]))] {

@@ -15,7 +15,7 @@ const USER: &str = "patchbay";
 pub(crate) const PASSWORD: &str = "pg-password-4c1f";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Keeps a server in $1 at port $2, started and stopped by words on its input; when that ends, so does the server.
+/// Keeps a server of the binaries in $1 at port $2, with the password $3 of the user $4, started and stopped by words on its input; when that ends, so does the server.
 const KEEPER: &str = r#"
     dir=$(mktemp -d "${TMPDIR:-/tmp}/patchbay-postgres.XXXXXX") || exit 1
     trap 'kill -QUIT "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
@@ -81,22 +81,13 @@ impl Postgres {
         Some(server)
     }
 
-    fn word(&mut self, word: &str) {
+    /// `stop`: ends every connection and the server; `start`: it is there again, with all it had.
+    pub(crate) fn word(&mut self, word: &str) {
         let own = self.own.as_mut().expect("a server of the test's own");
         writeln!(own.words, "{word}").expect("the keeper listens");
         let mut answer = String::new();
         own.answers.read_line(&mut answer).expect("the keeper answers");
         assert_eq!(answer.trim_end(), word, "the server cannot be made");
-    }
-
-    /// Stops it, ending every connection.
-    pub(crate) fn stop(&mut self) {
-        self.word("stop");
-    }
-
-    /// Starts it again, with all it had.
-    pub(crate) fn start_again(&mut self) {
-        self.word("start");
     }
 
     /// Makes an empty database. Returns its URL.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use patchbay_kit::{
-    About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Request,
-    Response, Retry, Safety, StatusCode, Step, TriedStatus, Updates,
+    About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Rendering,
+    Request, Response, Retry, Safety, StatusCode, Step, TriedStatus, Updates,
 };
 use serde_json::Value;
 
@@ -143,8 +143,8 @@ impl Activities for HubSpot {
         set("hs_call_title", &call.subject);
         set(BODY, &call.body);
         set("hs_call_direction", if call.direction == Direction::Incoming { "INBOUND" } else { "OUTBOUND" });
-        set("hs_call_from_number", from);
-        set("hs_call_to_number", to);
+        set("hs_call_from_number", &from.render(Rendering::E164));
+        set("hs_call_to_number", &to.render(Rendering::E164));
         // What the recording is asked for by ("Recordings and transcripts" [V]); with it goes the app's number, which a
         // customer with such an app puts in the defaults (`hs_call_app_id`).
         set("hs_call_source", "INTEGRATIONS_PLATFORM");

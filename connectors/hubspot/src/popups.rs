@@ -1,19 +1,9 @@
 //! A ringing call told to HubSpot's calling extension: to show it, never to record it.
 
-use patchbay_kit::{Direction, Exchange, Phase, Popup, Popups, Request, Safety, Step};
+use patchbay_kit::{Direction, Exchange, Phase, Popup, Popups, Rendering, Request, Safety, Step};
 use serde_json::{Value, json};
 
 use crate::{HubSpot, owners};
-
-/// The ExoPhone in E.164. Exotel writes it with a zero where it is of the account's own country, which is mostly the
-/// caller's, too; a wrong country shows in nothing but this popup.
-fn e164(exophone: &str, country: &str) -> String {
-    let digits: String = exophone.chars().filter(char::is_ascii_digit).collect();
-    match exophone.trim().strip_prefix('+') {
-        Some(_) => format!("+{digits}"),
-        None => format!("+{country}{}", digits.trim_start_matches('0')),
-    }
-}
 
 impl Popups for HubSpot {
     /// "Calling extensions: Inbound call" [S]. It could make the engagement itself, but yields no id for it and knows no
@@ -21,7 +11,7 @@ impl Popups for HubSpot {
     /// false, and only the ringing is told. It takes user ids, records take owner ids.
     fn show(&self, popup: &Popup) -> Option<Exchange<()>> {
         let agent = popup.agent.as_ref().filter(|agent| agent.kind == "agent")?;
-        let number = popup.number.as_ref()?;
+        let number = popup.customer.e164()?;
         if popup.phase != Phase::Ringing || popup.direction != Direction::Incoming {
             return None;
         }
@@ -31,8 +21,8 @@ impl Popups for HubSpot {
             "engagementProperties": {},
             "externalCallId": popup.key.0,
             "finalCallStatus": "RINGING",
-            "fromNumber": party(&number.e164),
-            "toNumber": party(&e164(&popup.exophone, &number.country)),
+            "fromNumber": party(number),
+            "toNumber": party(&popup.exophone.render(Rendering::E164)),
         });
         if let Some(at) = popup.started_at {
             call["callStartedTimestamp"] = Value::from(at.to_string());

@@ -63,8 +63,8 @@ fn a_call_fills_the_properties_hubspot_has_for_it() {
         ("hs_call_direction", "INBOUND"),
         ("hs_call_status", "COMPLETED"),
         ("hs_call_duration", "34000"),
-        ("hs_call_from_number", "09876543210"),
-        ("hs_call_to_number", "08047494574"),
+        ("hs_call_from_number", "+919876543210"),
+        ("hs_call_to_number", "+918047494574"),
         ("hs_call_disposition", "f240bbac-87c9-4f6e-bf70-924b57d47db7"),
         ("hs_call_recording_url", "https://calls.example.com/r/1.mp3?exp=1&sig=abc"),
         ("hs_call_external_id", sample::CALL_SID),
@@ -100,7 +100,7 @@ fn outcomes_have_their_status_and_disposition() {
         assert_eq!(value(&line, &at, "hs_call_status").as_deref(), Some(status), "{outcome:?} {tried:?}");
         assert_eq!(value(&line, &at, "hs_call_disposition").as_deref(), disposition, "{outcome:?}");
         let customer = if direction == incoming { "hs_call_from_number" } else { "hs_call_to_number" };
-        assert_eq!(value(&line, &at, customer).as_deref(), Some("09876543210"));
+        assert_eq!(value(&line, &at, customer).as_deref(), Some("+919876543210"));
     }
 }
 

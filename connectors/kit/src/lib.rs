@@ -19,7 +19,7 @@ pub use manifest::{
     Allowance, Assertion, Assigns, AuthScheme, Authority, Manifest, OAuth, Origin, Quota, Setting, SettingKind,
     Settings, TextFormat, TextRules,
 };
-pub use phone::{PhoneNumber, Rendering};
+pub use phone::{Party, PhoneNumber, Rendering};
 pub use record::{
     Agent, CallActivity, CallKey, Changed, Contact, Cursor, Digits, Direction, FollowUp, FollowUpKind, Identity,
     NewContact, Note, Outcome, Owner, Page, Phase, Popup, RecordRef, Tried, TriedStatus,

@@ -1,4 +1,4 @@
-//! A phone number that is known to be one, and the ways CRMs store it.
+//! A phone number that is known to be one, the ways CRMs store it, and the parties of a call.
 
 use std::fmt;
 
@@ -67,6 +67,52 @@ impl PhoneNumber {
     }
 }
 
+/// A party of a call: what Exotel wrote, and the phone number that is, where it is one. Nobody but the core has to know
+/// how Exotel writes.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub struct Party {
+    /// A number in any writing, a SIP address, a word for a withheld number, or nothing.
+    pub written: String,
+    pub number: Option<PhoneNumber>,
+}
+
+/// Deliveries that were stored before the number was kept beside its writing have that alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Text(String),
+    Party { written: String, number: Option<PhoneNumber> },
+}
+
+impl From<Stored> for Party {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Text(written) => Self { written, number: None },
+            Stored::Party { written, number } => Self { written, number },
+        }
+    }
+}
+
+impl Party {
+    /// In this writing, where it is a phone number; else as Exotel wrote it.
+    pub fn render(&self, as_: Rendering) -> String {
+        self.number.as_ref().map_or_else(|| self.written.clone(), |number| number.render(as_))
+    }
+
+    /// `+919876543210`; `None` where it is no phone number.
+    pub fn e164(&self) -> Option<&str> {
+        self.number.as_ref().map(|number| number.e164.as_str())
+    }
+}
+
+/// Masked: a full number is in no log.
+impl fmt::Debug for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::mask::number(&self.written))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +139,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_is_shown_as_it_was_written() {
+        let party = Party { written: "09876543210".into(), number: Some(number()) };
+        assert_eq!(party.render(Rendering::Hyphenated), "+91-9876543210");
+        let party = Party { written: "sip:alice".into(), number: None };
+        assert_eq!((party.render(Rendering::Hyphenated).as_str(), party.e164()), ("sip:alice", None));
+    }
+
+    #[test]
+    fn a_party_stored_as_text_is_read() {
+        let old: Party = serde_json::from_str("\"09876543210\"").unwrap();
+        assert_eq!(old, Party { written: "09876543210".into(), number: None });
+        let party = Party { written: "09876543210".into(), number: Some(number()) };
+        let stored = serde_json::to_string(&party).unwrap();
+        assert_eq!(serde_json::from_str::<Party>(&stored).unwrap(), party);
+    }
+
+    #[test]
     fn debug_shows_no_full_number() {
+        let party = Party { written: "09876543210".into(), number: Some(number()) };
+        assert_eq!(format!("{party:?}"), "*******3210");
         assert_eq!(format!("{:?}", number()), "+91******3210");
     }
 }

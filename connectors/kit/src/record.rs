@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::PhoneNumber;
+use crate::{Party, PhoneNumber};
 
 /// A record in the CRM: `ticket 42`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -149,15 +149,15 @@ impl TriedStatus {
 /// One agent whom the call was put through to.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tried {
-    /// His number or SIP address, as Exotel wrote it.
-    pub number: String,
+    /// Where he was called.
+    pub number: Party,
     pub status: TriedStatus,
     pub talk_seconds: Option<u32>,
 }
 
 impl fmt::Debug for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tried({} {:?})", crate::mask::number(&self.number), self.status)
+        write!(f, "Tried({:?} {:?})", self.number, self.status)
     }
 }
 
@@ -171,10 +171,9 @@ pub struct CallActivity {
     pub subject: String,
     /// In the manifest's text format. Contains the CallSid, by which [`crate::Activities::find`] finds the record.
     pub body: String,
-    /// The customer's side, as Exotel wrote it.
-    pub customer: String,
-    /// The ExoPhone.
-    pub exophone: String,
+    /// The customer's side.
+    pub customer: Party,
+    pub exophone: Party,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub talk_seconds: Option<u32>,
@@ -195,9 +194,9 @@ pub struct CallActivity {
 
 impl CallActivity {
     /// The agent who spoke with the customer, else the last who was tried.
-    pub fn agent_number(&self) -> Option<&str> {
+    pub fn agent_number(&self) -> Option<&Party> {
         let answered = self.tried.iter().rev().find(|tried| tried.status == TriedStatus::Answered);
-        answered.or(self.tried.last()).map(|tried| tried.number.as_str())
+        answered.or(self.tried.last()).map(|tried| &tried.number)
     }
 }
 
@@ -272,13 +271,11 @@ pub struct Popup {
     pub key: CallKey,
     pub phase: Phase,
     pub direction: Direction,
-    /// The customer's side, as Exotel wrote it.
-    pub customer: String,
-    /// The same, where it is a phone number.
-    pub number: Option<PhoneNumber>,
-    pub exophone: String,
-    /// The agent's number or SIP address, as Exotel wrote it.
-    pub agent_number: String,
+    /// The customer's side.
+    pub customer: Party,
+    pub exophone: Party,
+    /// Where the agent is called.
+    pub agent_number: Party,
     /// The agent in the CRM, by the user mapping or his e-mail address.
     pub agent: Option<RecordRef>,
     /// The caller's contact, where he was met before.

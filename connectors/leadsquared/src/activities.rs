@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use patchbay_kit::{
-    Activities, CallActivity, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Request, Response, Retry, Step,
+    Activities, CallActivity, Direction, Exchange, Failure, Kind, Outcome, Party, RecordRef, Rendering, Request,
+    Response, Retry, Step,
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
-    LeadSquared, errors, note, numbers,
+    LeadSquared, errors, note,
     search::{ACTIVITY, SESSION, Search},
     settings::CALL_LOG_URL,
 };
@@ -50,7 +51,7 @@ fn logged(reply: &Response) -> Result<Option<String>, Failure> {
 impl LeadSquared {
     /// A call as a log says it.
     fn log(&self, call: &CallActivity) -> Map<String, Value> {
-        let number = |raw: &str| numbers::written(raw, self.chosen.in_india);
+        let number = |party: &Party| party.render(Rendering::Hyphenated);
         let exophone = number(&call.exophone);
         let customer = number(&call.customer);
         // Whom nobody was put through to is logged as having reached the ExoPhone.

@@ -12,7 +12,6 @@ mod errors;
 mod leads;
 mod manifest;
 mod note;
-mod numbers;
 mod popups;
 mod search;
 mod settings;

@@ -3,7 +3,7 @@
 use patchbay_kit::{Direction, Exchange, Phase, Popup, Popups, Rendering, Request, Safety};
 use serde_json::{Value, json};
 
-use crate::{LeadSquared, activities::direction, errors, numbers, settings::AGENT_POPUP_URL};
+use crate::{LeadSquared, activities::direction, errors, settings::AGENT_POPUP_URL};
 
 impl Popups for LeadSquared {
     /// "Show Agent Pop-Up" [V], by the capability URL of the telephony connector. The user is found by his number where
@@ -12,12 +12,8 @@ impl Popups for LeadSquared {
         if popup.phase != Phase::Ringing || popup.direction == Direction::Outgoing && !self.chosen.outbound_popups {
             return None;
         }
-        let number = |raw: &str| numbers::written(raw, self.chosen.in_india);
-        let customer = match &popup.number {
-            Some(known) => known.render(Rendering::Hyphenated),
-            None => number(&popup.customer),
-        };
-        let agent = number(&popup.agent_number);
+        let customer = popup.customer.render(Rendering::Hyphenated);
+        let agent = popup.agent_number.render(Rendering::Hyphenated);
         let (source, destination) = match popup.direction {
             Direction::Incoming => (customer, agent),
             Direction::Outgoing => (agent, customer),
@@ -25,7 +21,7 @@ impl Popups for LeadSquared {
         let mut body = json!({
             "SourceNumber": source,
             "DestinationNumber": destination,
-            "DisplayNumber": number(&popup.exophone),
+            "DisplayNumber": popup.exophone.render(Rendering::Hyphenated),
             "Direction": direction(popup.direction),
             "CallSessionId": popup.key.0,
         });

@@ -7,8 +7,6 @@ pub(crate) const CALL_ROUTE_URL: &str = "call_route_url";
 pub(crate) const AGENT_POPUP_URL: &str = "agent_popup_url";
 
 const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-/// India's clock.
-const INDIA_S: i32 = 19_800;
 
 /// What the settings come to.
 #[derive(Clone, Debug)]
@@ -21,8 +19,6 @@ pub(crate) struct Chosen {
     pub(crate) api_url: Option<String>,
     /// Seconds east of Greenwich of the clock by which times of a call are written.
     pub(crate) times_s: i32,
-    /// The account works by India's clock: its numbers are India's.
-    pub(crate) in_india: bool,
 }
 
 impl Chosen {
@@ -35,7 +31,6 @@ impl Chosen {
             outbound_popups: settings.flag("enable_outbound_popup"),
             api_url: settings.text("api_url").map(str::to_owned),
             times_s: if by_account { settings.utc_offset.seconds() } else { 0 },
-            in_india: settings.utc_offset.seconds() == INDIA_S,
         }
     }
 }

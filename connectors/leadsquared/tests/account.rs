@@ -265,7 +265,7 @@ fn who_withholds_his_number_is_one_lead_or_none() {
     // Without keys LeadSquared itself has to know the lead by the number, and there is none.
     let mut line = self::line(false);
     let mut call = sample::call(sample::CALL_SID, None);
-    call.customer = "anonymous".to_owned();
+    call.customer = sample::party("anonymous");
     let connector = Arc::clone(&line.connector);
     let failure = line.run(connector.activities().create(&call)).unwrap_err();
     assert_eq!((failure.kind, failure.retry, failure.about), (Kind::Invalid, Retry::Never, None));
@@ -389,7 +389,7 @@ fn an_agent_who_is_no_number_is_logged_as_he_is() {
     let mut line = line_with(false, &india(false));
     let mut call = sample::call(sample::CALL_SID, None);
     call.tried = vec![Tried {
-        number: "sip:ravi@example.com".to_owned(),
+        number: sample::party("sip:ravi@example.com"),
         status: TriedStatus::Answered,
         talk_seconds: Some(34),
     }];

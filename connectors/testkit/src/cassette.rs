@@ -23,7 +23,7 @@ use patchbay_kit::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::follow;
+use crate::{follow, sample};
 
 /// The environment variable that turns checking into writing.
 const MODE: &str = "PATCHBAY_CASSETTES";
@@ -40,7 +40,8 @@ struct Cassette {
     /// Its other settings, where the connector looks at them.
     #[serde(default, skip_serializing_if = "Chosen::is_empty")]
     settings: Chosen,
-    operation: Operation,
+    /// An [`Operation`]; a party of the call is written as Exotel writes it.
+    operation: Value,
     exchanges: Vec<Recorded>,
     #[serde(default)]
     result: Option<Outcome>,
@@ -248,12 +249,32 @@ fn play(file: &Path, build: &impl Fn(&Settings) -> Arc<dyn Connector>, writes: b
     Ok(())
 }
 
+/// With the number of every party that is written as a text.
+fn parties(mut operation: Value) -> Value {
+    match &mut operation {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                *value = match (name.as_str(), value.as_str()) {
+                    ("customer" | "exophone" | "agent_number" | "number", Some(written)) => {
+                        to_json(&sample::party(written))
+                    }
+                    _ => parties(value.take()),
+                };
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = parties(item.take())),
+        _ => {}
+    }
+    operation
+}
+
 /// Performs the operation on the replies that are written down.
 fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>, Outcome), String> {
     let replies = cassette.exchanges.iter().map(|exchange| response(&exchange.reply)).collect::<Result<Vec<_>, _>>()?;
     let mut tape = Tape { connector, replies: replies.into_iter(), asked: Vec::new(), ended: false };
     let absent = |part: &str| format!("the connector holds no {part}");
-    let outcome = match &cassette.operation {
+    let operation = serde_json::from_value(parties(cassette.operation.clone())).map_err(|error| error.to_string())?;
+    let outcome = match &operation {
         Operation::Identify => tape.run(connector.identify(), |who| json!({"account": who.account})),
         Operation::FindActivity { call } => {
             tape.run(connector.activities().find(call).ok_or_else(|| absent("way to find a record"))?, to_json)

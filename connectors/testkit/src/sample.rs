@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use patchbay_kit::{
-    CallActivity, CallKey, Digits, Direction, FollowUp, FollowUpKind, NewContact, Note, Outcome, Phase, PhoneNumber,
-    Popup, RecordRef, Tried, TriedStatus,
+    CallActivity, CallKey, Digits, Direction, FollowUp, FollowUpKind, NewContact, Note, Outcome, Party, Phase,
+    PhoneNumber, Popup, RecordRef, Tried, TriedStatus,
 };
 
 /// When the tests take place: 2026-01-15T10:00:00Z.
@@ -30,6 +30,13 @@ pub fn withheld() -> NewContact {
     NewContact { number: None, name: "Unknown caller".into(), external_id: "exotel:withheld".into() }
 }
 
+/// A party as Exotel writes it: with a zero, a number within India; else a SIP address or a word.
+pub fn party(written: &str) -> Party {
+    let national = written.strip_prefix('0').filter(|rest| rest.len() == 10).map(str::to_owned);
+    let number = |national| PhoneNumber { e164: format!("+91{national}"), country: "91".into(), national };
+    Party { written: written.to_owned(), number: national.map(number) }
+}
+
 /// An answered call.
 pub fn call(key: &str, contact: Option<RecordRef>) -> CallActivity {
     CallActivity {
@@ -38,15 +45,15 @@ pub fn call(key: &str, contact: Option<RecordRef>) -> CallActivity {
         direction: Direction::Incoming,
         subject: "Incoming Call from 09876543210 (Created automatically)".to_owned(),
         body: format!("From: 09876543210<br>CallSid: {key}"),
-        customer: "09876543210".to_owned(),
-        exophone: "08047494574".to_owned(),
+        customer: party("09876543210"),
+        exophone: party("08047494574"),
         started_at: NOW.checked_sub(std::time::Duration::from_secs(300)).ok(),
         ended_at: Some(NOW),
         talk_seconds: Some(34),
         total_seconds: Some(58),
         tried: vec![
-            Tried { number: "09711581199".to_owned(), status: TriedStatus::NoAnswer, talk_seconds: None },
-            Tried { number: "09711581198".to_owned(), status: TriedStatus::Answered, talk_seconds: Some(34) },
+            Tried { number: party("09711581199"), status: TriedStatus::NoAnswer, talk_seconds: None },
+            Tried { number: party("09711581198"), status: TriedStatus::Answered, talk_seconds: Some(34) },
         ],
         recording_link: None,
         digits: vec![Digits { tag: "language".to_owned(), value: "2".to_owned() }],
@@ -72,10 +79,9 @@ pub fn popup(key: &str, phase: Phase, agent: Option<RecordRef>) -> Popup {
         key: CallKey(key.to_owned()),
         phase,
         direction: Direction::Incoming,
-        customer: "09876543210".to_owned(),
-        number: Some(number()),
-        exophone: "08047494574".to_owned(),
-        agent_number: "09711581198".to_owned(),
+        customer: party("09876543210"),
+        exophone: party("08047494574"),
+        agent_number: party("09711581198"),
         agent,
         contact: None,
         started_at: Some(NOW),

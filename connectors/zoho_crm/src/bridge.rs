@@ -4,8 +4,8 @@
 //! cannot be told of (no number, no plain CallSid) are records of ours alone, and were never shown.
 
 use patchbay_kit::{
-    About, CallActivity, Direction, Exchange, Failure, Outcome, Phase, Popup, Popups, RecordRef, Request, Response,
-    Safety, StatusCode, Step,
+    About, CallActivity, Direction, Exchange, Failure, Outcome, Party, Phase, Popup, Popups, RecordRef, Request,
+    Response, Safety, StatusCode, Step,
 };
 use serde_json::Value;
 
@@ -23,25 +23,6 @@ fn path(last: &str) -> Vec<String> {
 /// Who is registered, for the proof that PhoneBridge takes this client. "PhoneBridge v3, Users" [V]
 pub(crate) fn users() -> Request {
     Request::get("bridge.users", path("users"))
-}
-
-/// A number as PhoneBridge wants it. Exotel writes Indian numbers with a zero before them, others with a plus.
-fn e164(text: &str) -> Option<String> {
-    let plain: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
-    let (international, digits) = match plain.strip_prefix('+').or_else(|| plain.strip_prefix("00")) {
-        Some(digits) => (true, digits),
-        None => (false, plain.as_str()),
-    };
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    match (international, digits.len()) {
-        (true, 8..=15) => Some(format!("+{digits}")),
-        (false, 11) => digits.strip_prefix('0').map(|national| format!("+91{national}")),
-        (false, 10) => Some(format!("+91{digits}")),
-        (false, 12) if digits.starts_with("91") => Some(format!("+{digits}")),
-        _ => None,
-    }
 }
 
 /// "Accepts an alphanumeric value" ("PhoneBridge v3, Call Notify" [V]).
@@ -64,8 +45,8 @@ fn call(direction: Direction, state: &str, key: &str, customer: &str, other: &st
 
 /// The end of a call, as far as PhoneBridge can be told of it. "PhoneBridge v3, Incoming and Outgoing" [V]
 fn end(it: &CallActivity) -> Option<Form> {
-    let customer = e164(&it.customer)?;
-    let other = it.agent_number().and_then(e164).or_else(|| e164(&it.exophone))?;
+    let customer = it.customer.e164()?;
+    let other = it.agent_number().and_then(Party::e164).or_else(|| it.exophone.e164())?;
     // "yyyy-MM-dd HH:mm:ss", GMT.
     let started = it.started_at.or(it.ended_at)?.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let state = match (it.direction, it.outcome) {
@@ -73,7 +54,7 @@ fn end(it: &CallActivity) -> Option<Form> {
         (Direction::Incoming, _) => "missed",
         (Direction::Outgoing, _) => "noanswer",
     };
-    let mut form = call(it.direction, state, id(&it.key.0)?, &customer, &other);
+    let mut form = call(it.direction, state, id(&it.key.0)?, customer, other);
     form.push(pair("start_time", started));
     if it.outcome == Outcome::Answered {
         form.push(pair("duration", it.talk_seconds.unwrap_or(0).to_string()));
@@ -146,31 +127,9 @@ impl Popups for ZohoCrm {
             Phase::Answered => "answered",
             Phase::Ended => return None,
         };
-        let other = e164(&popup.agent_number).or_else(|| e164(&popup.exophone))?;
-        let form = call(popup.direction, state, id(&popup.key.0)?, &popup.number.as_ref()?.e164, &other);
+        let other = popup.agent_number.e164().or_else(|| popup.exophone.e164())?;
+        let form = call(popup.direction, state, id(&popup.key.0)?, popup.customer.e164()?, other);
         // Without the agent nobody would see it.
         Some(with_agent(popup.agent.as_ref()?, form, || ()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_as_phonebridge_wants_them() {
-        for (written, wanted) in [
-            ("09876543210", Some("+919876543210")),
-            ("9876543210", Some("+919876543210")),
-            ("919876543210", Some("+919876543210")),
-            ("+91 98765-43210", Some("+919876543210")),
-            ("006581234567", Some("+6581234567")),
-            ("sip:alice", None),
-            ("anonymous", None),
-            ("", None),
-            ("1234", None),
-        ] {
-            assert_eq!(e164(written).as_deref(), wanted, "{written}");
-        }
     }
 }

@@ -84,8 +84,8 @@ impl ZohoCrm {
             (Direction::Outgoing, _) => ("Outbound", &call.exophone, &call.customer),
         };
         fields.insert("Call_Type".to_owned(), json!(kind));
-        fields.insert("Caller_ID".to_owned(), json!(from));
-        fields.insert("Dialled_Number".to_owned(), json!(to));
+        fields.insert("Caller_ID".to_owned(), json!(from.written));
+        fields.insert("Dialled_Number".to_owned(), json!(to.written));
         fields.insert(self.custom.call_sid_field.clone(), json!(call.key.0));
         if call.direction == Direction::Outgoing {
             // The name differs between captures; the one that is no field is ignored [C].

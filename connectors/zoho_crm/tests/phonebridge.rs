@@ -79,7 +79,7 @@ fn what_was_not_answered_is_told_as_that() {
 fn what_phonebridge_cannot_be_told_is_recorded_all_the_same() {
     let mut line = line();
     for (key, customer) in [(sample::CALL_SID, "sip:alice"), ("with-hyphens", "09876543210")] {
-        let call = CallActivity { customer: customer.to_owned(), ..sample::call(key, None) };
+        let call = CallActivity { customer: sample::party(customer), ..sample::call(key, None) };
         let at = create(&mut line, &call).unwrap();
         assert_eq!(at.kind, "call");
         let connector = Arc::clone(&line.connector);

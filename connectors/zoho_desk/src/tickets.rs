@@ -48,8 +48,8 @@ impl ZohoDesk {
         if let Some(agent) = &call.agent {
             fields.insert("assigneeId".to_owned(), text(&agent.id));
         }
-        if is_dialable(&call.customer) {
-            fields.insert("phone".to_owned(), text(&call.customer));
+        if is_dialable(&call.customer.written) {
+            fields.insert("phone".to_owned(), text(&call.customer.written));
         }
         let request = Request::post("ticket.create", path(["tickets"])).json(self.defaults.ticket(fields));
         self.api.to(request).done(|reply| Ok(RecordRef::new("ticket", reply.json::<Shown>()?.id.0)))

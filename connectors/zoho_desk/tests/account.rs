@@ -295,7 +295,7 @@ fn an_odd_caller_is_left_out_of_the_phone_field() {
     for (customer, kept) in [("sip:asha@example.com", true), ("sip:a(b)@example.com", false), ("", false)] {
         let mut line = line();
         let contact = caller(&mut line);
-        let call = CallActivity { customer: customer.into(), ..sample::call("1a", Some(contact.at)) };
+        let call = CallActivity { customer: sample::party(customer), ..sample::call("1a", Some(contact.at)) };
         let at = create(&mut line, &call);
         assert_eq!(line.sandbox.ticket(id(&at.id)).unwrap().phone.is_some(), kept, "{customer}");
     }

@@ -33,6 +33,7 @@ pub(super) fn of(hook: Hook, path: &str, fields: &mut Fields) -> Kind {
         Hook::Salesforce => salesforce(last, fields).into(),
         Hook::Zoho => zoho(last, fields).into(),
         Hook::IpPstn => ip_pstn(fields).into(),
+        Hook::CallEvents if last == "dialwhom" => EventKind::DialWhom.into(),
         Hook::CallEvents | Hook::Status | Hook::Details | Hook::Person => canonical(fields),
     }
 }

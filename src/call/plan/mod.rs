@@ -242,7 +242,7 @@ fn log(
         integration.texts.body(shown, outcome)
     };
     let subject = integration.texts.subject(shown, outcome);
-    let mut activity = activity(shown, outcome, integration.manifest.record_facts, subject, body);
+    let mut activity = activity(shown, outcome, integration, &rules.country, subject, body);
     activity.recording_link = call.link.clone().filter(|_| integration.manifest.record_facts && noted);
     let mut caller = caller(state, &rules.country);
     if integration.mask_numbers {
@@ -292,21 +292,29 @@ fn noted(state: &CallState, outcome: Outcome, exhausted: bool) -> bool {
 
 /// Facts that a record has no fields for are left out: they stand in the texts, and a change of theirs alone would be a
 /// write that says nothing new.
-fn activity(state: &CallState, outcome: Outcome, facts: bool, subject: String, body: String) -> CallActivity {
+fn activity(
+    state: &CallState,
+    outcome: Outcome,
+    integration: &IntegrationRules,
+    country: &str,
+    subject: String,
+    body: String,
+) -> CallActivity {
+    let facts = integration.manifest.record_facts;
     CallActivity {
         key: CallKey(state.call_sid.clone()),
         outcome,
         direction: state.direction,
         subject,
         body,
-        customer: state.customer.clone().unwrap_or_default(),
-        exophone: state.exophone.clone().unwrap_or_default(),
+        customer: phone::party(state.customer.as_deref(), country),
+        exophone: phone::party(state.exophone.as_deref(), country),
         // A record with times must have one: where Exotel said none, when it was first heard of.
         started_at: state.started_at.or(state.first_heard_at.filter(|_| facts)),
         ended_at: state.ended_at.filter(|_| facts),
         talk_seconds: state.talk_seconds.filter(|_| facts),
         total_seconds: state.total_seconds.filter(|_| facts),
-        tried: if facts { tried(state) } else { Vec::new() },
+        tried: if facts { tried(state, country) } else { Vec::new() },
         recording_link: None,
         digits: state.digits.clone(),
         contact: None,
@@ -314,7 +322,7 @@ fn activity(state: &CallState, outcome: Outcome, facts: bool, subject: String, b
     }
 }
 
-fn tried(state: &CallState) -> Vec<Tried> {
+fn tried(state: &CallState, country: &str) -> Vec<Tried> {
     let status = |attempt: &AgentAttempt| match attempt.status {
         AttemptStatus::Answered => TriedStatus::Answered,
         AttemptStatus::NotAnswered => match attempt.cause.as_deref().map(str::to_lowercase).unwrap_or_default() {
@@ -326,7 +334,7 @@ fn tried(state: &CallState) -> Vec<Tried> {
         AttemptStatus::Dialing | AttemptStatus::Ringing => TriedStatus::Unknown,
     };
     let one = |attempt: &AgentAttempt| Tried {
-        number: attempt.agent.clone(),
+        number: phone::party(Some(&attempt.agent), country),
         status: status(attempt),
         talk_seconds: attempt.talk_seconds,
     };

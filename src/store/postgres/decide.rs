@@ -196,9 +196,10 @@ async fn update(tx: &Tx<'_>, stored: &Stored, draft: &Draft, intent: &Intent, co
         .await?;
     }
     if again {
+        // One that was held because nobody can say whether it is there is written by who retries it, not by a new wish.
         tx.run(
-            "UPDATE delivery SET state = 'pending', reason = NULL, due_ms = $2, attempts = 0, updated_ms = $2
-             WHERE n = $1",
+            "UPDATE delivery SET state = 'pending', reason = NULL, due_ms = $2, updated_ms = $2, attempts = 0,
+             probe = probe OR (state <> 'done' AND attempts > 0) WHERE n = $1",
             &[&stored.n, &now],
         )
         .await?;

@@ -61,6 +61,8 @@ pub(super) async fn claim(
     let (account, now, limit) = (text(&lane.account), now.as_millisecond(), sql_limit(limit));
     let ready = match turn {
         Turn::Now(kind) => tx.rows(READY, &[&account, &lane.integration, &kind_rank(kind), &now, &limit]).await?,
+        // The past waits while anything of now could go.
+        Turn::Backfill if live(tx, lane, now).await? => Vec::new(),
         Turn::Backfill => tx.rows(BACKFILL, &[&account, &lane.integration, &now, &limit]).await?,
     };
     let ready = ready.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
@@ -94,6 +96,20 @@ pub(super) async fn claim(
         delivery,
     });
     Ok(claimed.collect())
+}
+
+/// Whether a delivery of a call of now could be taken.
+async fn live(tx: &Tx<'_>, lane: &LaneRef, now: i64) -> Result<bool, Fault> {
+    let kinds = IntentKind::ALL.map(kind_rank).to_vec();
+    let found = tx
+        .row(
+            "SELECT 1 FROM unnest($3::bigint[]) AS of (kind) CROSS JOIN LATERAL (
+               SELECT 1 FROM delivery WHERE account = $1 AND integration = $2 AND delivery.kind = of.kind
+               AND state = 'pending' AND NOT blocked AND NOT low AND due_ms <= $4 LIMIT 1) AS one LIMIT 1",
+            &[&text(&lane.account), &lane.integration, &kinds, &now],
+        )
+        .await?;
+    Ok(found.is_some())
 }
 
 fn external_id(delivery: &Delivery) -> Option<&str> {

@@ -151,9 +151,10 @@ fn update(conn: &Connection, stored: &Stored, draft: &Draft, intent: &Intent, co
             .execute(params![stored.n, content, now])?;
     }
     if again {
+        // One that was held because nobody can say whether it is there is written by who retries it, not by a new wish.
         conn.prepare_cached(
-            "UPDATE delivery SET state = 'pending', reason = NULL, due_ms = ?2, attempts = 0, updated_ms = ?2
-             WHERE n = ?1",
+            "UPDATE delivery SET state = 'pending', reason = NULL, due_ms = ?2, updated_ms = ?2, attempts = 0,
+             probe = max(probe, state <> 'done' AND attempts > 0) WHERE n = ?1",
         )?
         .execute([stored.n, now])?;
     }

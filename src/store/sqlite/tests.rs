@@ -9,7 +9,7 @@ use super::{SqliteOptions, SqliteStore, deliveries, schema};
 use crate::{
     call::IntentKind,
     store::{
-        Seq, Store, StoreError,
+        Duty, Seq, Store, StoreError,
         suite::{self, ACCOUNT, at, claim, decide, for_each_case, log, receipt},
     },
 };
@@ -132,6 +132,18 @@ async fn a_conflict_is_not_everybodys() {
     assert!(store.commits() - before <= 3);
     let unread = store.unread(9).await.expect("unread");
     assert_eq!(unread, [(first.expect("append"), receipt(1)), (second.expect("append"), receipt(2))]);
+}
+
+/// Nobody else has the file open: whoever had something to do when the last process ended has died with it.
+#[tokio::test]
+async fn a_new_start_waits_for_no_lease_of_the_last() {
+    let dir = folder();
+    let duty = || Duty::Token(suite::lane(suite::DESK));
+    let store = open(&dir);
+    suite::leased(&store, suite::NODE, duty()).await;
+    drop(store);
+    let store = open(&dir);
+    suite::leased(&store, suite::OTHER, duty()).await;
 }
 
 #[tokio::test]

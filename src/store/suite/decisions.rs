@@ -128,6 +128,21 @@ pub(in crate::store) async fn unwanted_is_superseded_and_may_come_back(store: &d
     assert_eq!(delivery(store, &log("a", "")).await.state, DeliveryState::Done);
 }
 
+pub(in crate::store) async fn what_comes_back_by_itself_is_looked_for_if_it_was_tried(store: &dyn Store) {
+    for (call, tried) in [("a", true), ("b", false)] {
+        decide(store, call, vec![log(call, "one")], at(1)).await;
+        let again = Next::Again { due_at: at(2), counts: tried, probe: false, reason: "lost".to_owned() };
+        carry_out(store, IntentKind::Log, again, at(1)).await;
+        let held = Next::Held { reason: "nobody can say".to_owned(), probe: false };
+        carry_out(store, IntentKind::Log, held, at(2)).await;
+        decide(store, call, Vec::new(), at(3)).await;
+        decide(store, call, vec![log(call, "one")], at(4)).await;
+        let found = delivery(store, &log(call, "")).await;
+        assert_eq!((found.state, found.attempts, found.probe), (DeliveryState::Pending, 0, tried));
+        carry_out(store, IntentKind::Log, Next::Done, at(5)).await;
+    }
+}
+
 pub(in crate::store) async fn unwanted_in_flight_is_left_alone(store: &dyn Store) {
     decide(store, "a", vec![log("a", "one")], at(1)).await;
     let claimed = claim(store, IntentKind::Log, at(2)).await;

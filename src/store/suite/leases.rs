@@ -50,6 +50,18 @@ pub(in crate::store) async fn only_what_is_free_is_granted(store: &dyn Store) {
     assert!(store.lease(NODE, &[], HOUR).await.expect("lease").is_empty());
 }
 
+pub(in crate::store) async fn of_many_who_ask_one_is_granted_it(store: &dyn Store) {
+    let duty = Duty::Token(lane(DESK));
+    leased(store, NODE, Duty::Token(lane("other"))).await;
+    for _ in 0..3 {
+        let all = (10..30).map(|holder| store.lease(Uuid::from_u128(holder), std::slice::from_ref(&duty), HOUR));
+        let granted = futures_util::future::join_all(all).await;
+        let granted: Vec<Lease> = granted.into_iter().flat_map(|granted| granted.expect("lease")).collect();
+        assert_eq!(granted.len(), 1, "{granted:?}");
+        store.release(&granted[0]).await.expect("release");
+    }
+}
+
 /// The lane in the hands of one node, then of the other.
 async fn handed_over(store: &dyn Store, duty: Duty) -> (Lease, Lease) {
     let before = leased(store, NODE, duty.clone()).await;

@@ -230,7 +230,7 @@ fn a_missed_call_is_open_until_somebody_closes_it() {
     assert_eq!(task(&line).text("Status"), "Completed", "what the agent did was undone");
 
     call.key.0 = "other".to_owned();
-    call.tried = vec![Tried { number: "1".to_owned(), status: TriedStatus::Failed, talk_seconds: None }];
+    call.tried = vec![Tried { number: sample::party("1"), status: TriedStatus::Failed, talk_seconds: None }];
     create(&mut line, &call);
     let other = line.sandbox.records_of("Task").last().unwrap();
     assert_eq!((other.text("CallDisposition"), other.text("Call_Status__c")), ("Not connected", "not_connected"));
