@@ -245,7 +245,8 @@ async fn either_of_two_nodes_may_be_killed_at_any_time() {
                     tokio::task::yield_now().await;
                 }
             };
-            let early = futures_util::future::select(fired.as_mut(), std::pin::pin!(due)).await;
+            let mut due = std::pin::pin!(due);
+            let early = futures_util::future::select(fired.as_mut(), due.as_mut()).await;
             let early = matches!(early, futures_util::future::Either::Left(_));
             let pid = nodes.nodes[victim].as_ref().expect("it lives").child.id().to_string();
             let killed = std::process::Command::new("kill").args(["-KILL", &pid]).status().expect("kill runs");
