@@ -17,6 +17,7 @@ use actix_web::{
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use patchbay_kit::{Assigns, AuthScheme, SettingKind};
+use secrecy::ExposeSecret;
 use tokio::{
     sync::Notify,
     task::{JoinHandle, JoinSet},
@@ -34,7 +35,7 @@ use crate::{
     },
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
-    exotel::{Enquirer, ExotelClient},
+    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
     hooks::{self, Answers, Doors},
     key::MasterKey,
     store::{
@@ -172,7 +173,6 @@ impl Service {
                 store: Arc::clone(&store),
                 node: Arc::clone(&node),
                 metrics: Arc::clone(&metrics),
-                per_minute: NonZeroU32::new(config.enquiry.per_minute).unwrap_or(NonZeroU32::MIN),
                 wake: Arc::clone(&wake),
                 journal: Arc::clone(&journal),
                 stopping: stopping.clone(),
@@ -424,8 +424,20 @@ fn start_lane(
 
 /// The client of one account's Exotel; also what `patchbay check` asks through.
 pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -> ExotelClient {
-    let Account { sid, api_url, api_key, api_token, .. } = account;
-    ExotelClient::new(transport, sid, api_url, api_key, api_token, config.enquiry.request_timeout)
+    ExotelClient::new(ClientParts {
+        sid: account.sid.clone(),
+        hosts: Hosts { api: account.api_url.clone(), ccm: account.ccm_url.clone(), portal: account.portal_url.clone() },
+        credentials: Credentials::basic(&account.api_key, account.api_token.expose_secret()),
+        naive: Naive { utc_offset: account.utc_offset, country: account.country.clone() },
+        // Of calls' details a part is left to the customer's other software.
+        per_minute: PerMinute {
+            details: NonZeroU32::new(config.enquiry.per_minute).unwrap_or(NonZeroU32::MIN),
+            ..PerMinute::PUBLISHED
+        },
+        transport,
+        timeout: config.enquiry.request_timeout,
+        backoff: ClientParts::backoff(),
+    })
 }
 
 /// The driver of one integration; also what `patchbay check` asks through. Without a vault there are no tokens.

@@ -137,6 +137,10 @@ pub struct Account {
     pub sid: String,
     /// Without a slash at its end.
     pub api_url: Url,
+    /// Users and their devices.
+    pub ccm_url: Url,
+    /// ExoML.
+    pub cpaas_url: Url,
     pub portal_url: Url,
     pub api_key: SecretString,
     pub api_token: SecretString,

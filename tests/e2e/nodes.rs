@@ -164,7 +164,8 @@ impl Nodes {
         for call in calls {
             let there = || {
                 let desk = self.rig.freshdesk.with(|desk| {
-                    desk.tickets().any(|one| one.description.contains(&call.sid) && !desk.conversations(one.id).is_empty())
+                    desk.tickets()
+                        .any(|one| one.description.contains(&call.sid) && !desk.conversations(one.id).is_empty())
                 });
                 (desk && self.desk_records(&call.sid) > 0).then_some(())
             };
@@ -191,9 +192,12 @@ impl Nodes {
             assert_eq!(self.desk_records(&call.sid), 1, "{}\n{}", call.sid, self.tail());
         }
         let callers: BTreeSet<&str> = calls.iter().map(|call| &call.from[1..]).collect();
-        for contacts in [self.rig.freshdesk.with(|desk| Crm::contacts(desk)), self.desk.with(|desk| Crm::contacts(desk))] {
+        for contacts in
+            [self.rig.freshdesk.with(|desk| Crm::contacts(desk)), self.desk.with(|desk| Crm::contacts(desk))]
+        {
             for caller in &callers {
-                let his = |number: &String| number.chars().filter(char::is_ascii_digit).collect::<String>().ends_with(caller);
+                let his =
+                    |number: &String| number.chars().filter(char::is_ascii_digit).collect::<String>().ends_with(caller);
                 let count = contacts.iter().filter(|contact| contact.numbers.iter().any(his)).count();
                 assert_eq!(count, 1, "contacts of one caller");
             }

@@ -53,14 +53,25 @@ pub enum TokenError {
     #[error("not connected yet: run `patchbay connect {0}`")]
     NotConnected(LaneRef),
     /// Revoked, expired, or wrong: a person must connect anew.
-    #[error(
-        "the token server refuses the credentials ({code}): run `patchbay connect {lane}`, or correct the configuration"
-    )]
+    #[error("{}", refused(lane, code))]
     Refused { lane: LaneRef, code: String },
     #[error("too many access tokens were asked for; the next one not before {until}")]
     Busy { until: Timestamp },
     #[error("{reason}")]
     Unreachable { reason: String },
+}
+
+/// A consent of somebody's does not mend a wrong client.
+fn refused(lane: &LaneRef, code: &str) -> String {
+    if code.to_ascii_lowercase().contains("client") {
+        return format!(
+            "the token server refuses the client ({code}): correct `client_id` and `client_secret`, and see that they \
+             belong to the server that is asked for tokens (an org, a data centre)"
+        );
+    }
+    format!(
+        "the token server refuses the credentials ({code}): run `patchbay connect {lane}`, or correct the configuration"
+    )
 }
 
 /// Where the integration's own credential comes from, if the configuration holds one.

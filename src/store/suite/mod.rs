@@ -148,6 +148,7 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         first_heard_at: None,
         ended_at: None,
         attempts: Vec::new(),
+        placed_for: None,
         digits: Vec::new(),
         total_seconds: None,
         talk_seconds: Some(42),
