@@ -105,7 +105,7 @@ impl Node {
         while !stopping.is_cancelled() {
             let granted = held.borrow_and_update().clone().filter(|held| held.until > Instant::now());
             if let Some(Held { lease, .. }) = granted {
-                return Some(Term { node: Arc::clone(self), lease, held });
+                return Some(Term { node: Arc::clone(self), lease, held, gone: CancellationToken::new() });
             }
             tokio::select! {
                 changed = held.changed() => changed.ok()?,
@@ -150,20 +150,20 @@ impl Node {
 
     async fn keep(self: Arc<Self>) {
         loop {
-            self.renew().await;
+            let again = if self.renew().await { self.ttl / 3 } else { self.ttl / 12 };
             tokio::select! {
-                () = tokio::time::sleep(self.ttl / 3) => {}
+                () = tokio::time::sleep(again) => {}
                 () = self.nudge.notified() => {}
             }
         }
     }
 
-    /// Asks for all that is wanted, new or held.
-    async fn renew(&self) {
+    /// Asks for all that is wanted, new or held. Returns whether there was an answer.
+    async fn renew(&self) -> bool {
         let _asking = self.asking.lock().await;
         let duties: Vec<Duty> = self.duties().keys().cloned().collect();
         if duties.is_empty() {
-            return;
+            return true;
         }
         // A lease is counted from before it was asked for, and not to its end: others may take it over there, and must
         // not find this node still at it.
@@ -171,8 +171,14 @@ impl Node {
         let granted = match tokio::time::timeout(self.ttl / 4, self.store.lease(self.id, &duties, self.ttl)).await {
             Ok(Ok(granted)) => granted,
             // What is held is held until its time is over.
-            Ok(Err(error)) => return tracing::debug!(%error, "leases cannot be renewed; trying on"),
-            Err(_) => return tracing::debug!("leases cannot be renewed in time; trying on"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "leases cannot be renewed; trying on");
+                return false;
+            }
+            Err(_) => {
+                tracing::debug!("leases cannot be renewed in time; trying on");
+                return false;
+            }
         };
         let wanted = self.duties();
         for duty in duties {
@@ -183,6 +189,7 @@ impl Node {
             }
             held.send_replace(lease.map(|lease| Held { lease, until }));
         }
+        true
     }
 }
 
@@ -192,6 +199,8 @@ pub struct Term {
     node: Arc<Node>,
     lease: Lease,
     held: watch::Receiver<Option<Held>>,
+    /// It was lost for a moment at least: who saw that has stopped in the middle, whether or not it came back since.
+    gone: CancellationToken,
 }
 
 impl Term {
@@ -200,7 +209,15 @@ impl Term {
     }
 
     /// Resolves when the duty is this node's no more: another one has it, or may have it, as it could not be renewed.
+    /// Once it was lost it stays lost, for all who ask.
     pub async fn lost(&self) {
+        tokio::select! {
+            () = self.gone.cancelled() => {}
+            () = self.ended() => self.gone.cancel(),
+        }
+    }
+
+    async fn ended(&self) {
         let mut held = self.held.clone();
         loop {
             let until = match held.borrow_and_update().as_ref() {
@@ -275,4 +292,68 @@ impl OwnLeases {
 
 fn is(entry: &Own, lease: &Lease) -> bool {
     entry.holder == lease.holder && entry.fence == lease.fence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{SqliteOptions, SqliteStore};
+
+    fn store(dir: &tempfile::TempDir) -> Arc<SqliteStore> {
+        let options = SqliteOptions {
+            path: dir.path().join("x.db"),
+            queue: 10,
+            group: 10,
+            busy_timeout: Duration::from_millis(100),
+        };
+        Arc::new(SqliteStore::open(options).expect("open"))
+    }
+
+    #[tokio::test]
+    async fn a_duty_goes_from_node_to_node() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = store(&dir);
+        let hour = Duration::from_secs(3600);
+        let nodes = [0, 1].map(|_| Node::start(Arc::clone(&store) as Arc<dyn Store>, hour));
+        let stopping = CancellationToken::new();
+        let first = nodes[0].take(Duty::Journal, &stopping).await.expect("free");
+        assert!(nodes[0].holds(&Duty::Journal) && !nodes[1].holds(&Duty::Journal));
+        let second = nodes[1].take(Duty::Journal, &stopping);
+        let give = async {
+            first.end().await;
+            // It is told where nodes are several stores; here they are told by hand.
+            nodes[1].nudge();
+        };
+        let (second, ()) = tokio::join!(second, give);
+        let second = second.expect("given back");
+        assert!(second.lease().fence > first.lease().fence);
+        first.lost().await;
+        stopping.cancel();
+        assert!(nodes[0].take(Duty::Journal, &stopping).await.is_none());
+        nodes[1].leave().await;
+        second.lost().await;
+        assert!(!store.lease(Uuid::new_v4(), &[Duty::Journal], hour).await.expect("lease").is_empty());
+    }
+
+    /// Whoever saw that it was lost has stopped half-way; that it could be had again does not undo that.
+    #[tokio::test]
+    async fn what_was_lost_for_a_moment_is_lost() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let node = Node::start(store(&dir), Duration::from_secs(60));
+        let term = node.take(Duty::Journal, &CancellationToken::new()).await.expect("free");
+        let (sender, until) = {
+            let duties = node.duties();
+            let sender = duties[&Duty::Journal].clone();
+            let until = sender.borrow().as_ref().expect("held").until;
+            (sender, until)
+        };
+        let held = |until| sender.send_replace(Some(Held { lease: term.lease().clone(), until }));
+        held(Instant::now());
+        term.lost().await;
+        held(until);
+        term.lost().await;
+        assert!(node.holds(&Duty::Journal));
+        term.end().await;
+        assert!(!node.holds(&Duty::Journal));
+    }
 }
