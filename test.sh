@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, all tests, the arrows of the architecture.
-# Needs git, a C compiler, Rust and a PostgreSQL server's binaries; installs the compiler and PostgreSQL from Debian's
-# packages where it can. Ends with the count.
+# Needs git, a C compiler, Redis, a PostgreSQL server's binaries and Rust; installs all but Rust from Debian's packages where it
+# can. Ends with the count.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,6 +20,15 @@ if [ -z "${PATCHBAY_TEST_POSTGRES:-}" ] && ! command -v initdb >/dev/null 2>&1 &
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
   else
     echo "test.sh: no PostgreSQL server: install postgresql, or set PATCHBAY_TEST_POSTGRES" >&2
+    exit 2
+  fi
+fi
+# The tests of the context start servers of their own.
+if ! command -v redis-server >/dev/null 2>&1; then
+  if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq && apt-get install -y -qq redis-server
+  else
+    echo "test.sh: no redis-server: install it (Debian: apt-get install redis-server)" >&2
     exit 2
   fi
 fi

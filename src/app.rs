@@ -26,13 +26,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     call::{IntegrationRules, Locale, PlanRules},
-    config::{self, Account, Config, Integration, StoreUrl},
+    config::{self, Account, Config, ContextUrl, Integration, StoreUrl},
     connect::{
         catalogue,
         expiry::{Expiry, Standing},
         oauth::{Configured, Keeper, KeeperParts},
         transport::{Credentials, Limits, Transport},
     },
+    context::{Context, MemoryContext, RedisContext, RedisOptions},
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
     exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
@@ -61,6 +62,8 @@ pub enum StartError {
     Key(String),
     #[error("{0}")]
     Transport(String),
+    #[error("{0}")]
+    Context(String),
 }
 
 /// What every request handler may reach.
@@ -68,9 +71,9 @@ pub enum StartError {
 pub struct Services {
     pub config: Config,
     pub store: Arc<dyn Store>,
+    pub context: Arc<dyn Context>,
     pub metrics: Arc<Metrics>,
     pub doors: ArcSwap<Doors>,
-    /// What was answered to applets before.
     pub answers: Answers,
     pub decider: Arc<Decider>,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
@@ -150,6 +153,7 @@ impl Service {
             let not_before = config.delivery.ambiguous_wait;
             workers.spawn(hold_orphan(orphan, Arc::clone(&store), Arc::clone(&node), not_before, stopping.clone()));
         }
+        let context = start_context(&config.context, &key, &mut workers, &stopping)?;
         let mut lanes = HashMap::new();
         let mut rules = HashMap::new();
         let mut exotel = HashMap::new();
@@ -203,6 +207,7 @@ impl Service {
         let services = Arc::new(Services {
             config,
             store,
+            context,
             metrics,
             doors,
             answers: Answers::default(),
@@ -546,6 +551,27 @@ fn connector(integration: &Integration) -> Arc<dyn patchbay_kit::Connector> {
     // The manifest came out of the catalogue when the configuration was read.
     let entry = entry.expect("a manifest of the catalogue");
     (entry.build)(&integration.settings)
+}
+
+/// The context, and what keeps it.
+fn start_context(
+    config: &config::Context,
+    key: &MasterKey,
+    workers: &mut JoinSet<()>,
+    stopping: &CancellationToken,
+) -> Result<Arc<dyn Context>, StartError> {
+    let Some(options) = redis_options(config) else { return Ok(Arc::new(MemoryContext::default())) };
+    let context = RedisContext::new(&options, key.clone()).map_err(StartError::Context)?;
+    workers.spawn(Arc::clone(&context).keep(stopping.clone()));
+    Ok(context)
+}
+
+/// Where Redis is, if the context is there; also what `patchbay check` asks.
+pub fn redis_options(config: &config::Context) -> Option<RedisOptions> {
+    match &config.url {
+        ContextUrl::Memory => None,
+        ContextUrl::Redis(url) => Some(RedisOptions::new(url.clone(), config.root_certificate.clone())),
+    }
 }
 
 fn account_rules(

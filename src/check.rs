@@ -20,6 +20,7 @@ use crate::{
         expiry::{Expiry, Standing},
         transport::Transport,
     },
+    context,
     delivery::Stop,
     hooks,
     key::MasterKey,
@@ -81,6 +82,15 @@ async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Toke
     }
     if config.server.public_url.is_none() {
         line(format_args!("warn  server.public_url is not set: links to recordings will only work on this machine"))?;
+    }
+    if let Some(options) = app::redis_options(&config.context) {
+        match context::greet(&options).await {
+            Ok(()) => line(format_args!("ok    context: Redis answers"))?,
+            Err(cause) => {
+                failures += 1;
+                line(format_args!("FAIL  context: {cause}; see [context] url"))?;
+            }
+        }
     }
     for account in &config.accounts {
         failures += check_account(config, account, transport, tokens).await?;

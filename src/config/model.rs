@@ -19,6 +19,7 @@ use crate::call::{ContactChoice, compose::Texts};
 pub struct Config {
     pub server: Server,
     pub store: Store,
+    pub context: Context,
     pub log: Log,
     pub delivery: Delivery,
     pub enquiry: Enquiry,
@@ -69,6 +70,14 @@ impl StoreUrl {
             Self::Postgres { .. } => None,
         }
     }
+
+    /// Whether several nodes may work on it: then they need a context that they share, too.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres { .. } => true,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +87,20 @@ pub struct Store {
     pub lease: Duration,
     pub queue: usize,
     pub keep: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum ContextUrl {
+    Memory,
+    /// With a password in it, perhaps.
+    Redis(SecretString),
+}
+
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub url: ContextUrl,
+    /// PEM: who signs the server's certificate, if not one of those whom the world knows.
+    pub root_certificate: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

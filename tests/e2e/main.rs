@@ -3,6 +3,7 @@
 mod api;
 mod authed;
 mod connect;
+mod context;
 mod crash;
 mod every;
 mod expiry;

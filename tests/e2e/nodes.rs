@@ -82,6 +82,8 @@ impl Nodes {
         for (name, value) in [
             ("PATCHBAY__STORE__URL", server.database().await),
             ("PATCHBAY__STORE__LEASE", "2s".to_owned()),
+            // Nobody is there: what is known of calls is no node's truth.
+            ("PATCHBAY__CONTEXT__URL", "redis://127.0.0.1:1/0".to_owned()),
             ("PATCHBAY__SERVER__MASTER_KEY_FILE", key.display().to_string()),
             ("PATCHBAY__SERVER__PUBLIC_URL", "https://calls.example.com".to_owned()),
         ] {
