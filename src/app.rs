@@ -370,6 +370,12 @@ fn lease_ttl(store: &config::Store) -> Duration {
     }
 }
 
+/// Whether the server of a store that several nodes share lets us in; `None`: the store has no server.
+pub async fn try_store(config: &config::Store) -> Option<Result<(), StoreError>> {
+    let StoreUrl::Postgres { url, .. } = &config.url else { return None };
+    Some(PostgresStore::try_out(url).await)
+}
+
 async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, StartError> {
     let named = |error| StartError::Store { path: config.url.place(), error };
     match &config.url {

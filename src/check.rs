@@ -92,6 +92,15 @@ async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Toke
             }
         }
     }
+    let place = config.store.url.place();
+    match app::try_store(&config.store).await {
+        None => {}
+        Some(Ok(())) => line(format_args!("ok    {place}: lets us in"))?,
+        Some(Err(cause)) => {
+            failures += 1;
+            line(format_args!("FAIL  {place}: {cause}"))?;
+        }
+    }
     for account in &config.accounts {
         failures += check_account(config, account, transport, tokens).await?;
     }

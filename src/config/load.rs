@@ -706,6 +706,29 @@ mod tests {
     }
 
     #[test]
+    fn several_nodes_need_a_key_and_a_context_that_they_share() {
+        let read = |more: &[(&str, &str)]| {
+            let env = more.iter().map(|(key, value)| (format!("PATCHBAY__{key}"), (*value).to_owned())).collect();
+            parse("test", "", &env).map_err(|error| error.to_string())
+        };
+        let url = ("STORE__URL", "postgres://patchbay:hunter2@db.example.com/calls");
+        let error = read(&[url]).expect_err("refused");
+        assert!(error.contains("server.master_key_file: must be set") && error.contains("context.url"), "{error}");
+        let all = [url, ("SERVER__MASTER_KEY_FILE", "/etc/patchbay/key"), ("CONTEXT__URL", "redis://localhost")];
+        let config = read(&all).expect("it");
+        assert_eq!(config.store.url.place(), "postgres://db.example.com:5432/calls");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        for wrong in
+            ["postgres:hunter2", "postgres://:hunter2@host/db", "postgresql://u:hunter2@host", "postgres://u:a b@["]
+        {
+            let error = read(&[("STORE__URL", wrong)]).expect_err("refused");
+            assert!(error.contains("store.url: must be \"postgres://") && !error.contains("hunter2"), "{error}");
+        }
+        let error = read(&[("STORE__LEASE", "10ms")]).expect_err("refused");
+        assert!(error.contains("store.lease: must be at least 1s"), "{error}");
+    }
+
+    #[test]
     fn a_wrong_address_is_told_without_its_password() {
         for (url, told) in [
             ("http://:hunter2@localhost", "must begin with memory:, redis:// or rediss://"),

@@ -312,6 +312,13 @@ async fn a_database_that_goes_and_comes_back_loses_nothing() {
         assert_eq!((status, body["store"]["ok"].as_bool()), (503, Some(false)), "{body}");
         assert!(!body.to_string().contains(PASSWORD), "{body}");
     }
+    let config = nodes.rig.config();
+    let check = |rig: &Rig| {
+        let output = rig.command(&["check", "--config", &config.display().to_string()]).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let told = check(&nodes.rig);
+    assert!(told.contains("FAIL  postgres://127.0.0.1") && !told.contains(PASSWORD), "{told}");
     server.word("start");
     for (which, call) in late.iter().enumerate() {
         let again = async || nodes.hook(which, &call.answered()).await == Some(200);
@@ -320,4 +327,7 @@ async fn a_database_that_goes_and_comes_back_loses_nothing() {
     all.extend(late);
     nodes.settled(&all).await;
     nodes.verify(&all);
+    let told = check(&nodes.rig);
+    assert!(told.contains("ok    postgres://127.0.0.1") && told.contains("zoho_desk: Zoho Desk"), "{told}");
+    assert_eq!(nodes.tokens().1, 0, "beside nodes that run, by their token: {told}");
 }

@@ -130,6 +130,15 @@ impl PostgresStore {
         Self::open_with(options, schema::SCRIPTS).await
     }
 
+    /// Connects, and makes nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be used, in words that hold no password.
+    pub async fn try_out(url: &SecretString) -> Result<(), StoreError> {
+        let client = Server::new(url)?.client().await.map_err(Fault::of_reading)?;
+        client.simple_query("SELECT 1").await.map(|_| ()).map_err(|error| Fault::from(error).of_reading())
+    }
+
     async fn open_with(options: PostgresOptions, scripts: &[&str]) -> Result<Self, StoreError> {
         let server = Server::new(&options.url)?;
         let mut client = server.client().await.map_err(Fault::of_writing)?;
