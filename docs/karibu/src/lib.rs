@@ -7,7 +7,7 @@ use patchbay_kit::{
     About, Activities, Agents, Allowance, Assigns, AuthScheme, CallActivity, Changed, Connector, Contact, Contacts,
     Exchange, Failure, FollowUps, Identity, Kind, Manifest, NewContact, Notes, Origin, Owners, PhoneNumber, Popups,
     Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings, StatusCode, Text,
-    TextFormat, TextRules, Updates,
+    TextFormat, TextRules, Updates, words,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -38,8 +38,6 @@ const FILLED: &[&str] =
     &["call_ref", "contact_id", "title", "text", "direction", "outcome", "started_at", "seconds", "recording_url"];
 /// After a 429 that does not say how long.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Of Karibu's own words in a failure.
-const MESSAGE_CHARS: usize = 300;
 
 /// One integration with one Karibu account.
 #[derive(Debug)]
@@ -80,7 +78,7 @@ impl Connector for Karibu {
     fn classify(&self, reply: &Response) -> Failure {
         // A proxy's page is no refusal of Karibu's: then the status alone speaks.
         let Refusal { code, message, field } = reply.json::<Refused>().unwrap_or_default().error;
-        let message: String = message.chars().take(MESSAGE_CHARS).collect();
+        let message = words::said(&message);
         let failure = match (reply.status.as_u16(), code.as_str()) {
             (401, _) => Failure::new(Kind::Unauthorized, Retry::Never)
                 .because("Karibu refuses the API key: make a new one and set `api_key`"),
