@@ -431,3 +431,102 @@ proptest! {
 fn no_events_are_no_call() {
     assert_eq!(CallState::fold([]), None);
 }
+
+/// A click's call as Exotel tells of it: placed, answered once for each leg, ended; as JSON, and as multipart.
+fn click_to_call(second: &str, as_json: bool) -> Vec<CallEvent> {
+    let placed = PlacedCall {
+        call_sid: "c1".to_owned(),
+        click: Uuid::from_u128(7),
+        agent: "09711581199".to_owned(),
+        agent_email: Some("avnish@example.com".to_owned()),
+        customer: "09876543210".to_owned(),
+        exophone: "08047494574".to_owned(),
+        custom_field: mark::write(Uuid::from_u128(7), Some("order 7")),
+        dialled_at: Timestamp::from_second(1_000).unwrap(),
+    };
+    let receipt = placed.receipt(Uuid::nil(), "acme", Timestamp::from_second(1_001).unwrap()).unwrap();
+    let common = [
+        ("CallSid", "c1"),
+        ("From", "09711581199"),
+        ("To", "09876543210"),
+        ("PhoneNumberSid", "08047494574"),
+        ("Direction", "outbound-api"),
+    ];
+    let says = |more: &[(&str, &str)], legs: [(&str, &str, &str); 2], at: i64| {
+        let fields = common.iter().chain(more).copied();
+        if as_json {
+            let legs = legs.map(|(status, talked, by)| {
+                serde_json::json!({ "Status": status, "OnCallDuration": talked, "AnsweredBy": by, "AmdCause": "" })
+            });
+            let mut body: serde_json::Map<_, _> =
+                fields.map(|(name, value)| (name.to_owned(), serde_json::Value::from(value))).collect();
+            body.insert("Legs".to_owned(), legs.to_vec().into());
+            let body = serde_json::Value::from(body).to_string();
+            return read(Hook::Status, "", Some("application/json"), &body, at);
+        }
+        let mut body = String::new();
+        let mut part = |name: &str, value: &str| {
+            body += &format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        };
+        fields.for_each(|(name, value)| part(name, value));
+        for (index, (status, talked, by)) in legs.into_iter().enumerate() {
+            part(&format!("Legs[{index}][Status]"), status);
+            part(&format!("Legs[{index}][OnCallDuration]"), talked);
+            part(&format!("Legs[{index}][AnsweredBy]"), by);
+        }
+        read(Hook::Status, "", Some("multipart/form-data; boundary=x"), &(body + "--x--\r\n"), at)
+    };
+    let going = [("EventType", "answered"), ("Status", "in-progress")];
+    let talked = if second == "completed" { "13" } else { "0" };
+    let mark = placed.custom_field.as_str();
+    let over =
+        [("EventType", "terminal"), ("Status", "completed"), ("ConversationDuration", talked), ("CustomField", mark)];
+    let by = if second == "completed" { "MACHINE" } else { "NA" };
+    vec![
+        normalise(&receipt, &locale()).unwrap(),
+        says(&going, [("in-progress", "", "NA"), ("", "", "")], 1_005),
+        says(&going, [("in-progress", "", "NA"), ("in-progress", "", "")], 1_009),
+        says(&over, [("completed", "26", "NA"), (second, talked, by)], 1_030),
+    ]
+}
+
+#[test]
+fn status_callbacks_complete_a_click_in_either_encoding() {
+    let [json, multipart] = [true, false].map(|as_json| click_to_call("completed", as_json));
+    assert_eq!(json.iter().map(|event| event.id).collect::<std::collections::BTreeSet<_>>().len(), 4, "each leg's own");
+    for events in [json, multipart] {
+        for given in [events.clone(), events.iter().rev().cloned().collect()] {
+            let state = CallState::fold(&given).unwrap();
+            assert_eq!(state.direction, patchbay_kit::Direction::Outgoing);
+            assert_eq!(state.outcome, Some(patchbay_kit::Outcome::Answered));
+            assert_eq!((state.customer.as_deref(), state.talk_seconds), (Some("09876543210"), Some(13)));
+            assert_eq!(state.agent().map(|agent| agent.agent.as_str()), Some("09711581199"));
+            assert_eq!(state.custom_field.as_deref().and_then(mark::read), Some(Uuid::from_u128(7)));
+        }
+        let legs = &events[3].facts.legs;
+        assert_eq!(legs[1].answered_by.as_deref(), Some("MACHINE"), "{legs:?}");
+    }
+    let missed = CallState::fold(&click_to_call("no-answer", true)).unwrap();
+    assert_eq!(missed.outcome, Some(patchbay_kit::Outcome::Missed));
+}
+
+#[test]
+fn a_placed_call_is_a_call_at_once_and_is_asked_about_when_nobody_says_more() {
+    let events = click_to_call("completed", true);
+    let now = Timestamp::from_second(1_001).unwrap();
+    let state = CallState::fold(&events[..1]).unwrap();
+    let agent = state.agent().expect("the agent");
+    assert_eq!((agent.agent.as_str(), agent.status), ("09711581199", AttemptStatus::Dialing));
+    assert_eq!((state.outcome, state.started_at), (None, Some(Timestamp::from_second(1_000).unwrap())));
+    let popups_too = IntegrationRules { popups: true, ..integration("desk", TextFormat::Html, true) };
+    let rules = rules(vec![popups_too]);
+    assert!(plan(&state, &rules, 0).is_empty(), "there is nothing to write yet");
+    let enquiry = super::plan::enquire(&state, &rules.enquiry_schedule, None, false, now);
+    assert!(enquiry.due_at.is_some(), "callbacks may be lost");
+    // Whoever has clicked is shown whom he is connected with, once: later callbacks ring nowhere.
+    let shown = popups(&state, &events[..1], &rules.integrations[0], &rules, now);
+    assert_eq!(shown.len(), 1);
+    assert_eq!((shown[0].direction, shown[0].phase), (patchbay_kit::Direction::Outgoing, patchbay_kit::Phase::Ringing));
+    assert_eq!(shown[0].agent_number.e164(), Some("+919711581199"));
+    assert!(popups(&state, &events[1..], &rules.integrations[0], &rules, now).is_empty());
+}

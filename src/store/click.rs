@@ -50,6 +50,29 @@ impl ClickState {
         }
     }
 
+    /// As it was stored: its word, and [`ClickState::parts`].
+    pub(super) fn of(word: &str, call_sid: String, code: String, told: String) -> Option<Self> {
+        Some(match word {
+            "intended" => Self::Intended,
+            "dialling" => Self::Dialling,
+            "placed" => Self::Placed { call_sid },
+            "refused" => Self::Refused { code, message: told },
+            "unknown" => Self::Unknown { reason: told },
+            "not_placed" => Self::NotPlaced { reason: told },
+            _ => return None,
+        })
+    }
+
+    /// CallSid, code, and what is told of it, where it has them.
+    pub(super) fn parts(&self) -> [Option<&str>; 3] {
+        match self {
+            Self::Intended | Self::Dialling => [None; 3],
+            Self::Placed { call_sid } => [Some(call_sid), None, None],
+            Self::Refused { code, message } => [None, Some(code), Some(message)],
+            Self::Unknown { reason } | Self::NotPlaced { reason } => [None, None, Some(reason)],
+        }
+    }
+
     /// Whether nothing more is to be done about it.
     pub fn is_settled(&self) -> bool {
         matches!(self, Self::Placed { .. } | Self::Refused { .. } | Self::NotPlaced { .. })

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{fault::Fault, rows, writer::Work};
-use crate::store::{Click, ClickFilter, ClickState, ClickStep, Kept, StoreError, click};
+use crate::store::{Click, ClickFilter, ClickState, ClickStep, Kept, StoreError, click, documents::sql_limit};
 
 const COLUMNS: &str =
     "id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, call_sid, code,
@@ -21,15 +21,9 @@ fn read(row: &Row<'_>) -> Result<Click, Fault> {
     };
     let text =
         |column: usize| -> Result<String, Fault> { Ok(row.get::<_, Option<String>>(column)?.unwrap_or_default()) };
-    let state = match row.get_ref(10)?.as_str().map_err(rows::alien)? {
-        "intended" => ClickState::Intended,
-        "dialling" => ClickState::Dialling,
-        "placed" => ClickState::Placed { call_sid: text(11)? },
-        "refused" => ClickState::Refused { code: text(12)?, message: text(13)? },
-        "unknown" => ClickState::Unknown { reason: text(13)? },
-        "not_placed" => ClickState::NotPlaced { reason: text(13)? },
-        _ => return Err(Fault::alien("state of a click")),
-    };
+    let word = row.get_ref(10)?.as_str().map_err(rows::alien)?;
+    let state =
+        ClickState::of(word, text(11)?, text(12)?, text(13)?).ok_or_else(|| Fault::alien("state of a click"))?;
     Ok(Click {
         id: rows::uuid(row.get_ref(0)?.as_blob().map_err(rows::alien)?)?,
         account: row.get(1)?,
@@ -93,12 +87,7 @@ pub(super) fn step(work: &mut Work<'_>, step: ClickStep) -> Result<(), Fault> {
     if was.is_none_or(|was| was.version != step.on_version || !was.state.may_become(&step.state)) {
         return Err(StoreError::Conflict.into());
     }
-    let (call_sid, code, told) = match &step.state {
-        ClickState::Intended | ClickState::Dialling => (None, None, None),
-        ClickState::Placed { call_sid } => (Some(call_sid), None, None),
-        ClickState::Refused { code, message } => (None, Some(code), Some(message)),
-        ClickState::Unknown { reason } | ClickState::NotPlaced { reason } => (None, None, Some(reason)),
-    };
+    let [call_sid, code, told] = step.state.parts();
     work.conn
         .prepare_cached(
             "UPDATE click SET version = version + 1, state = ?2, call_sid = ?3, code = ?4, told = ?5, updated_ms = ?6,
@@ -148,7 +137,7 @@ pub(super) fn purge(conn: &Connection, older_than: Timestamp, limit: usize) -> R
     let sql = format!(
         "DELETE FROM click WHERE id IN (SELECT id FROM click WHERE updated_ms < ?1 AND NOT {UNSETTLED} LIMIT ?2)"
     );
-    Ok(conn.prepare_cached(&sql)?.execute([older_than.as_millisecond(), super::journal::sql_limit(limit)])? as u64)
+    Ok(conn.prepare_cached(&sql)?.execute([older_than.as_millisecond(), sql_limit(limit)])? as u64)
 }
 
 /// Whether there is anything to purge, for a reader to see.
