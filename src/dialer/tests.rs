@@ -147,7 +147,7 @@ impl World {
     }
 
     async fn turn(&self, by: Duration) {
-        self.with(|inner| inner.now = inner.now + by);
+        self.with(|inner| inner.now += by);
         self.turned.notify_waiters();
         self.settle().await;
     }

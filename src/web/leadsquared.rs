@@ -67,18 +67,18 @@ fn admitted<'s>(
     request: &HttpRequest,
     services: &'s Services,
     bytes: &[u8],
-) -> Result<(&'s Account, &'s Integration), HttpResponse> {
+) -> Result<(&'s Account, &'s Integration), Box<HttpResponse>> {
     let named = Some(text(request, "AccSid").to_owned()).filter(|sid| !sid.is_empty());
     let sid = named.or_else(|| field(request, bytes, &["AccSid"])).unwrap_or_default();
     let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
     let open = services.doors.load().base64(&sid, authorization);
     let Some(account) = services.account(&sid).filter(|_| open) else {
         let message = "give AccSid, and as Authorization the Base64 of Exotel's key:token";
-        return Err(error(StatusCode::UNAUTHORIZED, message));
+        return Err(Box::new(error(StatusCode::UNAUTHORIZED, message)));
     };
     match leadsquared(account) {
         Some(integration) => Ok((account, integration)),
-        None => Err(error(StatusCode::NOT_FOUND, "this account has no integration with LeadSquared")),
+        None => Err(Box::new(error(StatusCode::NOT_FOUND, "this account has no integration with LeadSquared"))),
     }
 }
 
@@ -99,7 +99,7 @@ fn times(integration: &Integration) -> Option<CallingTimes> {
 async fn connect(request: HttpRequest, services: Data<Services>, bytes: Bytes) -> HttpResponse {
     let (account, integration) = match admitted(&request, &services, &bytes) {
         Ok(admitted) => admitted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let said = |names: &[&str]| field(&request, &bytes, names);
     let (Some(agent), Some(to)) = (said(&["AgentNumber", "From"]), said(&["CustomerNumber", "To"])) else {
@@ -153,7 +153,7 @@ async fn connect(request: HttpRequest, services: Data<Services>, bytes: Bytes) -
 async fn lead_info(request: HttpRequest, services: Data<Services>) -> HttpResponse {
     let (account, _) = match admitted(&request, &services, b"") {
         Ok(admitted) => admitted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let Some(agent) = field(&request, b"", &["AgentNumber"]) else {
         return error(StatusCode::BAD_REQUEST, "AgentNumber is needed");
@@ -195,7 +195,7 @@ async fn current_call(services: &Services, account: &Account, agent: &str) -> Re
 async fn did_numbers(request: HttpRequest, services: Data<Services>) -> HttpResponse {
     let (account, _) = match admitted(&request, &services, b"") {
         Ok(admitted) => admitted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let Some(client) = services.exotel.get(&account.sid) else {
         return error(StatusCode::NOT_FOUND, "there is no such account");
@@ -221,18 +221,19 @@ fn opened<'s>(
     request: &HttpRequest,
     services: &'s Services,
     sid: &str,
-) -> Result<(&'s Integration, String), HttpResponse> {
+) -> Result<(&'s Integration, String), Box<HttpResponse>> {
     let (key, token) = (text(request, "api-key"), text(request, "api-token"));
     let open = services.doors.load().pair(sid, key, token);
     let Some(account) = services.account(sid).filter(|_| open) else {
-        return Err(coc_error(StatusCode::UNAUTHORIZED, "give Exotel's API key and token as api-key and api-token"));
+        let message = "give Exotel's API key and token as api-key and api-token";
+        return Err(Box::new(coc_error(StatusCode::UNAUTHORIZED, message)));
     };
     if field(request, b"", &["app"]).is_none_or(|app| !app.eq_ignore_ascii_case("leadsquared")) {
-        return Err(coc_error(StatusCode::BAD_REQUEST, "app: must be leadsquared"));
+        return Err(Box::new(coc_error(StatusCode::BAD_REQUEST, "app: must be leadsquared")));
     }
     match leadsquared(account) {
         Some(integration) => Ok((integration, STANDARD.encode(format!("{key}:{token}")))),
-        None => Err(coc_error(StatusCode::BAD_REQUEST, "this account has no integration with LeadSquared")),
+        None => Err(Box::new(coc_error(StatusCode::BAD_REQUEST, "this account has no integration with LeadSquared"))),
     }
 }
 
@@ -241,7 +242,7 @@ fn opened<'s>(
 async fn configuration(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> HttpResponse {
     let (integration, token) = match opened(&request, &services, &sid) {
         Ok(opened) => opened,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let mut shown = Map::new();
     for (setting, name) in URLS {
@@ -279,7 +280,7 @@ fn settings_of(integration: &Integration) -> [(&'static str, Value); 4] {
 async fn configure(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> HttpResponse {
     let (integration, token) = match opened(&request, &services, &sid) {
         Ok(opened) => opened,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let Ok(body) = serde_json::from_slice::<Value>(&bytes) else {
         return coc_error(StatusCode::BAD_REQUEST, "the body is no JSON");

@@ -102,10 +102,7 @@ async fn a_click_is_one_call_with_a_timeline_and_one_ticket() {
     assert_eq!((status, &placed["state"]), (201, &json!("placed")), "{placed:#}");
     let call_sid = placed["call_sid"].as_str().expect("a CallSid").to_owned();
     // It is a call before Exotel says a word of it.
-    rig.until_api(&format!("/calls?limit=1"), |calls| {
-        (calls["calls"][0]["call_sid"] == call_sid.as_str()).then_some(())
-    })
-    .await;
+    rig.until_api("/calls?limit=1", |calls| (calls["calls"][0]["call_sid"] == call_sid.as_str()).then_some(())).await;
     let file = rig.account(&format!("/calls/{call_sid}")).await;
     assert!(file["timeline"].to_string().contains("\"placed\""), "{file:#}");
     assert_eq!(rig.place("key-1", wish()).await, (201, placed.clone()), "the same key, the same answer");
@@ -145,7 +142,7 @@ async fn many_with_one_key_are_one_call() {
 async fn every_trouble_is_settled_and_no_key_dials_twice() {
     let mut rig = rig();
     rig.start();
-    let troubles: [(&str, Option<Trouble>, Option<Fault>, u16, &str); 9] = [
+    let troubles = [
         ("carried out and lost", None, Some(Fault::ResetAfter), 202, "placed"),
         ("never carried out", None, Some(Fault::ResetBefore), 202, "not_placed"),
         ("answered late", None, Some(Fault::StallAfter(Duration::from_secs(3))), 202, "placed"),
