@@ -1,5 +1,6 @@
 //! The truth: receipts, calls, deliveries, links. The only SQL of Patchbay is below this module.
 
+mod directory;
 mod sqlite;
 #[cfg(test)]
 mod suite;
@@ -15,6 +16,9 @@ use patchbay_kit::{CallActivity, Contact, FollowUp, Note, Outcome, RecordRef};
 
 use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, plan::Enquiry};
 
+pub use directory::{
+    AuditEntry, AuditFilter, Audited, Change, Directory, Document, DocumentKind, DocumentRef, Writing,
+};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// Position of a receipt in the journal.
@@ -32,9 +36,12 @@ pub enum StoreError {
     Unwritable(String),
     #[error("the database cannot be read: {0}")]
     Unreadable(String),
-    /// Somebody else changed the call since it was read: read it again and decide anew.
-    #[error("the call was changed meanwhile")]
+    /// Somebody else changed it since it was read: read it again and decide anew.
+    #[error("it was changed meanwhile")]
     Conflict,
+    /// Another document has the name that this one was to have.
+    #[error("another has this name")]
+    Taken,
     /// Another process has it open, and would take the same deliveries.
     #[error("the database {0} is in use by another process: stop that one first, or use another database")]
     InUse(String),
@@ -411,7 +418,7 @@ pub struct Depths {
 
 /// What the service asks of its database: operations of the domain, each one transaction.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
+pub trait Store: Directory {
     /// Makes a receipt durable. Resolves once it is on disk, not before.
     async fn append(&self, receipt: Receipt) -> Result<Seq, StoreError>;
 

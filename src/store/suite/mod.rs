@@ -4,6 +4,7 @@
 
 pub(in crate::store) mod calls;
 pub(in crate::store) mod decisions;
+pub(in crate::store) mod documents;
 pub(in crate::store) mod journal;
 pub(in crate::store) mod lanes;
 pub(in crate::store) mod outcomes;
@@ -73,6 +74,11 @@ macro_rules! for_each_case {
             calls::purge_leaves_the_unfinished,
             calls::purge_takes_the_oldest_first,
             calls::hook_tokens_live_and_expire,
+            documents::a_document_is_kept_as_written_and_versioned,
+            documents::a_document_on_another_version_is_a_conflict,
+            documents::a_document_has_its_name_alone,
+            documents::the_log_is_listed_by_page_and_account,
+            documents::what_is_over_is_forgotten,
         }
     };
 }
