@@ -25,6 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::Gate,
     call::{IntegrationRules, Locale, PlanRules},
     config::{self, Account, Config, Integration, StoreUrl},
     connect::{
@@ -35,6 +36,7 @@ use crate::{
     },
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
+    directory::Agents,
     exotel::{Enquirer, ExotelClient},
     hooks::{self, Answers, Doors},
     key::MasterKey,
@@ -70,6 +72,9 @@ pub struct Services {
     /// What was answered to applets before.
     pub answers: Answers,
     pub decider: Arc<Decider>,
+    /// The user mapping.
+    pub agents: Arc<Agents>,
+    pub gate: Gate,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub exotel: HashMap<String, ExotelClient>,
     pub key: MasterKey,
@@ -185,11 +190,15 @@ impl Service {
             exotel.insert(account.sid.clone(), client);
         }
         let lanes = Arc::new(lanes);
+        let agents = Agents::load(&config.accounts, Arc::clone(&store), key.clone()).await.map_err(store_error)?;
+        let agents = Arc::new(agents);
+        agents.resume(&stopping).await.map_err(store_error)?;
         let enquiries = Arc::new(Notify::new());
         workers.spawn(fan_out(Arc::clone(&enquiries), enquiry_wakes, stopping.clone()));
         let decider = Arc::new(Decider {
             store: Arc::clone(&store),
             accounts: rules,
+            agents: Arc::clone(&agents),
             lanes: Arc::clone(&lanes),
             metrics: Arc::clone(&metrics),
             wake: Arc::clone(&journal),
@@ -202,6 +211,8 @@ impl Service {
         let tokens = store.hook_token_hashes(now).await.map_err(store_error)?;
         let doors = ArcSwap::from_pointee(Doors::new(&config.accounts, tokens, &key));
         let drain = config.server.drain_timeout;
+        let sids = config.accounts.iter().map(|account| account.sid.clone());
+        let gate = Gate::new(Arc::clone(&store), key.clone(), config.server.admin_token.as_ref(), sids);
         let services = Arc::new(Services {
             config,
             store,
@@ -209,6 +220,8 @@ impl Service {
             doors,
             answers: Answers::default(),
             decider,
+            agents,
+            gate,
             lanes,
             exotel,
             key,
@@ -478,14 +491,8 @@ fn account_rules(
             follow_up_kinds: connector(integration).follow_ups().map_or(&[][..], |follow_ups| follow_ups.kinds()),
             mask_numbers: integration.settings.flag("mask_numbers"),
             texts: Arc::clone(&integration.texts),
-            crm_users: account
-                .agents
-                .iter()
-                .filter_map(|agent| Some((agent.number.clone(), agent.crm_user.get(&integration.name)?.clone())))
-                .collect(),
         })
         .collect();
-    let emails = account.agents.iter().filter_map(|agent| Some((agent.number.clone(), agent.email.clone()?)));
     let (key, public_url, sid) = (key.clone(), Arc::clone(public_url), account.sid.clone());
     AccountRules {
         locale: Locale {
@@ -497,7 +504,6 @@ fn account_rules(
             account: account.sid.clone(),
             country: account.country.clone(),
             integrations,
-            agent_emails: emails.collect(),
             recording_link: Arc::new(move |call_sid| {
                 pages::recording::link(public_url.get().map_or("", String::as_str), &key, &sid, call_sid, None)
             }),
@@ -522,6 +528,9 @@ async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToke
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "removed old, settled calls and their callbacks"),
             Err(error) => tracing::warn!(%error, "old calls could not be removed"),
+        }
+        if let Err(error) = store.forget(Timestamp::now(), older_than, PURGE_ROWS).await {
+            tracing::warn!(%error, "sessions that are over could not be removed");
         }
         tokio::select! {
             () = tokio::time::sleep(PURGE_EVERY) => {}
