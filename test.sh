@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, all tests, the arrows of the architecture.
-# Needs git, a C compiler and Rust; installs the compiler from Debian's packages where it can. Ends with the count.
+# Needs git, a C compiler, Redis and Rust; installs compiler and Redis from Debian's packages where it can. Ends with the count.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,6 +9,15 @@ if ! command -v cc >/dev/null 2>&1; then
     apt-get update -qq && apt-get install -y -qq gcc libc6-dev
   else
     echo "test.sh: no C compiler (cc): install gcc and libc6-dev" >&2
+    exit 2
+  fi
+fi
+# The tests of the context start servers of their own.
+if ! command -v redis-server >/dev/null 2>&1; then
+  if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq && apt-get install -y -qq redis-server
+  else
+    echo "test.sh: no redis-server: install it (Debian: apt-get install redis-server)" >&2
     exit 2
   fi
 fi

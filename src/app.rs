@@ -18,6 +18,7 @@ use actix_web::{
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use patchbay_kit::{Assigns, AuthScheme, SettingKind};
+use secrecy::ExposeSecret;
 use tokio::{
     sync::Notify,
     task::{JoinHandle, JoinSet},
@@ -27,17 +28,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::Gate,
     call::{IntegrationRules, Locale, PlanRules},
-    config::{self, Account, Config, Integration, StoreUrl},
+    config::{self, Account, Config, ContextUrl, Integration, StoreUrl},
     connect::{
         catalogue,
         expiry::{Expiry, Standing},
         oauth::{Configured, Keeper, KeeperParts},
         transport::{Credentials, Limits, Transport},
     },
+    context::{Context, MemoryContext, RedisContext, RedisOptions},
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
     directory::Agents,
-    exotel::{Enquirer, ExotelClient},
+    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
     hooks::{self, Answers, Doors},
     key::MasterKey,
     store::{DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
@@ -60,6 +62,8 @@ pub enum StartError {
     Key(String),
     #[error("{0}")]
     Transport(String),
+    #[error("{0}")]
+    Context(String),
 }
 
 /// What every request handler may reach.
@@ -67,9 +71,9 @@ pub enum StartError {
 pub struct Services {
     pub config: Config,
     pub store: Arc<dyn Store>,
+    pub context: Arc<dyn Context>,
     pub metrics: Arc<Metrics>,
     pub doors: ArcSwap<Doors>,
-    /// What was answered to applets before.
     pub answers: Answers,
     pub decider: Arc<Decider>,
     /// The user mapping.
@@ -158,6 +162,7 @@ impl Service {
         let stopping = CancellationToken::new();
         let journal = Arc::new(Notify::new());
         let mut workers = JoinSet::new();
+        let context = start_context(&config.context, &key, &mut workers, &stopping)?;
         let mut lanes = HashMap::new();
         let mut rules = HashMap::new();
         let mut exotel = HashMap::new();
@@ -180,7 +185,6 @@ impl Service {
                 client: client.clone(),
                 store: Arc::clone(&store),
                 metrics: Arc::clone(&metrics),
-                per_minute: NonZeroU32::new(config.enquiry.per_minute).unwrap_or(NonZeroU32::MIN),
                 wake: Arc::clone(&wake),
                 journal: Arc::clone(&journal),
                 stopping: stopping.clone(),
@@ -216,6 +220,7 @@ impl Service {
         let services = Arc::new(Services {
             config,
             store,
+            context,
             metrics,
             doors,
             answers: Answers::default(),
@@ -262,7 +267,14 @@ impl Service {
         tracing::info!("stopping");
         self.services.stopping.cancel();
         self.server.stop(true).await;
-        let drained = tokio::time::timeout(self.drain, async { while self.workers.join_next().await.is_some() {} });
+        let drained = tokio::time::timeout(self.drain, async {
+            while self.workers.join_next().await.is_some() {}
+            for lane in self.services.lanes.values() {
+                if let Access::Tokens(_, keeper) = &lane.driver().access {
+                    keeper.settled().await;
+                }
+            }
+        });
         if drained.await.is_err() {
             tracing::warn!("deliveries were still under way; they are looked for and finished at the next start");
             self.workers.abort_all();
@@ -361,8 +373,20 @@ fn start_lane(
 
 /// The client of one account's Exotel; also what `patchbay check` asks through.
 pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -> ExotelClient {
-    let Account { sid, api_url, api_key, api_token, .. } = account;
-    ExotelClient::new(transport, sid, api_url, api_key, api_token, config.enquiry.request_timeout)
+    ExotelClient::new(ClientParts {
+        sid: account.sid.clone(),
+        hosts: Hosts { api: account.api_url.clone(), ccm: account.ccm_url.clone(), portal: account.portal_url.clone() },
+        credentials: Credentials::basic(&account.api_key, account.api_token.expose_secret()),
+        naive: Naive { utc_offset: account.utc_offset, country: account.country.clone() },
+        // Of calls' details a part is left to the customer's other software.
+        per_minute: PerMinute {
+            details: NonZeroU32::new(config.enquiry.per_minute).unwrap_or(NonZeroU32::MIN),
+            ..PerMinute::PUBLISHED
+        },
+        transport,
+        timeout: config.enquiry.request_timeout,
+        backoff: ClientParts::backoff(),
+    })
 }
 
 /// The driver of one integration; also what `patchbay check` asks through. Without a vault there are no tokens.
@@ -465,6 +489,27 @@ fn connector(integration: &Integration) -> Arc<dyn patchbay_kit::Connector> {
     // The manifest came out of the catalogue when the configuration was read.
     let entry = entry.expect("a manifest of the catalogue");
     (entry.build)(&integration.settings)
+}
+
+/// The context, and what keeps it.
+fn start_context(
+    config: &config::Context,
+    key: &MasterKey,
+    workers: &mut JoinSet<()>,
+    stopping: &CancellationToken,
+) -> Result<Arc<dyn Context>, StartError> {
+    let Some(options) = redis_options(config) else { return Ok(Arc::new(MemoryContext::default())) };
+    let context = RedisContext::new(&options, key.clone()).map_err(StartError::Context)?;
+    workers.spawn(Arc::clone(&context).keep(stopping.clone()));
+    Ok(context)
+}
+
+/// Where Redis is, if the context is there; also what `patchbay check` asks.
+pub fn redis_options(config: &config::Context) -> Option<RedisOptions> {
+    match &config.url {
+        ContextUrl::Memory => None,
+        ContextUrl::Redis(url) => Some(RedisOptions::new(url.clone(), config.root_certificate.clone())),
+    }
 }
 
 fn account_rules(

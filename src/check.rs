@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use patchbay_kit::{Agent, Kind};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::{
         expiry::{Expiry, Standing},
         transport::Transport,
     },
+    context,
     delivery::Stop,
     hooks,
     key::MasterKey,
@@ -81,6 +83,15 @@ async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Toke
     if config.server.public_url.is_none() {
         line(format_args!("warn  server.public_url is not set: links to recordings will only work on this machine"))?;
     }
+    if let Some(options) = app::redis_options(&config.context) {
+        match context::greet(&options).await {
+            Ok(()) => line(format_args!("ok    context: Redis answers"))?,
+            Err(cause) => {
+                failures += 1;
+                line(format_args!("FAIL  context: {cause}; see [context] url"))?;
+            }
+        }
+    }
     for account in &config.accounts {
         failures += check_account(config, account, transport, tokens).await?;
     }
@@ -95,9 +106,9 @@ async fn check_account(config: &Config, account: &Account, transport: &Transport
     let client = app::exotel_client(config, account, transport.clone());
     match client.identify().await {
         Ok(()) => line(format_args!("ok    {}: Exotel at {} knows the key", account.sid, client.host()))?,
-        Err(cause) => {
+        Err(error) => {
             failures += 1;
-            line(format_args!("FAIL  {}: {cause}", account.sid))?;
+            line(format_args!("FAIL  {}: {error} (asked at {}): {}", account.sid, client.host(), error.cure()))?;
         }
     }
     for integration in &account.integrations {
@@ -194,7 +205,10 @@ async fn check_integration(
     let explain = |stop: Stop| match stop {
         Stop::Refused { failure, status, .. } => match status {
             401 => format!("{name} at {host} refuses the credentials (401): {failure}"),
-            404 => format!("{host} is there, and is no {name} (404): check the domain"),
+            // Who has a code of its own, or something that is set up missing, is the CRM.
+            404 if failure.kind == Kind::NotFound && failure.remote_code.is_none() => {
+                format!("{host} is there, and is no {name} (404): check the domain")
+            }
             _ => format!("{name} at {host} answered {status}: {failure}"),
         },
         Stop::Lost { reason, .. } => {
@@ -225,10 +239,22 @@ async fn check_integration(
             break;
         }
     }
-    lines.push(format!("ok    {place}: {} agent{}, {} mapped", known.len(), plural(known.len()), mapped.len()));
+    // As calls are assigned: by the user mapping, else by e-mail.
+    let is_known = |agent: &&config::Agent| match (agent.crm_user.get(&integration.name), &agent.email) {
+        (Some(id), _) => known.iter().any(|one| one.at.id == *id),
+        (None, Some(email)) => has_email(&known, email),
+        (None, None) => false,
+    };
+    let ours = account.agents.iter().filter(is_known).count();
+    lines.push(format!(
+        "ok    {place}: {} agent{} in {name}; of the {} [[account.agent]], {ours} found there",
+        known.len(),
+        plural(known.len()),
+        account.agents.len()
+    ));
     for agent in account.agents.iter().filter(|agent| !agent.crm_user.contains_key(&integration.name)) {
         let Some(email) = &agent.email else { continue };
-        if !known.iter().any(|one| one.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))) {
+        if !has_email(&known, email) {
             lines.push(format!(
                 "warn  {place}: {name} has no agent with the e-mail {email}: his calls will not be assigned; mend \
                  email, or set crm_user"
@@ -246,6 +272,10 @@ async fn check_integration(
         }
     }
     Ok(lines)
+}
+
+fn has_email(known: &[Agent], email: &str) -> bool {
+    known.iter().any(|one| one.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email)))
 }
 
 /// The exact URLs for the account's flow.

@@ -13,6 +13,8 @@ pub const POINTS: &[&str] = &[
     "delivery.after_send",
     "delivery.before_settle",
     "delivery.after_settle",
+    "token.before_keep",
+    "token.after_keep",
 ];
 
 /// Dies here if the environment says so.

@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 pub mod connect;
 pub mod connectors;
+pub mod context;
 pub mod crash;
 pub mod decide;
 pub mod delivery;

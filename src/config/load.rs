@@ -9,7 +9,10 @@ use url::Url;
 
 use super::{
     integration::integration,
-    model::{Account, Agent, Config, Delivery, Enquiry, Hooks, Log, LogFormat, Recording, Server, Store, StoreUrl},
+    model::{
+        Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Hooks, Log, LogFormat, Recording, Server,
+        Store, StoreUrl,
+    },
     reader::{ConfigError, Problem, Reader},
 };
 use crate::call::{ContactChoice, Hook, phone};
@@ -65,7 +68,13 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
 
     let server = server(section("server")?, problems);
     let store = store(section("store")?, problems);
-    context(section("context")?, problems);
+    let context = context(section("context")?, problems);
+    if let (Some(store), Some(Context { url: ContextUrl::Memory, .. })) = (&store, &context)
+        && store.url.is_shared()
+    {
+        let message = "several nodes share this store, and must share the context: write \"redis://host:6379/0\"";
+        problems.push(Problem { key: "context.url".to_owned(), message: message.to_owned() });
+    }
     let log = log(section("log")?, problems);
     let delivery = delivery(section("delivery")?, problems);
     let enquiry = enquiry(section("enquiry")?, problems);
@@ -91,6 +100,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     Some(Config {
         server: server?,
         store: store?,
+        context: context?,
         log: log?,
         delivery: delivery?,
         enquiry: enquiry?,
@@ -264,16 +274,55 @@ fn store(table: &Table, problems: &mut Vec<Problem>) -> Option<Store> {
     Some(Store { url: url?, queue: to_usize(queue?), keep: keep? })
 }
 
-fn context(table: &Table, problems: &mut Vec<Problem>) {
+fn context(table: &Table, problems: &mut Vec<Problem>) -> Option<Context> {
     let mut r = Reader::new(table, "context", problems);
-    match r.text("url").as_deref() {
-        Some("memory:") | None => {}
-        Some(url) if url.starts_with("redis") => {
-            r.wrong("url", "Redis is not built into this version; write \"memory:\"");
-        }
-        Some(_) => r.wrong("url", "must be \"memory:\""),
-    }
+    let url = r.text("url").and_then(|text| match text.as_str() {
+        "memory:" => Some(ContextUrl::Memory),
+        text => match redis_url(text) {
+            Ok(()) => Some(ContextUrl::Redis(text.into())),
+            Err(message) => {
+                r.wrong("url", message);
+                None
+            }
+        },
+    });
+    let root_certificate =
+        r.text("root_certificate_file").filter(|path| !path.is_empty()).and_then(|path| match std::fs::read(&path) {
+            Ok(pem) => Some(pem),
+            Err(error) => {
+                r.wrong(
+                    "root_certificate_file",
+                    format!("{path}: {error}; it is the PEM file of who signs Redis' certificate"),
+                );
+                None
+            }
+        });
     r.finish();
+    Some(Context { url: url?, root_certificate })
+}
+
+/// What is wrong with Redis' address, without repeating it: a password may stand in it.
+fn redis_url(text: &str) -> Result<(), String> {
+    const FORM: &str =
+        "write \"memory:\", \"redis://host:6379/0\" or, with TLS, \"rediss://user:password@host:6379/0\"";
+    // A bare "/" or "@" in a password splits the address in another place, mostly to one that is none.
+    let url = Url::parse(text).map_err(|_| {
+        format!("is not an address; {FORM}; in a password write / @ : # ? % as %2F %40 %3A %23 %3F %25")
+    })?;
+    if !matches!(url.scheme(), "redis" | "rediss") {
+        return Err(format!("must begin with memory:, redis:// or rediss://; {FORM}"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("names no host; {FORM}"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("takes neither ? nor # (in a password they are %3F and %23); {FORM}"));
+    }
+    let database = url.path().trim_start_matches('/');
+    if !database.is_empty() && database.parse::<u16>().is_err() {
+        return Err(format!("ends with what is no number of a database (in a password / is %2F); {FORM}"));
+    }
+    Ok(())
 }
 
 fn log(table: &Table, problems: &mut Vec<Problem>) -> Option<Log> {
@@ -365,14 +414,34 @@ fn recording(table: &Table, problems: &mut Vec<Problem>) -> Option<Recording> {
     Some(Recording { link_ttl: link_ttl?, limit_bytes: u64::try_from(limit?).ok()?, timeout: timeout? })
 }
 
+/// Exotel's addresses in one region.
+struct Region {
+    api: &'static str,
+    ccm: &'static str,
+    cpaas: &'static str,
+    portal: &'static str,
+}
+
 /// Exotel's addresses by region (exotel-api §1.1).
-fn region(name: &str) -> Option<(&'static str, &'static str)> {
+fn region(name: &str) -> Option<Region> {
     match name {
-        "singapore" => Some(("https://api.exotel.com", "https://my.exotel.com")),
-        "mumbai" => Some(("https://api.in.exotel.com", "https://my.in.exotel.com")),
+        "singapore" => Some(SINGAPORE),
+        "mumbai" => Some(Region {
+            api: "https://api.in.exotel.com",
+            ccm: "https://ccm-api.in.exotel.com",
+            cpaas: "https://cpaas-api.in.exotel.com",
+            portal: "https://my.in.exotel.com",
+        }),
         _ => None,
     }
 }
+
+const SINGAPORE: Region = Region {
+    api: "https://api.exotel.com",
+    ccm: "https://ccm-api.exotel.com",
+    cpaas: "https://cpaas-api.exotel.com",
+    portal: "https://my.exotel.com",
+};
 
 fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Account> {
     let mut r = Reader::new(table, at, problems);
@@ -386,12 +455,11 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     if defaults.is_none() {
         r.wrong("region", format!("must be \"singapore\" or \"mumbai\", is {region_name:?}"));
     }
-    let (api, portal) = defaults.unwrap_or(("https://api.exotel.com", "https://my.exotel.com"));
+    let Region { api, ccm, cpaas, portal } = defaults.unwrap_or(SINGAPORE);
     let api_url = url_or(&mut r, "api_url", api);
+    let ccm_url = url_or(&mut r, "ccm_url", ccm);
+    let cpaas_url = url_or(&mut r, "cpaas_url", cpaas);
     let portal_url = url_or(&mut r, "portal_url", portal);
-    // Named by the contract; nothing asks them yet, but a mistake in them is told today.
-    url(&mut r, "ccm_url", &["http", "https"]);
-    url(&mut r, "cpaas_url", &["http", "https"]);
     r.required("api_key", "Exotel's API key; it is also the user name in the hooks' URLs");
     let api_key = r.secret("api_key");
     r.required("api_token", "Exotel's API token; it is also the password in the hooks' URLs");
@@ -449,6 +517,8 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     Some(Account {
         sid: sid?,
         api_url: api_url?,
+        ccm_url: ccm_url?,
+        cpaas_url: cpaas_url?,
         portal_url: portal_url?,
         api_key: api_key?,
         api_token: api_token?,
@@ -561,4 +631,67 @@ fn parse_offset(text: &str) -> Option<Offset> {
 
 fn to_usize(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(more: &str) -> [String; 4] {
+        let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}");
+        let config = parse("test", &text, &Default::default()).expect("a configuration");
+        let account = &config.accounts[0];
+        let all = [&account.api_url, &account.ccm_url, &account.cpaas_url, &account.portal_url];
+        all.map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    #[test]
+    fn a_region_has_its_addresses_and_each_can_be_another() {
+        let singapore = ["https://api.exotel.com", "https://ccm-api.exotel.com", "https://cpaas-api.exotel.com"];
+        assert_eq!(addresses("")[..3], singapore);
+        assert_eq!(addresses("region = \"singapore\"")[..3], singapore);
+        let mumbai = addresses("region = \"mumbai\"\nccm_url = \"http://127.0.0.1:9\"");
+        let expected = ["https://api.in.exotel.com", "http://127.0.0.1:9", "https://cpaas-api.in.exotel.com"];
+        assert_eq!(mumbai[..3], expected);
+        assert_eq!(mumbai[3], "https://my.in.exotel.com");
+    }
+
+    fn context_of(url: &str) -> Result<Context, String> {
+        let env = [("PATCHBAY__CONTEXT__URL".to_owned(), url.to_owned())].into();
+        parse("test", "", &env).map(|config| config.context).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_context_is_in_memory_or_on_redis() {
+        assert!(matches!(context_of("memory:").expect("it").url, ContextUrl::Memory));
+        for url in [
+            "redis://localhost",
+            "redis://10.0.0.5:6379/0",
+            "rediss://user:p%2Fw@redis.example.com:6380/15",
+            "redis://:secret@[::1]:6379/",
+        ] {
+            assert!(matches!(context_of(url).expect("it").url, ContextUrl::Redis(_)), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_without_its_password() {
+        for (url, told) in [
+            ("http://:hunter2@localhost", "must begin with memory:, redis:// or rediss://"),
+            ("redis://:hunter2/x@localhost", "in a password write /"),
+            ("redis://user:a?hunter2@localhost", "in a password write /"),
+            ("redis://:hunter2@localhost/zero", "no number of a database"),
+            ("redis://:hunter2@localhost/99999", "no number of a database"),
+            ("rediss://:hunter2@localhost/0#insecure", "takes neither ? nor #"),
+            ("redis://:hunter2@localhost?protocol=resp3", "takes neither ? nor #"),
+            ("redis:hunter2", "names no host"),
+            ("memory", "is not an address"),
+        ] {
+            let error = context_of(url).expect_err(url);
+            assert!(error.contains(told) && error.contains("context.url"), "{url}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let shown = format!("{:?}", context_of("redis://:hunter2@localhost"));
+        assert!(shown.contains("Redis") && !shown.contains("hunter2"), "{shown}");
+    }
 }

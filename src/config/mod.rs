@@ -7,6 +7,7 @@ mod reader;
 
 pub use load::{DEFAULT, load, parse};
 pub use model::{
-    Account, Agent, Config, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server, Store, StoreUrl,
+    Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server,
+    Store, StoreUrl,
 };
 pub use reader::{ConfigError, Problem};

@@ -13,6 +13,7 @@ use crate::call::{ContactChoice, compose::Texts};
 pub struct Config {
     pub server: Server,
     pub store: Store,
+    pub context: Context,
     pub log: Log,
     pub delivery: Delivery,
     pub enquiry: Enquiry,
@@ -41,11 +42,34 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
 }
 
+impl StoreUrl {
+    /// Whether several nodes may work on it: then they need a context that they share, too.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Store {
     pub url: StoreUrl,
     pub queue: usize,
     pub keep: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum ContextUrl {
+    Memory,
+    /// With a password in it, perhaps.
+    Redis(SecretString),
+}
+
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub url: ContextUrl,
+    /// PEM: who signs the server's certificate, if not one of those whom the world knows.
+    pub root_certificate: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +129,10 @@ pub struct Account {
     pub sid: String,
     /// Without a slash at its end.
     pub api_url: Url,
+    /// Users and their devices.
+    pub ccm_url: Url,
+    /// ExoML.
+    pub cpaas_url: Url,
     pub portal_url: Url,
     pub api_key: SecretString,
     pub api_token: SecretString,

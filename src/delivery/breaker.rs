@@ -81,16 +81,26 @@ impl Breaker {
         news
     }
 
-    /// A probe failed with an outage: the next one comes later.
-    pub fn probe_failed(&mut self, now: Timestamp, reason: &str) {
+    /// A probe failed with an outage, or could not be made: the next one comes later. Without a reason that is news, the
+    /// one there is stays; and so does the one that says why the credentials were refused.
+    pub fn probe_failed(&mut self, now: Timestamp, reason: Option<&str>) {
         self.probes = self.probes.saturating_add(1);
-        let probe_at = now + self.probe_wait();
-        if let Health::Down { probe_at: at, reason: why, .. } | Health::Unauthorized { probe_at: at, reason: why, .. } =
-            &mut self.health
-        {
-            *at = probe_at;
-            reason.clone_into(why);
+        let next = now + self.probe_wait();
+        match &mut self.health {
+            Health::Running => {}
+            Health::Down { probe_at, reason: why, .. } => {
+                *probe_at = next;
+                if let Some(reason) = reason {
+                    reason.clone_into(why);
+                }
+            }
+            Health::Unauthorized { probe_at, .. } => *probe_at = next,
         }
+    }
+
+    /// Whether the credentials were refused after that: what was begun then and went well proves nothing for them.
+    pub fn refused_since(&self, began: Timestamp) -> bool {
+        matches!(self.health, Health::Unauthorized { since, .. } if since >= began)
     }
 
     /// When the CRM is to be asked again whether it is there; `None` while deliveries may go.
@@ -145,9 +155,9 @@ mod tests {
         for second in 0..3 {
             breaker.outage(at(second), "x");
         }
-        breaker.probe_failed(at(10), "x");
+        breaker.probe_failed(at(10), Some("x"));
         assert_eq!(breaker.probe_at(), Some(at(20)));
-        breaker.probe_failed(at(20), "x");
+        breaker.probe_failed(at(20), Some("x"));
         assert_eq!(breaker.probe_at(), Some(at(30)));
         assert!(breaker.answered());
         assert_eq!(breaker.probe_at(), None);
@@ -161,5 +171,8 @@ mod tests {
         assert_eq!(breaker.probe_at(), Some(at(301)));
         breaker.probe_now(at(2));
         assert_eq!(breaker.probe_at(), Some(at(2)));
+        breaker.probe_failed(at(3), Some("503"));
+        assert!(matches!(breaker.health(), Health::Unauthorized { reason, .. } if reason == "401"));
+        assert!(breaker.refused_since(at(0)) && !breaker.refused_since(at(3)));
     }
 }

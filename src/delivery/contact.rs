@@ -256,13 +256,35 @@ impl ContactBook {
                     return Ok(contact);
                 }
             }
-            Err(Stop::Lost { sent: true, safety: Safety::Creates, .. }) => {
-                let until = Timestamp::now() + ambiguous_wait;
-                self.known().unsure.insert(caller.external_id.clone(), until);
+            Err(stop) => {
+                let (may_exist, still_running) = left_behind(stop, false);
+                let mut known = self.known();
+                if may_exist {
+                    // That nobody was found before he may have been made, says nothing of now.
+                    known.misses.insert(caller.external_id.clone(), (Instant::now(), Vec::new()));
+                }
+                if still_running {
+                    known.unsure.insert(caller.external_id.clone(), Timestamp::now() + ambiguous_wait);
+                }
             }
-            _ => {}
+            Ok(_) => {}
         }
         made
+    }
+}
+
+/// Whether a creation that came to no result may have made somebody all the same, and whether it may still do so.
+fn left_behind(stop: &Stop, created: bool) -> (bool, bool) {
+    match stop {
+        Stop::AfterCreation(stop) => left_behind(stop, true),
+        Stop::Lost { sent: true, safety: Safety::Creates, .. } => (true, true),
+        // A service that fails may have made him first; what a gateway gave up waiting for may still be at it.
+        Stop::Refused { failure, safety: Safety::Creates, status }
+            if matches!(failure.kind, Kind::Unavailable | Kind::Malformed) =>
+        {
+            (true, matches!(status, 502 | 504))
+        }
+        _ => (created, false),
     }
 }
 

@@ -248,11 +248,22 @@ impl Lane {
             Err(stop) => sign_of(stop),
         };
         let reason = asked.err().map(|stop| stop.told()).unwrap_or_default();
-        // Held back by our own quota, nobody was asked: that says nothing, and the next probe comes later.
-        if sign == Sign::Outage || trace.is_empty() {
-            self.breaker().probe_failed(Timestamp::now(), &reason);
+        if sign == Sign::Outage {
+            self.breaker().probe_failed(Timestamp::now(), Some(&reason));
+        } else if trace.is_empty() && sign != Sign::Unauthorized {
+            // Held back by a quota, nobody was asked: that says nothing, and the next probe comes later. A token server's
+            // refusal says enough, although the CRM itself was not asked.
+            self.breaker().probe_failed(Timestamp::now(), None);
         } else {
             self.learn(sign, &reason);
+        }
+    }
+
+    /// [`Self::learn`] of what was begun then: what went well on credentials that were refused meanwhile is no news.
+    fn learn_since(&self, began: Timestamp, sign: Sign, reason: &str) {
+        let outlived = sign == Sign::There && self.breaker().refused_since(began);
+        if !outlived {
+            self.learn(sign, reason);
         }
     }
 
@@ -282,7 +293,7 @@ impl Lane {
                 if breaker.unauthorized(now, reason) {
                     gauges(0, 1);
                     tracing::error!(lane = %self.lane, reason,
-                        "the CRM refuses the credentials; deliveries wait until they are renewed in the configuration");
+                        "the CRM refuses the credentials; deliveries wait until they are renewed");
                 }
             }
             Sign::None => {}
@@ -305,7 +316,7 @@ impl Lane {
         let now = Timestamp::now();
         let (outcome, next, remote_code, detail) = match ending {
             Ending::Written => {
-                self.learn(Sign::There, "");
+                self.learn_since(at, Sign::There, "");
                 (AttemptOutcome::Delivered, Next::Done, None, remark)
             }
             Ending::Unchanged => (AttemptOutcome::Unchanged, Next::Done, None, remark),
@@ -319,7 +330,7 @@ impl Lane {
             Ending::Stopped(stop) => {
                 let verdict = settle::judge(&stop, delivery, &self.policy, now);
                 if trace.iter().any(|exchange| exchange.status.is_some()) || verdict.sign != Sign::There {
-                    self.learn(verdict.sign, &verdict.detail);
+                    self.learn_since(at, verdict.sign, &verdict.detail);
                 }
                 (verdict.outcome, verdict.next, verdict.remote_code, verdict.detail)
             }
@@ -435,12 +446,13 @@ fn until(at: Timestamp, now: Timestamp) -> Duration {
 }
 
 /// Places of the window that deliveries may take now: all that are free, but for the one that is kept for each other
-/// turn with nothing under way. So a flood of one kind never shuts another out. Calls of the past, whatever is free, get
-/// a quarter of the window at most.
+/// kind of now with nothing under way. So a flood of one kind never shuts another out. Calls of the past get what is left
+/// over, and a quarter of the window at most.
 fn share(window: usize, turn: Turn, taken: &BTreeMap<Turn, usize>) -> usize {
     let used: usize = taken.values().sum();
     let of = |turn: &Turn| taken.get(turn).copied().unwrap_or_default();
-    let kept = Turn::ALL.into_iter().filter(|other| *other != turn && of(other) == 0).count();
+    let idle = |other: &Turn| *other != turn && *other != Turn::Backfill && of(other) == 0;
+    let kept = Turn::ALL.iter().filter(|other| idle(other)).count();
     let free = window.saturating_sub(used);
     let free = if window <= Turn::ALL.len() { free } else { free.saturating_sub(kept) };
     match turn {
@@ -459,13 +471,13 @@ mod tests {
         const LOG: Turn = Turn::Now(IntentKind::Log);
         const RECORDING: Turn = Turn::Now(IntentKind::Recording);
         let mut taken = BTreeMap::new();
-        assert_eq!(share(8, LOG, &taken), 5);
-        taken.insert(LOG, 5);
+        assert_eq!(share(8, LOG, &taken), 6);
+        taken.insert(LOG, 6);
         assert_eq!(share(8, LOG, &taken), 0);
         assert_eq!(share(8, RECORDING, &taken), 1);
         taken.insert(RECORDING, 1);
         assert_eq!(share(8, RECORDING, &taken), 0);
-        assert_eq!(share(8, Turn::Backfill, &taken), 1);
+        assert_eq!(share(8, Turn::Backfill, &taken), 0);
         assert_eq!(share(1, LOG, &BTreeMap::new()), 1);
     }
 
@@ -475,6 +487,6 @@ mod tests {
         assert_eq!(share(16, Turn::Backfill, &taken), 4);
         taken.insert(Turn::Backfill, 4);
         assert_eq!(share(16, Turn::Backfill, &taken), 0);
-        assert_eq!(share(16, Turn::Now(IntentKind::Log), &taken), 10);
+        assert_eq!(share(16, Turn::Now(IntentKind::Log), &taken), 10, "twelve are free, two kept");
     }
 }

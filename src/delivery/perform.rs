@@ -13,7 +13,7 @@ use super::{
     driver::{Driver, Stop},
 };
 use crate::{
-    call::{AgentHint, ContactChoice, Content, IntentKind, LogContent},
+    call::{AgentHint, ContactChoice, Content, IntentKind, LogContent, compose::merge},
     store::{Claimed, ExchangeLog, Link, Written},
 };
 
@@ -133,6 +133,7 @@ async fn log(
             if let (Some(link), Some(was)) = (linked, was) {
                 let mut changed = Changed::between(was, &activity);
                 changed.facts &= driver.connector.manifest().record_facts;
+                changed.outcome &= driver.connector.manifest().record_facts;
                 if !changed.any() {
                     return Ok((link.at.clone(), Ending::Unchanged));
                 }
@@ -140,7 +141,20 @@ async fn log(
                     // Written once, when all was known; what has come since stays with us.
                     return Ok((link.at.clone(), Ending::Unchanged));
                 };
-                let at = driver.run(updates.update(&link.at, &activity, changed), &mut done.trace).await?;
+                // What is remembered as written is our own text; the record's has an agent's words in it as well.
+                let mut sent = activity.clone();
+                if changed.body
+                    && let Some(text) = updates.text(&link.at)
+                {
+                    let stands = driver.run(text, &mut done.trace).await?.0;
+                    let most = driver.connector.manifest().text.body_chars;
+                    sent.body = merge(&was.body, &activity.body, &stands, most);
+                    changed.body = sent.body != stands;
+                }
+                if !changed.any() {
+                    return Ok((link.at.clone(), Ending::Written));
+                }
+                let at = driver.run(updates.update(&link.at, &sent, changed), &mut done.trace).await?;
                 return Ok((at, Ending::Written));
             }
             // An upsert finds by itself what a lost one may have left.
@@ -157,6 +171,7 @@ async fn log(
                         agent: activity.agent.is_some(),
                         contact: false,
                         facts: true,
+                        outcome: true,
                     };
                     let at = match driver.connector.updates() {
                         Some(updates) => driver.run(updates.update(&at, &activity, all), &mut done.trace).await?,

@@ -247,23 +247,27 @@ fn written(profile: &Profile) -> Result<Writing, StoreError> {
     Ok(Writing { name: profile.number.as_deref().map(roster::key), body, ..Writing::default() })
 }
 
+/// A number that stands in the file twice is one agent, of whom both say something; where both do, the later counts.
 fn account_file(account: &Account) -> Vec<Agent> {
-    let agents = account.agents.iter().map(|agent| Agent {
-        id: Uuid::new_v5(&NAMESPACE, format!("{}/{}", account.sid, agent.number).as_bytes()).to_string(),
-        source: Source::File,
-        version: 0,
-        profile: Profile {
-            name: None,
-            number: Some(agent.number.clone()),
-            email: agent.email.clone(),
-            caller_id: agent.caller_id.clone(),
-            click_to_call: agent.click_to_call,
-            crm_user: agent.crm_user.clone(),
-            exotel_user: None,
-        },
-        updated_at: None,
-    });
-    agents.collect()
+    let mut profiles: Vec<Profile> = Vec::new();
+    for agent in &account.agents {
+        let own = |profile: &Profile| profile.number.as_deref().map(roster::key) == Some(roster::key(&agent.number));
+        let at = profiles.iter().position(own).unwrap_or_else(|| {
+            profiles.push(Profile { number: Some(agent.number.clone()), ..Profile::default() });
+            profiles.len() - 1
+        });
+        let profile = &mut profiles[at];
+        profile.email = agent.email.clone().or(profile.email.take());
+        profile.caller_id = agent.caller_id.clone().or(profile.caller_id.take());
+        profile.click_to_call |= agent.click_to_call;
+        profile.crm_user.extend(agent.crm_user.clone());
+    }
+    let agent = |profile: Profile| {
+        let name = format!("{}/{}", account.sid, profile.number.as_deref().map(roster::key).unwrap_or_default());
+        let id = Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string();
+        Agent { id, source: Source::File, version: 0, profile, updated_at: None }
+    };
+    profiles.into_iter().map(agent).collect()
 }
 
 /// One agent of the store whose number the file has got since is passed over: the file's stands.

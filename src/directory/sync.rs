@@ -194,6 +194,7 @@ impl<'a> Plan<'a> {
         if agent.source == Source::File {
             // Only the id has to be there; without it the e-mail finds him when a call is written.
             if self.id_of(agent).is_none() {
+                self.taken.insert(agent.id.clone(), user.id.clone());
                 return Err("the agent it is stands in the configuration file, which is read-only here: set the user's id there"
                     .to_owned());
             }
@@ -237,10 +238,20 @@ impl<'a> Plan<'a> {
 
     /// Agents that the other side does not know.
     fn rest(&mut self, listed: &[Listed]) {
+        let emails: BTreeSet<String> =
+            listed.iter().filter_map(|user| Some(user.email.as_ref()?.to_lowercase())).collect();
+        let numbers = listed.iter().flat_map(|user| &user.numbers);
+        let numbers: BTreeSet<String> =
+            numbers.filter_map(|raw| Some(key(&agent::number(raw, &self.place.country).ok()?))).collect();
         for agent in self.roster.agents().filter(|agent| !self.taken.contains_key(&agent.id)) {
             let reason = match self.id_of(agent) {
                 Some(id) if listed.iter().any(|user| user.id == id) => continue,
                 Some(id) => format!("the user {id} he is mapped to is not there any more"),
+                None if agent.profile.email.as_ref().is_some_and(|email| emails.contains(&email.to_lowercase()))
+                    || agent.profile.number.as_ref().is_some_and(|number| numbers.contains(&key(number))) =>
+                {
+                    "the user with his e-mail or number is somebody else, or could not be matched: see there".to_owned()
+                }
                 None if agent.profile.email.is_none() => "nobody there has his number, and he has no e-mail".to_owned(),
                 None => "nobody there has his e-mail or his number".to_owned(),
             };

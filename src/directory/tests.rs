@@ -97,6 +97,38 @@ fn of_two_with_one_number_the_files_counts() {
     assert_eq!(email, Some("file@example.com"));
 }
 
+#[test]
+fn a_number_that_stands_in_the_file_twice_is_one_agent() {
+    let text = r#"
+        [[account]]
+        sid = "acme1"
+        api_key = "k"
+        api_token = "t"
+        [[account.integration]]
+        connector = "freshdesk"
+        name = "crm"
+        base_url = "http://127.0.0.1:1"
+        api_key = "x"
+        [[account.agent]]
+        number = "09945476362"
+        email = "a@example.com"
+        click_to_call = true
+        [[account.agent]]
+        number = "+919945476362"
+        crm_user = { crm = "77" }
+    "#;
+    let config = crate::config::parse("test", text, &Default::default()).expect("a configuration");
+    let agents = super::account_file(&config.accounts[0]);
+    let profile = Profile {
+        number: Some("+919945476362".to_owned()),
+        email: Some("a@example.com".to_owned()),
+        click_to_call: true,
+        crm_user: [("crm".to_owned(), "77".to_owned())].into(),
+        ..Profile::default()
+    };
+    assert_eq!(agents.into_iter().map(|agent| agent.profile).collect::<Vec<_>>(), [profile]);
+}
+
 fn listed(id: &str, email: Option<&str>, numbers: &[&str]) -> Listed {
     Listed {
         id: id.to_owned(),
@@ -162,7 +194,8 @@ fn users_are_matched_by_id_then_email_then_number_and_the_rest_is_named() {
         ("7", "another user of this list"),
         ("8", "deactivated"),
         // Of ours.
-        ("5", "neither"),
+        ("3", "somebody else, or could not be matched"),
+        ("5", "somebody else, or could not be matched"),
         ("6", "not there any more"),
     ] {
         assert!(reasons.iter().any(|(who, reason)| *who == id && reason.contains(part)), "{id}: {part}: {reasons:?}");
@@ -202,6 +235,7 @@ fn exotels_users_are_known_by_their_own_id_and_the_file_is_not_touched() {
     let agent = after.find("0").expect("there");
     assert_eq!((agent.profile.exotel_user.as_deref(), agent.profile.number.as_deref()), (Some("u1"), Some("sip:a1")));
     assert!(reasons(&synced).iter().any(|(who, why)| *who == "u2" && why.contains("read-only")), "{synced:?}");
+    assert!(!reasons(&synced).iter().any(|(who, _)| *who == "f"), "he is told of once: {synced:?}");
     assert_eq!(after.find("f").and_then(|agent| agent.profile.exotel_user.as_deref()), None);
 }
 

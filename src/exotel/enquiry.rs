@@ -2,19 +2,17 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::client::{Details, ExotelClient};
+use super::{calls::Told, client::ExotelClient, error::ExotelError};
 use crate::{
     call::{Hook, Receipt},
     store::{CallRef, Store, StoreError},
@@ -31,6 +29,8 @@ const SHORTEST: Duration = Duration::from_millis(20);
 const READING: Duration = Duration::from_secs(30);
 /// After no answer, or one that says nothing.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// How long a question waits for its place within Exotel's limit; after that it is put off, like after any failure.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// After refused credentials.
 const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 
@@ -56,7 +56,6 @@ pub struct Enquirer {
     pub client: ExotelClient,
     pub store: Arc<dyn Store>,
     pub metrics: Arc<Metrics>,
-    pub per_minute: NonZeroU32,
     /// Woken when something is to be asked.
     pub wake: Arc<Notify>,
     /// Wakes the reader of the journal.
@@ -68,11 +67,10 @@ impl Enquirer {
     /// Runs until the service stops.
     pub async fn run(self) {
         let this = Arc::new(self);
-        let limiter: Arc<DefaultDirectRateLimiter> = Arc::new(RateLimiter::direct(Quota::per_minute(this.per_minute)));
         let mut standing = Standing::Answering;
         let mut asked = HashMap::new();
         while !this.stopping.is_cancelled() {
-            let wait = match this.step(&limiter, &mut asked, &mut standing).await {
+            let wait = match this.step(&mut asked, &mut standing).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!(account = %this.account, %error, "the store cannot be asked for open questions");
@@ -89,7 +87,6 @@ impl Enquirer {
 
     async fn step(
         self: &Arc<Self>,
-        limiter: &Arc<DefaultDirectRateLimiter>,
         asked: &mut HashMap<String, (Timestamp, Instant)>,
         standing: &mut Standing,
     ) -> Result<Duration, StoreError> {
@@ -107,8 +104,8 @@ impl Enquirer {
             asked.extend(due.iter().map(|(call_sid, due_at)| (call_sid.clone(), (*due_at, Instant::now()))));
             let mut asking = JoinSet::new();
             for (call_sid, _) in due {
-                let (this, limiter) = (Arc::clone(self), Arc::clone(limiter));
-                asking.spawn(async move { this.ask(call_sid, &limiter).await });
+                let this = Arc::clone(self);
+                asking.spawn(async move { this.ask(call_sid).await });
             }
             let mut now_standing = None;
             while let Some(asked) = asking.join_next().await {
@@ -140,24 +137,24 @@ impl Enquirer {
     }
 
     /// Asks once. Returns how Exotel stands to us, if that can be said.
-    async fn ask(&self, call_sid: String, limiter: &DefaultDirectRateLimiter) -> Result<Option<Standing>, StoreError> {
-        tokio::select! {
-            () = limiter.until_ready() => {}
-            () = self.stopping.cancelled() => return Ok(None),
-        }
+    async fn ask(&self, call_sid: String) -> Result<Option<Standing>, StoreError> {
         let call = CallRef { account: self.account.clone(), call_sid };
-        let details = self.client.details(&call.call_sid).await;
-        let (outcome, wait, standing) = match &details {
-            Details::Call(_) => ("answered", None, Standing::Answering),
-            Details::Unknown(_) => ("unknown_call", None, Standing::Answering),
-            Details::Throttled(wait) => ("throttled", Some(*wait), Standing::Answering),
-            Details::Refused(_) => ("refused", Some(AFTER_REFUSAL), Standing::Refusing),
-            Details::Failed(reason) => ("failed", Some(AFTER_FAILURE), Standing::Silent(reason.clone())),
+        let client = self.client.patient(PATIENCE);
+        let told = tokio::select! {
+            told = client.told(&call.call_sid) => told,
+            () = self.stopping.cancelled() => return Ok(None),
+        };
+        let (outcome, wait, standing) = match &told {
+            Ok(Told::Call(_)) => ("answered", None, Standing::Answering),
+            Ok(Told::NoSuchCall(_)) => ("unknown_call", None, Standing::Answering),
+            Err(ExotelError::Busy { retry_after }) => ("throttled", Some(*retry_after), Standing::Answering),
+            Err(ExotelError::Auth { .. }) => ("refused", Some(AFTER_REFUSAL), Standing::Refusing),
+            Err(error) => ("failed", Some(AFTER_FAILURE), Standing::Silent(error.to_string())),
         };
         self.metrics.enquiries.get_or_create(&EnquiryLabels { outcome }).inc();
-        match details {
-            Details::Call(body) | Details::Unknown(body) => self.keep(&call, &body).await?,
-            _ => {
+        match told {
+            Ok(Told::Call(body) | Told::NoSuchCall(body)) => self.keep(&call, &body).await?,
+            Err(_) => {
                 if let Some(wait) = wait {
                     self.store.put_off_enquiry(&call, Timestamp::now() + wait).await?;
                 }

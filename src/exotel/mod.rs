@@ -1,7 +1,36 @@
-//! Exotel's side: its REST client, and the worker that asks it for calls' details.
+//! Exotel's side: its REST client, one module for each resource, and the worker that asks it for calls' details.
 
+mod account;
+mod calls;
 mod client;
 mod enquiry;
+mod error;
+mod exophones;
+mod heartbeat;
+mod legs;
+mod limits;
+mod numbers;
+mod read;
+mod recording;
+mod sms;
+mod users;
 
-pub use client::{ExotelClient, NoRecording};
+#[cfg(test)]
+mod tests;
+
+pub use calls::{
+    Call, CallDirection, CallFilter, CallLeg, CallPage, CallPages, CallStatus, Channels, Connect, Dialled, Likeness,
+    Reach, StatusCallback, Told,
+};
+pub use client::{ClientParts, ExotelClient, Hosts};
 pub use enquiry::Enquirer;
+pub use error::ExotelError;
+pub use exophones::ExoPhone;
+pub use heartbeat::{Heartbeat, Line, LineStatus};
+pub use legs::{Ear, Leg, LegOrigin, Monitor, Tape};
+pub use limits::PerMinute;
+pub use numbers::{Dnd, NumberFacts, NumberKind};
+pub use read::{Naive, Party};
+pub use recording::NoRecording;
+pub use sms::{Sms, SmsKind, SmsStatus, SmsTold};
+pub use users::{Device, DeviceKind, DeviceStatus, User, Who};

@@ -1,13 +1,10 @@
 //! The answers that a caller on the line waits for: on a deadline, and from what is known here if a CRM is slow or down.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use actix_web::{HttpResponse, web::Data};
 use futures_util::future::join;
+use jiff::Timestamp;
 use patchbay_kit::{PhoneNumber, RecordRef};
 use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
@@ -16,73 +13,45 @@ use super::intake::Arrived;
 use crate::{
     app::Services,
     call::{Hook, normalise, phone},
+    context::{Context, KnownOwner},
     directory::Roster,
     store::LaneRef,
 };
 
-/// Owners that are remembered; of more callers the oldest are forgotten.
-const REMEMBERED: usize = 20_000;
 /// Questions to CRMs that may be under way at once: those that are too slow for their caller go on for the next one, and
 /// a CRM that hangs must not pile them up.
 const ASKING: usize = 64;
 
-/// What was answered before, for when there is no better answer. Kept in memory alone: it can be asked for again.
+/// The questions to CRMs that are under way.
+#[derive(Debug)]
 pub struct Answers {
-    owners: Mutex<Owners>,
     asking: Arc<Semaphore>,
 }
 
-/// A question to a CRM that is under way.
+/// A question that is under way: whom to dial.
 type Asking = JoinHandle<Option<Vec<String>>>;
-
-/// By integration and number: whom to dial.
-#[derive(Default)]
-struct Owners {
-    known: HashMap<(LaneRef, PhoneNumber), Vec<String>>,
-    in_order: VecDeque<(LaneRef, PhoneNumber)>,
-}
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { owners: Mutex::default(), asking: Arc::new(Semaphore::new(ASKING)) }
+        Self { asking: Arc::new(Semaphore::new(ASKING)) }
     }
 }
 
-/// It holds callers' and agents' numbers.
-impl fmt::Debug for Answers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answers").finish_non_exhaustive()
-    }
-}
-
-impl Answers {
-    /// What the first of these says by the deadline; of one that says nothing, what it said last. One that is too slow for
-    /// this caller goes on, and is remembered for the next.
-    async fn by_then(&self, deadline: Instant, number: &PhoneNumber, asked: Vec<(LaneRef, Asking)>) -> Vec<String> {
-        for (lane, asking) in asked {
-            let now = tokio::time::timeout_at(deadline, asking).await.ok().and_then(Result::ok).flatten();
-            if let Some(numbers) = now.or_else(|| self.last_known(&(lane, number.clone()))) {
-                return numbers;
-            }
-        }
-        Vec::new()
-    }
-
-    fn last_known(&self, key: &(LaneRef, PhoneNumber)) -> Option<Vec<String>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner).known.get(key).cloned()
-    }
-
-    fn remember(&self, key: (LaneRef, PhoneNumber), numbers: Vec<String>) {
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if owners.known.insert(key.clone(), numbers).is_none() {
-            owners.in_order.push_back(key);
-            if owners.in_order.len() > REMEMBERED
-                && let Some(oldest) = owners.in_order.pop_front()
-            {
-                owners.known.remove(&oldest);
-            }
+/// What the first of these says by the deadline; of one that says nothing, what is remembered of it. One that is too slow
+/// for this caller goes on, and is remembered for the next.
+async fn by_then(deadline: Instant, asked: Vec<(Asking, Asking)>) -> Vec<String> {
+    for (asking, remembered) in asked {
+        let now = tokio::time::timeout_at(deadline, asking).await.ok().and_then(Result::ok).flatten();
+        let numbers = match now {
+            Some(numbers) => Some(numbers),
+            // Begun together with the question, and with a deadline of its own.
+            None => remembered.await.ok().flatten(),
+        };
+        if let Some(numbers) = numbers {
+            return numbers;
         }
     }
+    Vec::new()
 }
 
 /// The form of an answer to a Connect applet, by its `Exotel-Version` header (exotel-api §4.6, §4.7).
@@ -149,9 +118,17 @@ async fn owners(services: &Data<Services>, account: &str, customer: Option<&str>
     // All are asked at once.
     let asked = lanes
         .filter(|lane| services.lanes.get(lane).is_some_and(|lane| lane.driver().connector.owners().is_some()))
-        .map(|lane| (lane.clone(), tokio::spawn(ask(Data::clone(services), lane, number.clone()))))
+        .map(|lane| {
+            let remembered = recall(Arc::clone(&services.context), lane.clone(), number.clone());
+            (tokio::spawn(ask(Data::clone(services), lane, number.clone())), tokio::spawn(remembered))
+        })
         .collect();
-    services.answers.by_then(deadline, &number, asked).await
+    by_then(deadline, asked).await
+}
+
+/// Whom this CRM named last, to any of the nodes.
+async fn recall(context: Arc<dyn Context>, lane: LaneRef, number: PhoneNumber) -> Option<Vec<String>> {
+    Some(context.owner(&lane, &number).await?.numbers)
 }
 
 /// Asks one CRM. `None`: it knows nobody, has no number of his, or cannot be asked now.
@@ -172,7 +149,8 @@ async fn ask(services: Data<Services>, lane: LaneRef, number: PhoneNumber) -> Op
     if numbers.is_empty() {
         return None;
     }
-    services.answers.remember((lane, number), numbers.clone());
+    let owner = KnownOwner { numbers: numbers.clone(), learnt_at: Timestamp::now() };
+    services.context.learn_owner(&lane, &number, owner);
     Some(numbers)
 }
 
@@ -212,34 +190,8 @@ mod tests {
     use super::*;
     use crate::directory::Profile;
 
-    fn number(raw: &str) -> PhoneNumber {
-        phone::parse(raw, "IN").expect("a number")
-    }
-
-    fn lane(integration: &str) -> LaneRef {
-        LaneRef { account: "acme1".to_owned(), integration: integration.to_owned() }
-    }
-
-    #[test]
-    fn owners_are_remembered_by_integration_and_number_and_not_without_end() {
-        let answers = Answers::default();
-        let key = |integration: &str, raw: &str| (lane(integration), number(raw));
-        answers.remember(key("a", "09876500001"), vec!["+919711581199".to_owned()]);
-        answers.remember(key("a", "+919876500001"), vec!["+919945476362".to_owned()]);
-        assert_eq!(answers.last_known(&key("a", "919876500001")), Some(vec!["+919945476362".to_owned()]));
-        assert_eq!(answers.last_known(&key("b", "09876500001")), None);
-        for at in 0..REMEMBERED {
-            answers.remember(key("b", &format!("98{at:08}")), Vec::new());
-        }
-        assert_eq!(answers.last_known(&key("a", "09876500001")), None);
-        let owners = answers.owners.lock().expect("unpoisoned");
-        assert_eq!((owners.known.len(), owners.in_order.len()), (REMEMBERED, REMEMBERED));
-    }
-
     #[tokio::test]
     async fn a_caller_waits_no_longer_than_the_deadline() {
-        let answers = Answers::default();
-        let caller = number("09876500001");
         let soon = || Instant::now() + Duration::from_millis(50);
         let says = |numbers: &'static [&'static str], after: Duration| {
             tokio::spawn(async move {
@@ -248,15 +200,15 @@ mod tests {
             })
         };
         let (now, never) = (Duration::ZERO, Duration::from_secs(3600));
-        let ask =
-            async |first, second| answers.by_then(soon(), &caller, vec![(lane("a"), first), (lane("b"), second)]).await;
+        let nobody = || says(&[], now);
+        let ask = async |first, second| by_then(soon(), vec![(first, nobody()), (second, nobody())]).await;
         assert_eq!(ask(says(&["+911"], now), says(&["+912"], now)).await, ["+911"]);
         // The first knows nobody, or is too slow and was never heard of him.
         assert_eq!(ask(says(&[], now), says(&["+912"], now)).await, ["+912"]);
         assert_eq!(ask(says(&["+911"], never), says(&["+912"], now)).await, ["+912"]);
         assert!(ask(says(&["+911"], never), says(&[], now)).await.is_empty());
         // It named him once: slow, broken or forgetful, he is dialled.
-        answers.remember((lane("a"), caller.clone()), vec!["+919".to_owned()]);
+        let ask = async |first, second| by_then(soon(), vec![(first, says(&["+919"], now)), (second, nobody())]).await;
         assert_eq!(ask(says(&["+911"], never), says(&["+912"], now)).await, ["+919"]);
         assert_eq!(ask(says(&[], now), says(&["+912"], now)).await, ["+919"]);
         let broken = tokio::spawn(async { panic!("a mistake in a connector") });

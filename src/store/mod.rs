@@ -190,7 +190,7 @@ pub enum Written {
 pub enum Turn {
     /// Of calls of now, those of this kind.
     Now(IntentKind),
-    /// Of calls of the past, all.
+    /// Of calls of the past, all; none while one of a call of now is due.
     Backfill,
 }
 

@@ -85,6 +85,8 @@ pub struct Metrics {
     pub lane_held: Family<LaneLabels, Gauge>,
     /// When a credential of the configuration ends, in unix time; only where it says so itself.
     pub credential_expires: Family<LaneLabels, Gauge>,
+    /// 1: nodes do not share what they know.
+    pub context_degraded: Gauge,
     pub enquiries: Labelled<EnquiryLabels>,
     pub recordings: Labelled<HookLabels>,
     pub unread_receipts: Gauge,
@@ -136,6 +138,8 @@ impl Default for Metrics {
             Unit::Seconds,
             credential_expires.clone(),
         );
+        let context_degraded = Gauge::default();
+        registry.register("context_degraded", "1 while nodes go on without Redis", context_degraded.clone());
         let enquiries = Labelled::<EnquiryLabels>::default();
         registry.register("enquiries", "Questions to Exotel for call details", enquiries.clone());
         let recordings = Labelled::<HookLabels>::default();
@@ -161,6 +165,7 @@ impl Default for Metrics {
             breaker_open,
             lane_held,
             credential_expires,
+            context_degraded,
             enquiries,
             recordings,
             unread_receipts,

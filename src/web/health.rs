@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, http::header, web::Data};
 use serde_json::json;
 
-use crate::{app::Services, delivery::Health, telemetry::StateLabels};
+use crate::{app::Services, context, delivery::Health, telemetry::StateLabels};
 
 /// The process answers.
 pub(super) async fn healthz() -> HttpResponse {
@@ -15,7 +15,8 @@ pub(super) async fn healthz() -> HttpResponse {
 pub(super) async fn readyz(services: Data<Services>) -> HttpResponse {
     let ping = services.store.ping().await;
     let mut lanes = serde_json::Map::new();
-    let mut degraded = false;
+    let context = services.context.health();
+    let mut degraded = context.is_degraded();
     for (lane, handle) in services.lanes.iter() {
         let health = handle.health();
         degraded |= health != Health::Running;
@@ -34,7 +35,12 @@ pub(super) async fn readyz(services: Data<Services>) -> HttpResponse {
             Ok(took) => json!({ "ok": true, "commit_ms": took.as_secs_f64() * 1000.0 }),
             Err(error) => json!({ "ok": false, "error": error.to_string() }),
         },
-        "context": "memory",
+        "context": match context {
+            context::Health::Well => json!({ "kind": services.context.kind(), "ok": true }),
+            context::Health::Degraded { since, reason } => {
+                json!({ "kind": services.context.kind(), "ok": false, "since": since, "reason": reason })
+            }
+        },
         "lanes": lanes,
     });
     if ping.is_err() || stopping {
@@ -59,6 +65,7 @@ pub(super) async fn metrics(services: Data<Services>) -> HttpResponse {
         }
         Err(error) => tracing::warn!(%error, "depths cannot be read for the metrics"),
     }
+    metrics.context_degraded.set(services.context.health().is_degraded().into());
     metrics.up_seconds.set(services.started.elapsed().as_secs_f64());
     HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(metrics.render())
 }

@@ -188,14 +188,25 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
         let why = if returned.error.is_empty() { "no code came back" } else { "it was refused" };
         return page(StatusCode::BAD_REQUEST, &format!("Not connected: {why}. Run `patchbay connect` again."));
     }
-    match keeper.connect(&consent, &returned.code, returned.accounts_server.as_deref()).await {
-        Ok(()) => {
-            tracing::info!(lane = %consent.lane, "connected by consent");
-            lane.probe_now();
-            page(StatusCode::OK, &format!("{} is connected. You can close this window.", consent.lane))
+    let (keeper, lane) = (Arc::clone(keeper), lane.clone());
+    // The code is good once: a window that is closed too early must not take the tokens with it.
+    let connecting = tokio::spawn(async move {
+        let connected = keeper.connect(&consent, &returned.code, returned.accounts_server.as_deref()).await;
+        match &connected {
+            Ok(()) => {
+                tracing::info!(lane = %lane.lane(), "connected by consent");
+                lane.probe_now();
+            }
+            Err(error) => {
+                tracing::error!(lane = %lane.lane(), %error, "the code could not be exchanged for tokens");
+            }
         }
-        Err(error) => {
-            tracing::error!(lane = %consent.lane, %error, "the code could not be exchanged for tokens");
+        connected.map(|()| lane)
+    });
+    match connecting.await {
+        Ok(Ok(lane)) => page(StatusCode::OK, &format!("{} is connected. You can close this window.", lane.lane())),
+        Err(_) => page(StatusCode::INTERNAL_SERVER_ERROR, "Not connected. Run `patchbay connect` again."),
+        Ok(Err(error)) => {
             let told = match error {
                 TokenError::Refused { code, .. } => format!("the token server refuses it: {code}"),
                 other => other.to_string(),

@@ -16,8 +16,10 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
+    call::phone,
     delivery::Driver,
     directory::{Agent, Listed, Patch, Source, sync::From},
+    exotel::{Party, Who},
     store::LaneRef,
 };
 
@@ -218,9 +220,34 @@ async fn crm_users(driver: &Driver) -> Result<Vec<Listed>, ApiError> {
     Ok(listed)
 }
 
-/// Exotel's users, with the devices they are rung on.
-async fn exotel_users(_: &Services, _: &str) -> Result<Vec<Listed>, ApiError> {
-    Err(ApiError::Upstream("Exotel's users cannot be asked for in this version".to_owned()))
+/// Exotel's users, with the devices they are rung on: the one that is on before those that are off.
+async fn exotel_users(services: &Services, sid: &str) -> Result<Vec<Listed>, ApiError> {
+    let client = services.exotel.get(sid).ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))?;
+    let users = client.users(&Who::Everybody).await.map_err(|error| {
+        ApiError::Upstream(format!("Exotel's users cannot be asked for: {error}; {}", error.cure()))
+    })?;
+    let listed = users.into_iter().map(|user| {
+        let mut devices = user.devices;
+        devices.sort_by_key(|device| !device.available);
+        let names = [user.first_name, user.last_name].into_iter().flatten();
+        Listed {
+            id: user.id,
+            name: names.collect::<Vec<_>>().join(" ").trim().to_owned(),
+            email: user.email,
+            numbers: devices.into_iter().filter_map(|device| device.contact).map(dialled).collect(),
+            active: true,
+        }
+    });
+    Ok(listed.collect())
+}
+
+fn dialled(contact: Party) -> String {
+    match contact {
+        Party::Number(number) => number.e164,
+        Party::Sip(user) if phone::is_sip(&user) => user,
+        Party::Sip(user) => format!("sip:{user}"),
+        Party::Other(text) => text,
+    }
 }
 
 async fn export(services: Data<Services>, sid: Path<String>) -> Answer {

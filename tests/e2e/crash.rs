@@ -214,7 +214,9 @@ async fn run(seed: u64, random_deaths: u32, rounds_of_points: u32) {
         })
         .collect();
     for _ in 0..rounds_of_points {
-        deaths.extend(POINTS.iter().map(|point| Death::AtPoint(point, 1 + run.random.below(6))));
+        // Freshdesk has no access tokens; what has is killed in `connect`.
+        let points = POINTS.iter().filter(|point| !point.starts_with("token."));
+        deaths.extend(points.map(|point| Death::AtPoint(point, 1 + run.random.below(6))));
     }
     for at in (1..deaths.len()).rev() {
         let other = usize::try_from(run.random.below(at as u64 + 1)).expect("an index");

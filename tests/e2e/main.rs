@@ -2,6 +2,8 @@
 
 mod api;
 mod authed;
+mod connect;
+mod context;
 mod crash;
 mod every;
 mod expiry;

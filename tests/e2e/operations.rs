@@ -147,6 +147,12 @@ async fn check_names_cause_and_cure() {
             && told.contains("take a new one from the profile settings and set `api_key`"),
         "{told}"
     );
+    rig.exotel.with(patchbay_sandbox::exotel::Exotel::revoke_key);
+    let (code, told) = tokio::task::block_in_place(check);
+    assert_eq!(code, Some(1), "{told}");
+    let failed = told.lines().find(|line| line.contains("FAIL  acme1:")).unwrap_or_default();
+    assert!(failed.contains("refuses the account's credentials (401)"), "{told}");
+    assert!(failed.contains("copy API key and token anew") && failed.contains("my.in.exotel.com: mumbai"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,15 +15,16 @@ use serde_json::{Value, json};
 use crate::rig::{Call, KEY, Rig, SID, TOKEN};
 
 const HS_TOKEN: &str = "pat-eu1-test-77ab01c2";
-const OWNER: &str = "+919945476362";
+pub(crate) const OWNER: &str = "+919945476362";
 /// The deadline of the configuration, and what the way there and back may take on a busy machine.
 const SOON: Duration = Duration::from_millis(400 + 2000);
 /// A CRM that is slow is slower than that.
 const LATE: Duration = Duration::from_millis(4000);
 
 /// A rig with a HubSpot that knows the first call's caller, and whose owner's number the user mapping has.
-fn with_owners() -> (Rig, Server<HubSpot>) {
+pub(crate) fn with_owners(context: Option<String>) -> (Rig, Server<HubSpot>) {
     let mut rig = Rig::new();
+    rig.env.extend(context.map(|url| ("PATCHBAY__CONTEXT__URL".to_owned(), url)));
     // Nothing but dial-whom is to reach HubSpot while a test runs.
     rig.extra = "[enquiry]\nschedule = [\"10m\"]".to_owned();
     let mut hubspot = HubSpot::prepared(HS_TOKEN);
@@ -48,7 +49,7 @@ fn with_owners() -> (Rig, Server<HubSpot>) {
 }
 
 /// Asks whom to dial; the answer comes in time, is a 200, and is this.
-async fn whom(rig: &Rig, call: &Call) -> String {
+pub(crate) async fn whom(rig: &Rig, call: &Call) -> String {
     let path = format!(
         "/v1/leadsquared/inbound/call/dialwhom?AccSid={SID}&CallSid={}&CallFrom={}&CallStatus=ringing",
         call.sid, call.from
@@ -64,7 +65,7 @@ async fn whom(rig: &Rig, call: &Call) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_is_dialled_as_the_crm_says_or_last_said() {
-    let (rig, hubspot) = with_owners();
+    let (rig, hubspot) = with_owners(None);
     let (known, unknown) = (Call::new(1), Call::new(2));
     let search = || On::exactly(http::Method::POST, "/crm/v3/objects/contacts/search");
 
@@ -138,7 +139,7 @@ async fn leadsquared_is_asked_by_its_call_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_caller_costs_the_crm_nothing() {
-    let (rig, hubspot) = with_owners();
+    let (rig, hubspot) = with_owners(None);
     let before = hubspot.request_count();
     for from in ["sip:alice", "anonymous", ""] {
         let call = Call { from: from.to_owned(), ..Call::new(3) };

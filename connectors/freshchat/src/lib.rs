@@ -17,8 +17,8 @@ mod scan;
 use std::sync::Arc;
 
 use patchbay_kit::{
-    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Manifest, Notes,
-    Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
+    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Kind, Manifest, Notes,
+    Owners, Popups, Request, Response, Retry, Settings, StatusCode, Step, Updates,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -167,10 +167,19 @@ fn named(account: Arc<Account>, who: String) -> impl Fn(&Response) -> Result<Ide
             Some(channel) => format!("{who}, channel {}", channel.name.as_deref().unwrap_or(&channel.id)),
             // There may be more than one page of them.
             None if channels.len() >= PER_PAGE => who.clone(),
-            None => format!("{who}, which lists no channel with the id in `channel_id`"),
+            None => return Err(no_such(&channels)),
         };
         Ok(Identity { account })
     }
+}
+
+/// Not told as if all were right: every call would be held.
+fn no_such(channels: &[Channel]) -> Failure {
+    let shown = |one: &Channel| format!("{} ({})", one.id, one.name.as_deref().unwrap_or("without a name"));
+    let there = channels.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let there = if there.is_empty() { "none".to_owned() } else { there };
+    Failure::new(Kind::Invalid, Retry::Never)
+        .because(format!("the token is right, and there is no channel with the id in `channel_id`; there are: {there}"))
 }
 
 fn word(value: Value) -> Option<String> {

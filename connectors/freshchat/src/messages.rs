@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
 use patchbay_kit::{
-    About, Activities, CallActivity, Changed, Exchange, Failure, Kind, RecordRef, Request, Retry, Step, Updates,
+    About, Activities, CallActivity, Changed, Exchange, Failure, Kind, RecordRef, Request, Retry, Step, Text, Updates,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -270,6 +270,11 @@ impl Updates for Freshchat {
                 })
             })
             .accepting(NOT_FOUND)
+    }
+
+    /// What was said is not written over: what is new is one more message.
+    fn text(&self, _: &RecordRef) -> Option<Exchange<Text>> {
+        None
     }
 }
 

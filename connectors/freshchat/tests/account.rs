@@ -63,7 +63,7 @@ impl Chat {
     }
 }
 
-const TEXT: Changed = Changed { subject: true, body: true, agent: false, contact: false, facts: false };
+const TEXT: Changed = Changed { subject: true, body: true, agent: false, contact: false, facts: false, outcome: false };
 
 /// Also where the list of them is long, runs the wrong way, or says nothing but ids.
 #[test]

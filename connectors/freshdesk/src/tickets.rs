@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Exchange, Failure, Kind, RecordRef, Request, Response, Retry, StatusCode,
-    Step, Updates,
+    Step, Text, Updates,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -118,6 +118,11 @@ impl Updates for Freshdesk {
         request
             .done(move |reply| if GONE.contains(&reply.status) { Err(gone(&id)) } else { made(reply) })
             .accepting(GONE)
+    }
+
+    /// What agents have to say stands in notes.
+    fn text(&self, _: &RecordRef) -> Option<Exchange<Text>> {
+        None
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agent, Agents, Allowance, Body, CallActivity, Changed, Connector, Contact, Contacts, Cursor, Exchange,
     Failure, FollowUps, Identity, Kind, Manifest, NewContact, Note, Notes, Owners, Page, PhoneNumber, Popups,
-    RecordRef, Request, Response, Retry, Step, Updates,
+    RecordRef, Request, Response, Retry, Step, Text, Updates,
 };
 use patchbay_testkit::{
     Credentials,
@@ -150,9 +150,13 @@ impl Activities for Broken {
 
 impl Updates for Broken {
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
-        let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true };
+        let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true, outcome: true };
         let changed = if self.has(Fault::WritesEverything) { all } else { changed };
         self.inner.updates().expect("updates").update(at, call, changed)
+    }
+
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        self.inner.updates().expect("updates").text(at)
     }
 }
 

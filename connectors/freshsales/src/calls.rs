@@ -5,7 +5,7 @@
 
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, RecordRef, Request, Response, Retry,
-    StatusCode, Step, Updates,
+    StatusCode, Step, Text, Updates,
 };
 use serde_json::{Map, Value, json};
 
@@ -200,6 +200,11 @@ impl Updates for Freshsales {
                 Ok(Step::Then(writer.rewrite(&same.id, text.as_ref().unwrap_or(&whole))))
             },
         )
+    }
+
+    /// What agents have to say stands in notes of their own.
+    fn text(&self, _: &RecordRef) -> Option<Exchange<Text>> {
+        None
     }
 }
 

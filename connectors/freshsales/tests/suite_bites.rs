@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agents, Allowance, CallActivity, Changed, Connector, Contact, Contacts, Exchange, Failure, FollowUps,
-    Identity, Manifest, NewContact, Note, Notes, Owners, PhoneNumber, Popups, RecordRef, Response, Safety, Step,
+    Identity, Manifest, NewContact, Note, Notes, Owners, PhoneNumber, Popups, RecordRef, Response, Safety, Step, Text,
     Updates,
 };
 use patchbay_testkit::{
@@ -105,6 +105,10 @@ impl Updates for Broken {
         let all = Changed { subject: true, body: true, ..changed };
         let changed = if self.has(Fault::WritesEverything) { all } else { changed };
         self.inner.updates().expect("updates").update(at, call, changed)
+    }
+
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        self.inner.updates().expect("updates").text(at)
     }
 }
 

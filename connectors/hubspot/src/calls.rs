@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, Outcome, RecordRef, Rendering,
-    Request, Response, Retry, Safety, StatusCode, Step, TriedStatus, Updates,
+    Request, Response, Retry, Safety, StatusCode, Step, Text, TriedStatus, Updates,
 };
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ use crate::{
 /// Refusals whose properties are read here: some can be done without.
 const REFUSED: &[StatusCode] = &[StatusCode::BAD_REQUEST];
 const REFUSED_OR_GONE: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND];
+const GONE: &[StatusCode] = &[StatusCode::NOT_FOUND];
 
 const DISPOSITION: &str = "hs_call_disposition";
 const RECORDING: &str = "hs_call_recording_url";
@@ -46,7 +47,7 @@ impl Write {
         for property in &without {
             values.remove(*property);
             if let Some(link) = self.link.as_ref().filter(|_| *property == RECORDING) {
-                values.insert(BODY.to_owned(), Value::from(with_link(&self.body, link)));
+                put_link(&mut values, &self.body, link);
             }
         }
         let (request, accepts) = match &self.at {
@@ -61,10 +62,7 @@ impl Write {
 
     fn read(self: &Arc<Self>, reply: &Response, without: &[&'static str]) -> Result<Step<RecordRef>, Failure> {
         if reply.status == StatusCode::NOT_FOUND {
-            return Err(Failure::new(Kind::NotFound, Retry::Never)
-                .code("OBJECT_NOT_FOUND")
-                .about(About::Record)
-                .because("the call has been deleted in HubSpot"));
+            return Err(gone());
         }
         let refused = |said: Said, failure: Failure| {
             // A portal may have other dispositions, or be narrower about recordings: neither is worth the whole call.
@@ -101,6 +99,13 @@ impl Write {
             (Some(known), Some(told)) => Step::Then(batch::then(known, told)),
         })
     }
+}
+
+fn gone() -> Failure {
+    Failure::new(Kind::NotFound, Retry::Never)
+        .code("OBJECT_NOT_FOUND")
+        .about(About::Record)
+        .because("the call has been deleted in HubSpot")
 }
 
 /// A no to the notice is no reason to hold the call: it is written, and has its link.
@@ -152,7 +157,7 @@ impl Activities for HubSpot {
         if !self.account.is_empty() {
             set("hs_call_external_account_id", &self.account);
         }
-        // Only here: an agent may have chosen another before the recording is written.
+        // Later only if the call has ended otherwise: an agent may have chosen another before the recording is written.
         if let Some(disposition) = self.custom.disposition(call.outcome) {
             set(DISPOSITION, disposition);
         }
@@ -180,8 +185,29 @@ impl Updates for HubSpot {
         if changed.facts {
             facts(&mut values, call);
         }
+        // What was chosen for another ending is wrong for this one, whoever chose it.
+        if let Some(disposition) = self.custom.disposition(call.outcome).filter(|_| changed.outcome) {
+            values.insert(DISPOSITION.to_owned(), Value::from(disposition));
+        }
         let contact = call.contact.as_ref().filter(|_| changed.contact);
         self.write(Some(at.id.clone()), values, call, changed.facts, contact)
+    }
+
+    /// The calling widget and the timeline let agents write into it ("Calls: Properties", `hs_call_body` [V]).
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        #[derive(serde::Deserialize)]
+        struct Shown {
+            properties: std::collections::BTreeMap<String, Option<String>>,
+        }
+        let show = Request::get("call.text", path(["calls", &at.id])).query("properties", BODY);
+        let read = |reply: &Response| {
+            if reply.status == StatusCode::NOT_FOUND {
+                return Err(gone());
+            }
+            let mut shown: Shown = reply.json()?;
+            Ok(Text(shown.properties.remove(BODY).flatten().unwrap_or_default()))
+        };
+        Some(show.done(read).accepting(GONE))
     }
 }
 
@@ -200,7 +226,7 @@ impl HubSpot {
         // every text that is written later.
         if let Some(link) = &link {
             if !is_recording(link) && (with_facts || values.contains_key(BODY)) {
-                values.insert(BODY.to_owned(), Value::from(with_link(&call.body, link)));
+                put_link(&mut values, &call.body, link);
             } else if with_facts && is_recording(link) {
                 values.insert(RECORDING.to_owned(), Value::from(link.as_str()));
             }
@@ -258,6 +284,14 @@ fn is_recording(link: &str) -> bool {
     link.starts_with("https://") && [".mp3", ".wav"].iter().any(|end| path.ends_with(end))
 }
 
+/// A text that has the link already is not written for its sake: an agent may have written into it since.
+fn put_link(values: &mut Values, body: &str, link: &str) {
+    let text = with_link(body, link);
+    if values.contains_key(BODY) || text != body {
+        values.insert(BODY.to_owned(), Value::from(text));
+    }
+}
+
 /// The text with the link in it, once.
 fn with_link(body: &str, link: &str) -> String {
     let escaped = link.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
@@ -276,6 +310,15 @@ mod tests {
         let once = with_link("CallSid: 1a2b", "http://a/r?x=1&y=\"<b>");
         assert_eq!(once, "CallSid: 1a2b<br><a href=\"http://a/r?x=1&amp;y=&quot;&lt;b&gt;\">Call Recording</a>");
         assert_eq!(with_link(&once, "http://a/r?x=1&y=\"<b>"), once);
+    }
+
+    #[test]
+    fn a_text_that_has_the_link_is_not_written_for_it() {
+        let mut values = Values::default();
+        put_link(&mut values, "CallSid: 1a2b http://a/r", "http://a/r");
+        assert!(values.is_empty());
+        put_link(&mut values, "CallSid: 1a2b", "http://a/r");
+        assert_eq!(values[BODY], "CallSid: 1a2b<br><a href=\"http://a/r\">Call Recording</a>");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agents, Allowance, Body, CallActivity, Changed, Connector, Contact, Contacts, Exchange, Failure,
-    FollowUps, Identity, Manifest, NewContact, Notes, Owners, PhoneNumber, Popups, RecordRef, Response, Updates,
+    FollowUps, Identity, Manifest, NewContact, Notes, Owners, PhoneNumber, Popups, RecordRef, Response, Text, Updates,
 };
 use patchbay_testkit::{
     Credentials,
@@ -104,9 +104,13 @@ impl Activities for Broken {
 
 impl Updates for Broken {
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
-        let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true };
+        let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true, outcome: true };
         let changed = if self.fault == Fault::WritesEverything { all } else { changed };
         self.inner.updates().expect("updates").update(at, call, changed)
+    }
+
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        self.inner.updates().expect("updates").text(at)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     Agent, Allowance, CallActivity, Changed, Contact, Cursor, Exchange, Failure, FollowUp, FollowUpKind, Identity,
-    Manifest, NewContact, Note, Owner, Page, PhoneNumber, Popup, RecordRef, Response,
+    Manifest, NewContact, Note, Owner, Page, PhoneNumber, Popup, RecordRef, Response, Text,
 };
 
 /// A CRM. Holding one of the optional parts is what having that capability means: there are no flags beside them.
@@ -52,6 +52,10 @@ pub trait Updates: Send + Sync {
     /// Writes the changed parts. A record that is not there any more is a [`crate::Failure`] about
     /// [`crate::About::Record`]. Yields where the record is now: it may have moved.
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef>;
+    /// The record's text as it stands, where agents write into the one that we write: the core puts what is new beside
+    /// their words. `None` where they have a place of their own. A record that is not there any more is told as by
+    /// [`Updates::update`].
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>>;
 }
 
 /// Remarks on a record: private, always; never anything the caller could read.

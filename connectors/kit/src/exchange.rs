@@ -241,7 +241,12 @@ impl Response {
     /// than not they come from a proxy in trouble, not from a change of the CRM's API.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            Failure::new(Kind::Malformed, Retry::Backoff).because(format!("unreadable reply: {error}"))
+            let page = self.body.trim_ascii_start().starts_with(b"<");
+            Failure::new(Kind::Malformed, Retry::Backoff).because(if page {
+                "a web page came back, not the API's answer: a wrong address, or something between is in trouble".into()
+            } else {
+                format!("unreadable reply: {error}")
+            })
         })
     }
 
@@ -308,6 +313,16 @@ mod tests {
     fn nothing_in_a_parameter_can_steer_the_url() {
         let request = Request::get("x", ["api", "tickets", "1/../2?a=b#c"]).query("mobile", "+91 98&x='\"#😀");
         assert_eq!(request.target(), "/api/tickets/1%2F..%2F2%3Fa%3Db%23c?mobile=%2B91+98%26x%3D%27%22%23%F0%9F%98%80");
+    }
+
+    #[test]
+    fn a_web_page_is_told_from_a_broken_answer() {
+        let said = |body: &'static str| {
+            let reply = Response { status: StatusCode::OK, headers: HeaderMap::new(), body: body.as_bytes().into() };
+            reply.json::<Vec<u8>>().unwrap_err().detail
+        };
+        assert!(said("\n <!doctype html><title>Sign in</title>").contains("web page"));
+        assert!(said("[1").contains("unreadable reply"));
     }
 
     #[test]

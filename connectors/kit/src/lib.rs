@@ -22,7 +22,7 @@ pub use manifest::{
 pub use phone::{Party, PhoneNumber, Rendering};
 pub use record::{
     Agent, CallActivity, CallKey, Changed, Contact, Cursor, Digits, Direction, FollowUp, FollowUpKind, Identity,
-    NewContact, Note, Outcome, Owner, Page, Phase, Popup, RecordRef, Tried, TriedStatus,
+    NewContact, Note, Outcome, Owner, Page, Phase, Popup, RecordRef, Text, Tried, TriedStatus,
 };
 
 // What an adapter needs of the vocabulary of others, so that one version of each is in use.

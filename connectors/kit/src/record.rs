@@ -216,11 +216,14 @@ pub struct Changed {
     pub contact: bool,
     /// Times, durations, agents tried, recording, outcome: for CRMs with fields of their own for them.
     pub facts: bool,
+    /// How the call ended is another thing than was written: what follows from it is written again, although people
+    /// may change it too (a disposition, a status).
+    pub outcome: bool,
 }
 
 impl Changed {
     pub fn any(self) -> bool {
-        self.subject || self.body || self.agent || self.contact || self.facts
+        self.subject || self.body || self.agent || self.contact || self.facts || self.outcome
     }
 
     /// What differs between two versions of a record.
@@ -238,7 +241,19 @@ impl Changed {
                 || was.tried != is.tried
                 || was.recording_link != is.recording_link
                 || was.digits != is.digits,
+            // Whether a missed call rang anybody is part of it.
+            outcome: was.outcome != is.outcome || (is.outcome == Outcome::Missed && was.tried != is.tried),
         }
+    }
+}
+
+/// A record's text as it stands in the CRM, with whatever people have written into it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
     }
 }
 

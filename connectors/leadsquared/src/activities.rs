@@ -53,7 +53,10 @@ impl LeadSquared {
     fn log(&self, call: &CallActivity) -> Map<String, Value> {
         let number = |party: &Party| party.render(Rendering::Hyphenated);
         let exophone = number(&call.exophone);
-        let customer = number(&call.customer);
+        // A log without a lead makes one by this number: a word in its place is left out, and the log refused for it.
+        let customer = Some(number(&call.customer))
+            .filter(|text| call.contact.is_some() || text.bytes().any(|byte| byte.is_ascii_digit()))
+            .unwrap_or_default();
         // Whom nobody was put through to is logged as having reached the ExoPhone.
         let agent = call.agent_number().map_or_else(|| exophone.clone(), number);
         let (source, destination) = match call.direction {

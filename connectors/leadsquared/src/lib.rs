@@ -54,7 +54,7 @@ pub fn problems(settings: &Settings) -> Vec<String> {
 #[derive(Deserialize)]
 struct KeyOwner {
     #[serde(rename = "Id")]
-    id: String,
+    id: Option<String>,
     #[serde(rename = "Name")]
     name: Option<String>,
     #[serde(rename = "EmailAddress")]
@@ -109,7 +109,7 @@ impl Connector for LeadSquared {
                 (Some(name), Some(email)) => format!("{name} <{email}>"),
                 (Some(name), None) => name,
                 (None, Some(email)) => email,
-                (None, None) => format!("user {}", owner.id),
+                (None, None) => format!("user {}", owner.id.as_deref().unwrap_or("without a name")),
             };
             Ok(Step::Then(Self::try_route(match owner.organisation {
                 Some(organisation) => format!("{who}, {organisation}"),

@@ -14,9 +14,30 @@ pub(crate) fn composed(subject: &str, body: &str) -> String {
     text.chars().take(CHARS).collect()
 }
 
+/// Whether an activity is that of the call with this very CallSid. Its note is `ActivityEvent_Note` [C]; where in the
+/// reply that stands, and under what other name (`Data` has keys and values), is not documented. So every text counts.
+pub(crate) fn tells_of(activity: &Value, key: &str) -> bool {
+    let mut texts = Vec::new();
+    collect(activity, &mut texts);
+    let sessions: Vec<String> = texts.iter().filter_map(|text| session(text)).collect();
+    match sessions.as_slice() {
+        [] => texts.iter().any(|text| is_of(text, key)),
+        known => known.iter().any(|session| session == key),
+    }
+}
+
+fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, texts)),
+        Value::Object(fields) => fields.values().for_each(|value| collect(value, texts)),
+        _ => {}
+    }
+}
+
 /// Whether this is the note of the call with this very CallSid. `SourceData` holds the log as it was posted [C], with
 /// its `CallSessionId`; where it is missing or cut, the CallSid in `CallNotes` decides.
-pub(crate) fn is_of(note: &str, key: &str) -> bool {
+fn is_of(note: &str, key: &str) -> bool {
     match session(note) {
         Some(session) => session == key,
         None => mentions(note, key),
@@ -41,6 +62,8 @@ fn mentions(text: &str, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -61,5 +84,24 @@ mod tests {
             assert!(!is_of(&note(lost), "1a2"), "{lost}");
         }
         assert!(!is_of("", "1a2b") && !is_of("anything", ""));
+    }
+
+    #[test]
+    fn a_note_counts_wherever_the_reply_has_it() {
+        let note = |session: &str| {
+            format!(r#"CallNotes{{=}}CallSid: 1a2b{{next}}SourceData{{=}}{{"CallSessionId":"{session}"}}{{next}}"#)
+        };
+        let shown = |note: String| {
+            [
+                json!({ "Id": "x", "ActivityFields": { "ActivityEvent_Note": note } }),
+                json!({ "Id": "x", "ActivityEvent_Note": note }),
+                json!({ "Id": "x", "Data": [{ "Key": "NotableEventDescription", "Value": note }] }),
+            ]
+        };
+        assert!(shown(note("1a2b")).iter().all(|activity| tells_of(activity, "1a2b")));
+        assert!(shown(note("3c4d")).iter().all(|activity| !tells_of(activity, "1a2b")));
+        // Without a note, the recording's address has it.
+        assert!(tells_of(&json!({ "mx_Custom_4": "https://calls.example.com/r/acme1/1a2b.mp3?s=0" }), "1a2b"));
+        assert!(!tells_of(&json!({ "Id": "1a2", "Data": [] }), "1a2b"));
     }
 }

@@ -69,8 +69,7 @@ impl Search {
                     if self.id.as_deref() == Some(id) {
                         return then(Some(RecordRef::new(ACTIVITY, id)));
                     }
-                    let note = text(activity, &["ActivityFields/ActivityEvent_Note", "ActivityEvent_Note"]);
-                    if so_far.is_none() && note.is_some_and(|note| note::is_of(note, &self.key)) {
+                    if so_far.is_none() && note::tells_of(activity, &self.key) {
                         so_far = Some(RecordRef::new(ACTIVITY, id));
                     }
                 }

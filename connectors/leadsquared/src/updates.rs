@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use patchbay_kit::{
-    About, CallActivity, Changed, Exchange, Failure, Kind, RecordRef, Request, Retry, Safety, Step, Updates,
+    About, CallActivity, Changed, Exchange, Failure, Kind, RecordRef, Request, Retry, Safety, Step, Text, Updates,
 };
 use serde_json::json;
 
@@ -93,6 +93,11 @@ impl Updates for LeadSquared {
             Some(search) if at.kind == SESSION => late.write_found(search),
             search => late.write(at.id.clone(), search),
         }
+    }
+
+    /// The text of a logged call is not written again.
+    fn text(&self, _: &RecordRef) -> Option<Exchange<Text>> {
+        None
     }
 }
 

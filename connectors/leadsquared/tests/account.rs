@@ -47,7 +47,8 @@ fn caller(line: &mut Line<LeadSquared>) -> RecordRef {
     line.run(connector.contacts().expect("contacts").create(&sample::caller())).expect("a lead").at
 }
 
-const FACTS: Changed = Changed { subject: false, body: false, agent: false, contact: false, facts: true };
+const FACTS: Changed =
+    Changed { subject: false, body: false, agent: false, contact: false, facts: true, outcome: false };
 
 #[test]
 fn without_keys_only_the_capability_urls_are_used() {
@@ -269,6 +270,9 @@ fn who_withholds_his_number_is_one_lead_or_none() {
     let connector = Arc::clone(&line.connector);
     let failure = line.run(connector.activities().create(&call)).unwrap_err();
     assert_eq!((failure.kind, failure.retry, failure.about), (Kind::Invalid, Retry::Never, None));
+    // Nor is it asked to make one of that name: whether it would is not documented.
+    let asked = connector.activities().create(&call).request.payload("").unwrap().1;
+    assert!(String::from_utf8_lossy(&asked).contains(r#""SourceNumber":"""#));
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Said {
     }
 
     /// An external id field that is not there, or that the user may not see.
-    fn misses_key(&self) -> bool {
+    pub(crate) fn misses_key(&self) -> bool {
         self.message.starts_with("Provided external ID field does not exist")
     }
 }

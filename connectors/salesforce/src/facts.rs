@@ -81,11 +81,9 @@ impl Fact {
     }
 }
 
-/// None of the agents could even be rung.
+/// Nobody was there to be dialled, or none of those who were could even be rung.
 fn not_connected(call: &CallActivity) -> bool {
-    call.outcome == Outcome::Missed
-        && !call.tried.is_empty()
-        && call.tried.iter().all(|tried| tried.status == TriedStatus::Failed)
+    call.outcome == Outcome::Missed && call.tried.iter().all(|tried| tried.status == TriedStatus::Failed)
 }
 
 fn status(call: &CallActivity) -> &'static str {
@@ -103,14 +101,8 @@ impl Org {
         at.to_zoned(self.utc_offset.to_time_zone()).strftime("%Y-%m-%d").to_string()
     }
 
-    /// Everything that is a fact. "Object Reference, Task" [V] for Salesforce's own fields.
-    pub(crate) fn facts(&self, call: &CallActivity) -> Map<String, Value> {
-        let mut fields = Map::new();
-        let mut set = |name: &str, value: Value| {
-            fields.insert(name.to_owned(), value);
-        };
-        set("CallType", json!(if call.direction == Direction::Incoming { "Inbound" } else { "Outbound" }));
-        set("CallObject", json!(call.key.0));
+    /// What people choose too, after the call: written again only where the call has ended otherwise.
+    pub(crate) fn ending(&self, call: &CallActivity) -> [(String, Value); 2] {
         let disposition = match call.outcome {
             Outcome::Answered => "Answered",
             Outcome::Voicemail => "Voicemail",
@@ -118,7 +110,17 @@ impl Org {
             Outcome::Missed => "Missed",
             Outcome::FlowEnded => "Ended in the flow",
         };
-        set("CallDisposition", json!(disposition));
+        [("CallDisposition".to_owned(), json!(disposition)), ("Status".to_owned(), self.status_of(call.outcome))]
+    }
+
+    /// Everything else that is a fact. "Object Reference, Task" [V] for Salesforce's own fields.
+    pub(crate) fn facts(&self, call: &CallActivity) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let mut set = |name: &str, value: Value| {
+            fields.insert(name.to_owned(), value);
+        };
+        set("CallType", json!(if call.direction == Direction::Incoming { "Inbound" } else { "Outbound" }));
+        set("CallObject", json!(call.key.0));
         if let Some(seconds) = call.talk_seconds {
             set("CallDurationInSeconds", json!(seconds));
         }
@@ -131,7 +133,7 @@ impl Org {
     }
 
     /// Whether a task is done when it is made.
-    pub(crate) fn status_of(&self, outcome: Outcome) -> Value {
+    fn status_of(&self, outcome: Outcome) -> Value {
         match outcome {
             Outcome::Missed | Outcome::Voicemail => json!(self.missed_status),
             Outcome::Answered | Outcome::FlowEnded => {

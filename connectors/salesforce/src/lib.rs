@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Manifest, Notes,
-    Owners, Popups, Response, Settings, Updates,
+    Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
 };
 use serde::Deserialize;
 
@@ -59,11 +59,13 @@ impl Connector for Salesforce {
             #[serde(rename = "IsSandbox", default)]
             is_sandbox: bool,
         }
-        self.org.query("org.show", "SELECT Name, IsSandbox FROM Organization LIMIT 1").done(|reply| {
+        let set_up = Arc::clone(&self.org);
+        self.org.query("org.show", "SELECT Name, IsSandbox FROM Organization LIMIT 1").then(move |reply| {
             let found: query::Records<Shown> = reply.json()?;
             let org = found.records.into_iter().next().ok_or_else(|| errors::unexpected("names no organization"))?;
             let name = org.name.filter(|name| !name.is_empty()).unwrap_or_else(|| "a Salesforce org".to_owned());
-            Ok(Identity { account: if org.is_sandbox { format!("{name} (a sandbox of it)") } else { name } })
+            let account = if org.is_sandbox { format!("{name} (a sandbox of it)") } else { name };
+            Ok(Step::Then(knows_key(&set_up, Identity { account })))
         })
     }
 
@@ -114,4 +116,19 @@ impl Connector for Salesforce {
     fn follow_ups(&self) -> Option<&dyn FollowUps> {
         Some(self)
     }
+}
+
+/// Nothing can be written without the field that holds the CallSid: a record that nobody has is asked for by it. "REST
+/// API Developer Guide, sObject Rows by External ID" [V]; both answers are a 404.
+fn knows_key(org: &Arc<Org>, identity: Identity) -> Exchange<Identity> {
+    const NONE: &[StatusCode] = &[StatusCode::NOT_FOUND];
+    let path = org.path(["sobjects", "Task", &org.call_sid_field, "none"]);
+    let org = Arc::clone(org);
+    Request::get("org.key", path)
+        .query("fields", "Id")
+        .done(move |reply| {
+            let missing = errors::said(&reply.body).first().is_some_and(errors::Said::misses_key);
+            if missing { Err(errors::classify(reply, &org)) } else { Ok(identity.clone()) }
+        })
+        .accepting(NONE)
 }

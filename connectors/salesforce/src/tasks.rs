@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use patchbay_kit::{Activities, CallActivity, Changed, Exchange, RecordRef, Request, StatusCode, Updates};
+use patchbay_kit::{
+    Activities, CallActivity, Changed, Exchange, RecordRef, Request, Response, StatusCode, Text, Updates,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -23,7 +25,7 @@ impl Activities for Salesforce {
         let mut fields = self.org.task_defaults.clone();
         fields.extend(self.org.facts(call));
         fields.insert("TaskSubtype".to_owned(), json!("Call"));
-        fields.insert("Status".to_owned(), self.org.status_of(call.outcome));
+        fields.extend(self.org.ending(call));
         fields.insert("Subject".to_owned(), json!(call.subject));
         fields.insert("Description".to_owned(), json!(call.body));
         if let Some(at) = call.started_at.or(call.ended_at) {
@@ -41,12 +43,15 @@ impl Activities for Salesforce {
 }
 
 impl Updates for Salesforce {
-    /// By the task's id, so that a task somebody deleted is told and not made anew. An agent's own changes stay: its
-    /// status is never written again, and who has called only when that has changed.
+    /// By the task's id, so that a task somebody deleted is told and not made anew. An agent's own changes stay: status
+    /// and result are written again only when the call has ended otherwise, and who has called when that has changed.
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
         let mut fields = Map::new();
         if changed.facts {
             fields.extend(self.org.facts(call));
+        }
+        if changed.outcome {
+            fields.extend(self.org.ending(call));
         }
         if changed.subject {
             fields.insert("Subject".to_owned(), json!(call.subject));
@@ -71,6 +76,25 @@ impl Updates for Salesforce {
                 .accepting(GONE);
         }
         self.write(At::Id(at.id.clone()), fields, call)
+    }
+
+    /// *Comments* on the page of a task, into which agents write.
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        #[derive(serde::Deserialize)]
+        struct Shown {
+            #[serde(rename = "Description")]
+            description: Option<String>,
+        }
+        let id = at.id.clone();
+        let show =
+            Request::get("task.text", self.org.path(["sobjects", "Task", &at.id])).query("fields", "Description");
+        let read = move |reply: &Response| {
+            if GONE.contains(&reply.status) {
+                return Err(gone(&id));
+            }
+            Ok(Text(reply.json::<Shown>()?.description.unwrap_or_default()))
+        };
+        Some(show.done(read).accepting(GONE))
     }
 }
 

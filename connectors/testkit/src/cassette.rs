@@ -142,6 +142,7 @@ enum Part {
     Agent,
     Contact,
     Facts,
+    Outcome,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -288,6 +289,7 @@ fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>
                 agent: has(Part::Agent),
                 contact: has(Part::Contact),
                 facts: has(Part::Facts),
+                outcome: has(Part::Outcome),
             };
             tape.run(connector.updates().ok_or_else(|| absent("updates"))?.update(at, call, changed), to_json)
         }

@@ -9,13 +9,15 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 use patchbay_kit::{
-    Activities, CallActivity, Changed, Direction, Exchange, Failure, Outcome, RecordRef, Step, Updates,
+    Activities, CallActivity, Changed, Direction, Exchange, Failure, Outcome, RecordRef, Request, Response, StatusCode,
+    Step, Text, Updates,
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
     ZohoCrm, bridge,
-    errors::On,
+    errors::{self, On},
+    path,
     query::{self, Answer},
     write::{self, Made},
 };
@@ -177,4 +179,26 @@ impl Updates for ZohoCrm {
         }
         write::update("call.update", On::Call, &at.id, fields, self::at)
     }
+
+    /// "Get Records", v8 [V], by the record's id. *Description* is where agents write what was said.
+    ///
+    /// Where PhoneBridge made the record, it has no id that could be asked for.
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        if at.kind != self::at("").kind {
+            return None;
+        }
+        let show = Request::get("call.text", path(["Calls", &at.id])).query("fields", "Description");
+        let read = |reply: &Response| {
+            if GONE.contains(&reply.status) {
+                return Err(errors::gone());
+            }
+            let body: Value = reply.json()?;
+            let text = body.pointer("/data/0/Description").and_then(Value::as_str);
+            Ok(Text(text.unwrap_or_default().to_owned()))
+        };
+        Some(show.done(read).accepting(GONE))
+    }
 }
+
+/// "Status Codes", v8 [V]: nothing is there, or nothing under this id.
+const GONE: &[StatusCode] = &[StatusCode::NO_CONTENT, StatusCode::NOT_FOUND];

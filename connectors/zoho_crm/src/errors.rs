@@ -175,8 +175,7 @@ impl Refusal {
     fn invalid(&self, on: On) -> Failure {
         let failure = Failure::new(Kind::Invalid, Retry::Never);
         match self.field.as_deref() {
-            _ if self.gone => Failure::new(Kind::NotFound, Retry::Never)
-                .because("the record is not in Zoho CRM any more; resync the call to make a new one"),
+            _ if self.gone => gone(),
             Some("Who_Id" | "What_Id") => failure.because("the caller's record is not in Zoho CRM any more"),
             Some("Owner") => {
                 failure.because("the user is not active in Zoho CRM, or the call is over and keeps its owner")
@@ -243,6 +242,13 @@ pub(crate) fn classify(reply: &Response, on: On) -> Failure {
             .because("the address answers with a redirect; see `accounts_url` and `base_url`"),
         _ => Failure::new(Kind::Malformed, Retry::Backoff).because(format!("an answer nobody expects: {status}")),
     }
+}
+
+/// The record is not there any more.
+pub(crate) fn gone() -> Failure {
+    Failure::new(Kind::NotFound, Retry::Never)
+        .about(About::Record)
+        .because("the record is not in Zoho CRM any more; resync the call to make a new one")
 }
 
 /// A success nobody can read.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agents, Allowance, Body, CallActivity, Changed, Connector, Contact, Contacts, Exchange, Failure,
     FollowUps, Identity, Kind, Manifest, NewContact, Notes, Owners, PhoneNumber, Popups, RecordRef, Response, Retry,
-    Updates,
+    Text, Updates,
 };
 use patchbay_testkit::{
     Credentials,
@@ -128,9 +128,13 @@ impl Activities for Broken {
 
 impl Updates for Broken {
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
-        let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true };
+        let all = Changed { subject: true, body: true, agent: true, contact: true, facts: true, outcome: true };
         let changed = if self.has(Fault::WritesEverything) { all } else { changed };
         self.inner.updates().expect("updates").update(at, call, changed)
+    }
+
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        self.inner.updates().expect("updates").text(at)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Exchange, Failure, Kind, Outcome, RecordRef, Request, Response, Retry,
-    StatusCode, Step, Updates,
+    StatusCode, Step, Text, Updates,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -112,6 +112,11 @@ impl Updates for ZohoDesk {
                 None => there(reply).map(Step::Done),
             })
             .accepting(GONE)
+    }
+
+    /// What agents have to say stands in comments.
+    fn text(&self, _: &RecordRef) -> Option<Exchange<Text>> {
+        None
     }
 }
 

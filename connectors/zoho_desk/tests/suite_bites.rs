@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agents, Allowance, Body, CallActivity, Connector, Contact, Contacts, Exchange, Failure, FollowUps,
-    Identity, Manifest, NewContact, Note, Notes, Owners, PhoneNumber, Popups, RecordRef, Request, Response, Step,
+    Identity, Manifest, NewContact, Note, Notes, Owners, PhoneNumber, Popups, RecordRef, Request, Response, Step, Text,
     Updates,
 };
 use patchbay_testkit::{
@@ -128,6 +128,10 @@ impl Activities for Broken {
 impl Updates for Broken {
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: patchbay_kit::Changed) -> Exchange<RecordRef> {
         self.sent(self.inner.updates().expect("updates").update(at, call, changed))
+    }
+
+    fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
+        self.inner.updates().expect("updates").text(at)
     }
 }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use patchbay_kit::{
     About, Activities, Agents, Allowance, Assigns, AuthScheme, CallActivity, Changed, Connector, Contact, Contacts,
     Exchange, Failure, FollowUps, Identity, Kind, Manifest, NewContact, Notes, Origin, Owners, PhoneNumber, Popups,
-    Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings, StatusCode, TextFormat,
-    TextRules, Updates,
+    Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings, StatusCode, Text,
+    TextFormat, TextRules, Updates,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -196,6 +196,11 @@ impl Updates for Karibu {
             fields.extend(facts(call));
         }
         Request::patch("call.update", ["v1", "calls", at.id.as_str()]).json(fields.into()).done(made)
+    }
+
+    /// None: people in Karibu have a field of their own (`remark`), and leave `text` to us.
+    fn text(&self, _: &RecordRef) -> Option<Exchange<Text>> {
+        None
     }
 }
 

@@ -1,6 +1,7 @@
 //! The texts of records and notes: Handlebars templates, escaped and cut for where they land.
 
 mod check;
+mod merge;
 mod values;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use patchbay_kit::{Direction, Outcome, TextFormat, TextRules};
 use super::state::CallState;
 use values::{Caps, Extras};
 
+pub use merge::merge;
 pub(super) use values::{UNKNOWN_CALLER, shown_number};
 
 /// A template: its name, and the default in either format.

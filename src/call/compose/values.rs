@@ -45,7 +45,7 @@ pub(super) fn of(state: &CallState, outcome: Outcome, offset: Offset, extras: &E
     let short = |text: &str| cut(&clean(text), caps.value_chars);
     let number = short(&shown_number(state.customer.as_deref()));
     let exophone = short(state.exophone.as_deref().unwrap_or_default());
-    let agent = state.answered_by();
+    let agent = state.agent();
     let (from, to) = match state.direction {
         Direction::Incoming => (number.clone(), exophone.clone()),
         Direction::Outgoing => (exophone.clone(), number.clone()),

@@ -21,6 +21,7 @@ use super::{
 use fields::Fields;
 
 pub use recording::recording_allowed;
+pub use time::parse as parse_time;
 
 /// The longest CallSid there may be: Exotel's have 32 characters and are the key of everything.
 const MAX_CALL_SID: usize = 128;

@@ -10,7 +10,7 @@ const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "au
 
 /// Reads a timestamp. One without an offset, or with an impossible one (`+50:30` stands in an official sample), is in
 /// `naive`. Anything unreadable is `None`: a wrong time is no reason to lose the event.
-pub(super) fn parse(text: &str, naive: Offset) -> Option<Timestamp> {
+pub fn parse(text: &str, naive: Offset) -> Option<Timestamp> {
     let text = text.trim();
     if !text.is_ascii() || text.len() > 64 {
         return None;

@@ -75,7 +75,7 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// The answering agent, before a CRM user is found for him.
+/// The agent whose call it is, before a CRM user is found for him.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentHint {
     /// From the user mapping.
@@ -353,7 +353,7 @@ pub(super) fn caller(state: &CallState, country: &str) -> Caller {
     Caller { number, name, external_id: format!("exotel:{id}") }
 }
 
-/// The answering agent, where records are assigned: with what is known of him that a CRM may know too, if anything is.
+/// The agent whose call it is, where records are assigned: with what is known of him that a CRM may know too, if anything is.
 fn agent(
     state: &CallState,
     integration: &IntegrationRules,
@@ -363,8 +363,8 @@ fn agent(
     if !integration.assign {
         return None;
     }
-    let answered = state.answered_by()?;
-    Some(hint(&answered.agent, answered.email.as_deref(), integration, rules, agents))
+    let agent = state.agent()?;
+    Some(hint(&agent.agent, agent.email.as_deref(), integration, rules, agents))
 }
 
 /// What is known of an agent that a CRM may know too.

@@ -103,6 +103,21 @@ fn one_caller_has_one_identity() {
     }
 }
 
+/// It was the customer who did not answer; the agent for whom it was placed is whose call it is.
+#[test]
+fn an_outgoing_call_nobody_answered_is_the_agents_who_placed_it() {
+    let said = "CallSid=c1&EventType=terminal&Status=no-answer&Direction=outbound-api&From=09711581199&To=09876543210\
+                &PhoneNumberSid=08030752400";
+    let placed = CallState::fold(&[read(Hook::Status, said, None, "", 0)]).unwrap();
+    let log = log(&placed, &one());
+    assert_eq!(log.activity.outcome, Outcome::Missed);
+    assert_eq!(log.agent.unwrap().crm_user.as_deref(), Some("81007555518"));
+    assert!(log.activity.body.contains("Agent: 09711581199"), "{}", log.activity.body);
+    // Of several who were rung and did not answer it is nobody's.
+    let missed = "event=missed&DialCallStatus=no-answer&DialWhomNumber=09711581199";
+    assert_eq!(state(&[missed]).agent(), None);
+}
+
 #[test]
 fn the_agent_who_answered_is_hinted_at() {
     let answered = |agent: &str| {

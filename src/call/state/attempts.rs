@@ -86,13 +86,19 @@ fn passthru(tried: &mut Vec<Tried>, event: &CallEvent) {
 
 /// A call that was placed for an agent: he is `From`, and was reached if the customer was.
 fn two_party(tried: &mut Vec<Tried>, event: &CallEvent) {
-    let (Some(agent), Some(Direction::Outgoing)) = (&event.facts.agent, event.facts.direction) else { return };
+    let Some(agent) = placed_for(event) else { return };
     let status = match outcome::of_two_party(event) {
         Some(true) => AttemptStatus::Answered,
         Some(false) => AttemptStatus::NotAnswered,
         None => AttemptStatus::Dialing,
     };
     reach(tried, agent, status);
+}
+
+/// For whom a call was placed, where this event tells of one that was.
+pub(super) fn placed_for(event: &CallEvent) -> Option<&String> {
+    let two_party = matches!(voice(&event.kind), Voice::Status | Voice::Details);
+    event.facts.agent.as_ref().filter(|_| two_party && event.facts.direction == Some(Direction::Outgoing))
 }
 
 fn spoke(leg: &Leg) -> bool {

@@ -16,6 +16,7 @@ use patchbay_kit::{Digits, Direction, Outcome, RecordRef, mask};
 use super::{
     event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt},
     person::FollowUpWish,
+    phone,
 };
 
 /// One agent who was tried.
@@ -50,6 +51,9 @@ pub struct CallState {
     pub ended_at: Option<Timestamp>,
     /// In the order they were tried.
     pub attempts: Vec<AgentAttempt>,
+    /// The agent for whom the call was placed, as he is among the attempts.
+    #[serde(default)]
+    pub placed_for: Option<String>,
     /// In the order they were keyed in.
     pub digits: Vec<Digits>,
     pub talk_seconds: Option<u32>,
@@ -186,6 +190,7 @@ impl CallState {
             first_heard_at: trace.0.iter().map(|event| event.received_at).min(),
             ended_at: trace.latest(|facts| facts.ended_at),
             attempts: attempts.into_iter().map(|tried| tried.attempt).collect(),
+            placed_for: trace.0.iter().find_map(|event| attempts::placed_for(event)).cloned(),
             digits,
             talk_seconds,
             total_seconds: trace.latest(|facts| facts.total_seconds),
@@ -203,6 +208,15 @@ impl CallState {
     /// The agent who spoke with the caller.
     pub fn answered_by(&self) -> Option<&AgentAttempt> {
         self.attempts.iter().rev().find(|attempt| attempt.status == AttemptStatus::Answered)
+    }
+
+    /// The agent whose call it is: who spoke with the customer, else who had it placed.
+    pub fn agent(&self) -> Option<&AgentAttempt> {
+        let placed = || {
+            let agent = self.placed_for.as_deref()?;
+            self.attempts.iter().find(|attempt| phone::same(&attempt.agent, agent))
+        };
+        self.answered_by().or_else(placed)
     }
 
     /// Whether there is nothing left to ask Exotel for: recording (where there was a conversation or a voicemail),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use url::Url;
 
-use super::{By, Grant, Keeper, TokenError, unreachable, unreadable};
+use super::{By, Grant, Keeper, TokenError, grant, unreachable, unreadable};
 use crate::{key, store::Consent};
 
 /// What a waiting consent is sealed for.
@@ -93,6 +93,7 @@ impl Keeper {
             tracing::warn!(lane = %parts.lane, "the CRM gave no refresh token: the connection ends with its access token");
         }
         let grant = Grant {
+            renew_at: grant::renew_at(now, answer.lifetime),
             access: answer.access,
             expires_at: now + answer.lifetime,
             refresh: answer.refresh,
@@ -101,24 +102,24 @@ impl Keeper {
             by: By::Consent,
             since: now,
             configured: self.configured_hash.clone(),
-            version: 0,
         };
-        let grant = self.keep(grant).await?;
+        let grant = self.keep(grant, 0, false).await?;
         self.hold(grant);
         Ok(())
     }
 
     /// A token server that the callback named, if it is one that the client's secret may be told to: the configured
     /// one, or one the manifest lists (a CRM's other data centres).
-    fn sibling(&self, named: &str) -> Result<Option<Url>, TokenError> {
+    pub(super) fn sibling(&self, named: &str) -> Result<Option<Url>, TokenError> {
         let parts = &self.parts;
         let url = Url::parse(named).map_err(|_| unreachable("the callback names a token server that is no address"))?;
         if url.origin() == parts.authority.origin() {
             return Ok(None);
         }
         let host = url.host_str().unwrap_or_default();
-        if url.scheme() == "https" && parts.oauth.siblings.contains(&host) {
-            return Ok(Some(url));
+        if url.scheme() == "https" && url.port().is_none() && parts.oauth.siblings.contains(&host) {
+            // Of what was named, nothing but the host.
+            return Ok(Url::parse(&format!("https://{host}")).ok());
         }
         Err(unreachable(&format!("the callback names a token server that is not the CRM's: {host}")))
     }

@@ -24,6 +24,8 @@ pub enum By {
 pub struct Grant {
     pub access: SecretString,
     pub expires_at: Timestamp,
+    /// From then on it is renewed, ahead of its end.
+    pub renew_at: Timestamp,
     pub refresh: Option<SecretString>,
     /// The CRM's address, where the token answer says it.
     pub origin: Option<Url>,
@@ -33,8 +35,6 @@ pub struct Grant {
     pub since: Timestamp,
     /// Hash of the configuration's own credential when this was stored: another one there now replaces this.
     pub configured: String,
-    /// Under which it is stored.
-    pub version: i64,
 }
 
 /// Nothing of the tokens.
@@ -49,6 +49,7 @@ impl fmt::Debug for Grant {
 struct Kept {
     access: String,
     expires_at: Timestamp,
+    renew_at: Timestamp,
     refresh: Option<String>,
     origin: Option<Url>,
     authority: Option<Url>,
@@ -58,15 +59,21 @@ struct Kept {
 }
 
 impl Grant {
-    /// Whether it can be used for some time yet. It is renewed when a tenth of its life is left, five minutes at most.
-    pub fn fresh(&self, now: Timestamp, lifetime: Duration) -> bool {
-        self.expires_at > now + (lifetime / 10).min(Duration::from_secs(300))
+    /// Whether it can be used for some time yet.
+    pub fn fresh(&self, now: Timestamp) -> bool {
+        now < self.renew_at
+    }
+
+    /// Whether it can be used at all.
+    pub fn alive(&self, now: Timestamp) -> bool {
+        now < self.expires_at
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let kept = Kept {
             access: self.access.expose_secret().to_owned(),
             expires_at: self.expires_at,
+            renew_at: self.renew_at,
             refresh: self.refresh.as_ref().map(|token| token.expose_secret().to_owned()),
             origin: self.origin.clone(),
             authority: self.authority.clone(),
@@ -77,12 +84,17 @@ impl Grant {
         serde_json::to_vec(&kept).unwrap_or_default()
     }
 
-    pub(super) fn from_bytes(bytes: &[u8], version: i64) -> Option<Self> {
-        let Kept { access, expires_at, refresh, origin, authority, by, since, configured } =
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let Kept { access, expires_at, renew_at, refresh, origin, authority, by, since, configured } =
             serde_json::from_slice(bytes).ok()?;
         let (access, refresh) = (access.into(), refresh.map(SecretString::from));
-        Some(Self { access, expires_at, refresh, origin, authority, by, since, configured, version })
+        Some(Self { access, expires_at, renew_at, refresh, origin, authority, by, since, configured })
     }
+}
+
+/// When a token of this lifetime is renewed: when a tenth of it is left, five minutes at most.
+pub(super) fn renew_at(given: Timestamp, lifetime: Duration) -> Timestamp {
+    given + (lifetime - (lifetime / 10).min(Duration::from_secs(300)))
 }
 
 /// A token answer that gives one.

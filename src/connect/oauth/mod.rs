@@ -13,7 +13,7 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::transport::{Credentials, Limits, Lost, Transport};
 use crate::{
+    crash,
     key::MasterKey,
     store::{LaneRef, Store, StoreError},
 };
@@ -34,12 +35,17 @@ pub use grant::{By, Grant};
 
 /// What tokens are sealed for.
 const PURPOSE: &str = "oauth token";
-/// How long somebody who renews keeps the others waiting, should he die meanwhile.
+/// How long somebody who renews keeps the others waiting, should he die meanwhile: beyond the longest exchange, for who
+/// takes over would use the same refresh token.
 const LEASE: Duration = Duration::from_secs(30);
 /// How often those who wait look whether it is done.
 const LOOK: Duration = Duration::from_millis(100);
 /// After the server said "too many", where the manifest names no period.
 const BUSY: Duration = Duration::from_secs(60);
+/// After renewing ahead of time came to nothing, the token that is good yet is used for so long before it is tried again.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Between tries to store a token.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,14 +53,25 @@ pub enum TokenError {
     #[error("not connected yet: run `patchbay connect {0}`")]
     NotConnected(LaneRef),
     /// Revoked, expired, or wrong: a person must connect anew.
-    #[error(
-        "the token server refuses the credentials ({code}): run `patchbay connect {lane}`, or correct the configuration"
-    )]
+    #[error("{}", refused(lane, code))]
     Refused { lane: LaneRef, code: String },
     #[error("too many access tokens were asked for; the next one not before {until}")]
     Busy { until: Timestamp },
     #[error("{reason}")]
     Unreachable { reason: String },
+}
+
+/// A consent of somebody's does not mend a wrong client.
+fn refused(lane: &LaneRef, code: &str) -> String {
+    if code.to_ascii_lowercase().contains("client") {
+        return format!(
+            "the token server refuses the client ({code}): correct `client_id` and `client_secret`, and see that they \
+             belong to the server that is asked for tokens (an org, a data centre)"
+        );
+    }
+    format!(
+        "the token server refuses the credentials ({code}): run `patchbay connect {lane}`, or correct the configuration"
+    )
 }
 
 /// Where the integration's own credential comes from, if the configuration holds one.
@@ -103,8 +120,28 @@ pub struct Keeper {
     /// Of this process, among all that share the store.
     holder: Uuid,
     held: Mutex<Option<Arc<Grant>>>,
-    /// Held while a token is asked for; when the last ones were given.
-    turn: tokio::sync::Mutex<VecDeque<Timestamp>>,
+    /// Held while a token is asked for.
+    turn: tokio::sync::Mutex<Turn>,
+}
+
+/// What those who ask for tokens leave to the next.
+#[derive(Default)]
+struct Turn {
+    /// When the last ones were asked for.
+    asked: VecDeque<Timestamp>,
+    /// How the last try failed, and when.
+    failed: Option<(Instant, TokenError)>,
+    /// A person is needed: what there is may live for some minutes yet, and is used no more. Else the lane would go on
+    /// and be held in turns until it dies.
+    doomed: bool,
+}
+
+/// What the store has of an integration.
+struct Found {
+    /// 0: nothing.
+    version: i64,
+    /// Unless the configuration has another credential since.
+    grant: Option<Grant>,
 }
 
 impl fmt::Debug for Keeper {
@@ -127,9 +164,12 @@ impl Keeper {
     ///
     /// # Errors
     /// [`TokenError`].
-    pub async fn token(&self) -> Result<Arc<Grant>, TokenError> {
+    pub async fn token(self: &Arc<Self>) -> Result<Arc<Grant>, TokenError> {
+        let now = Timestamp::now();
         match self.held() {
-            Some(grant) if grant.fresh(Timestamp::now(), self.parts.oauth.lifetime) => Ok(grant),
+            Some(grant) if grant.fresh(now) => Ok(grant),
+            // Nobody waits for him who renews it ahead of time.
+            Some(grant) if grant.alive(now) && self.turn.try_lock().is_err() => Ok(grant),
             _ => self.renew(None).await,
         }
     }
@@ -138,103 +178,155 @@ impl Keeper {
     ///
     /// # Errors
     /// [`TokenError`].
-    pub async fn renew(&self, spent: Option<&Grant>) -> Result<Arc<Grant>, TokenError> {
-        let usable = |grant: &Grant| {
-            grant.fresh(Timestamp::now(), self.parts.oauth.lifetime)
-                && spent.is_none_or(|spent| spent.access.expose_secret() != grant.access.expose_secret())
-        };
-        let mut given = self.turn.lock().await;
-        if let Some(grant) = self.held().filter(|grant| usable(grant)) {
+    pub async fn renew(self: &Arc<Self>, spent: Option<&Grant>) -> Result<Arc<Grant>, TokenError> {
+        let (keeper, spent, since) = (Arc::clone(self), spent.cloned(), Instant::now());
+        // In a task of its own: who asked may not wait to the end (a popup that comes too late), and a rotated refresh
+        // token that is not stored would be gone with him.
+        let renewing = tokio::spawn(async move { keeper.renewed(spent.as_ref(), since).await });
+        renewing.await.unwrap_or_else(|_| Err(unreachable("renewing the token ended abnormally")))
+    }
+
+    /// Resolves when no token is being asked for.
+    pub async fn settled(&self) {
+        drop(self.turn.lock().await);
+    }
+
+    async fn renewed(&self, spent: Option<&Grant>, since: Instant) -> Result<Arc<Grant>, TokenError> {
+        let mut turn = self.turn.lock().await;
+        if let Some(grant) = self.held().filter(|grant| usable(grant, spent)) {
             return Ok(grant);
         }
-        // Another node may be at it, or have done it.
-        let began = Timestamp::now();
-        let stored = loop {
-            let stored = self.read().await?;
-            if let Some(grant) = stored.as_ref().filter(|grant| usable(grant)) {
-                return Ok(self.hold(grant.clone()));
+        let good_yet = || self.held().filter(|old| spent.is_none() && old.alive(Timestamp::now()));
+        if let Some((at, error)) = &turn.failed {
+            match good_yet() {
+                Some(old) if at.elapsed() < PAUSE => return Ok(old),
+                // Who waited while another one asked in vain has his answer.
+                _ if *at >= since => return Err(error.clone()),
+                _ => {}
             }
-            let now = Timestamp::now();
-            if self.parts.store.lease(&self.parts.lane, self.holder, now, now + LEASE).await.map_err(unreadable)? {
-                // Between the look and the lease the other one may have finished.
-                let stored = self.read().await?;
-                if let Some(grant) = stored.as_ref().filter(|grant| usable(grant)) {
-                    self.release().await;
-                    return Ok(self.hold(grant.clone()));
-                }
-                break stored;
+        }
+        let renewed = self.lead(spent, &mut turn).await;
+        turn.failed = renewed.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        let error = match renewed {
+            Ok(grant) => {
+                turn.doomed = false;
+                return Ok(self.hold(grant));
             }
-            if now > began + 2 * LEASE {
-                return Err(unreachable("another node is renewing the token and does not come to an end"));
-            }
-            tokio::time::sleep(LOOK).await;
+            Err(error) => error,
         };
-        let renewed = self.ask(stored.as_ref(), &mut given).await;
-        self.release().await;
-        match renewed {
-            Ok(grant) => Ok(self.hold(grant)),
-            // Renewed ahead of time in vain: what there is does until it dies.
-            Err(error) => match stored.filter(|old| old.expires_at > Timestamp::now() && spent.is_none()) {
-                Some(old) if !matches!(error, TokenError::Refused { .. }) => {
-                    tracing::warn!(lane = %self.parts.lane, %error, "the access token could not be renewed; it is good \
-                        until it expires, and renewing is tried on");
-                    Ok(self.hold(old))
-                }
-                _ => Err(error),
-            },
+        if needs_a_person(&error) {
+            turn.doomed = true;
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        match good_yet() {
+            Some(old) => {
+                tracing::warn!(lane = %self.parts.lane, %error, "the access token could not be renewed; it is good until \
+                    it expires, and renewing is tried on");
+                Ok(old)
+            }
+            None => Err(error),
         }
     }
 
+    /// What another node has stored, else a new one: whoever has the lease asks.
+    async fn lead(&self, spent: Option<&Grant>, turn: &mut Turn) -> Result<Grant, TokenError> {
+        let lease = LEASE + self.parts.limits.request_timeout;
+        let began = Timestamp::now();
+        loop {
+            if let Some(grant) = self.read().await?.grant {
+                if usable(&grant, spent) {
+                    return Ok(grant);
+                }
+                if !turn.doomed {
+                    self.hold(grant);
+                }
+            }
+            let now = Timestamp::now();
+            if self.parts.store.lease(&self.parts.lane, self.holder, now, now + lease).await.map_err(unreadable)? {
+                break;
+            }
+            if now > began + 2 * lease {
+                return Err(unreachable("another node is renewing the token and does not come to an end"));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let led = self.led(spent, turn).await;
+        self.release().await;
+        led
+    }
+
+    /// With the lease.
+    async fn led(&self, spent: Option<&Grant>, turn: &mut Turn) -> Result<Grant, TokenError> {
+        // Between the look and the lease the other one may have finished.
+        let found = self.read().await?;
+        if let Some(grant) = found.grant.as_ref().filter(|grant| usable(grant, spent)) {
+            return Ok(grant.clone());
+        }
+        let asked = self.ask(&found, turn).await;
+        if let Err(TokenError::Refused { .. }) = asked {
+            // A person may have connected anew while the old one was being refused.
+            let now = self.read().await?;
+            if let Some(grant) = now.grant.filter(|grant| now.version != found.version && usable(grant, spent)) {
+                return Ok(grant);
+            }
+        }
+        asked
+    }
+
     /// One exchange with the token server, and its result made durable.
-    async fn ask(&self, stored: Option<&Grant>, given: &mut VecDeque<Timestamp>) -> Result<Grant, TokenError> {
+    async fn ask(&self, found: &Found, turn: &mut Turn) -> Result<Grant, TokenError> {
         let now = Timestamp::now();
         let Self { parts, .. } = self;
         if let Some((most, per)) = parts.oauth.at_most {
-            while given.front().is_some_and(|at| *at + per <= now) {
-                given.pop_front();
+            while turn.asked.front().is_some_and(|at| *at + per <= now) {
+                turn.asked.pop_front();
             }
             // Half of what is allowed: other nodes, and a restart, have the same limit.
-            if given.len() >= (most as usize).div_ceil(2) {
-                let until = given.front().map_or(now + per, |first| *first + per);
+            if turn.asked.len() >= (most as usize).div_ceil(2) {
+                let until = turn.asked.front().map_or(now + per, |first| *first + per);
                 return Err(TokenError::Busy { until });
             }
         }
+        let stored = found.grant.as_ref();
         let authority = stored.and_then(|stored| stored.authority.clone());
         let at = authority.as_ref().unwrap_or(&parts.authority);
-        let mut form = Vec::new();
         let refresh = match (stored.and_then(|stored| stored.refresh.as_ref()), &parts.configured) {
-            (Some(stored), _) => stored.clone(),
-            (None, Configured::RefreshToken(token)) => token.clone(),
+            (Some(token), _) | (None, Configured::RefreshToken(token)) => Some(token.clone()),
+            (None, Configured::Assertion { .. }) => None,
+            (None, Configured::Nothing) => return Err(TokenError::NotConnected(parts.lane.clone())),
+        };
+        let mut form = Vec::new();
+        match (&refresh, &parts.configured) {
             (None, Configured::Assertion { key, subject }) => {
                 let audience = at.as_str().trim_end_matches('/');
                 let signed = assertion::sign(key.expose_secret(), &parts.client_id, subject, audience, now)
                     .map_err(|code| TokenError::Refused { lane: parts.lane.clone(), code })?;
                 form.push(("grant_type", assertion::GRANT_TYPE.to_owned()));
                 form.push(("assertion", signed));
-                SecretString::from(String::new())
             }
-            (None, Configured::Nothing) => return Err(TokenError::NotConnected(parts.lane.clone())),
-        };
-        if form.is_empty() {
-            form.push(("grant_type", "refresh_token".to_owned()));
-            form.push(("refresh_token", refresh.expose_secret().to_owned()));
-            form.extend(self.client());
+            _ => {
+                form.push(("grant_type", "refresh_token".to_owned()));
+                form.extend(refresh.as_ref().map(|token| ("refresh_token", token.expose_secret().to_owned())));
+                form.extend(self.client());
+            }
         }
-        given.push_back(now);
+        turn.asked.push_back(now);
         let answer = self.exchange(at, form).await?;
-        let keeps = !matches!((&parts.configured, stored), (Configured::Assertion { .. }, None));
+        crash::point("token.before_keep");
         let grant = Grant {
+            renew_at: grant::renew_at(now, answer.lifetime),
             access: answer.access,
             expires_at: now + answer.lifetime,
-            refresh: answer.refresh.or_else(|| keeps.then(|| refresh.clone())),
+            refresh: answer.refresh.or(refresh),
             origin: answer.origin.or_else(|| stored.and_then(|stored| stored.origin.clone())),
             authority,
             by: stored.map_or(By::Configuration, |stored| stored.by),
             since: stored.map_or(now, |stored| stored.since),
             configured: self.configured_hash.clone(),
-            version: 0,
         };
-        self.keep(grant).await
+        let grant = self.keep(grant, found.version, true).await?;
+        crash::point("token.after_keep");
+        Ok(grant)
     }
 
     fn client(&self) -> Vec<(&'static str, String)> {
@@ -264,41 +356,48 @@ impl Keeper {
         })
     }
 
-    /// Makes a grant durable over whatever is stored: only who has the lease, or a person's consent, comes here.
-    async fn keep(&self, mut grant: Grant) -> Result<Grant, TokenError> {
+    /// Makes a grant durable over version `on`. Where there is another by now, one that `yields` leaves it and takes it
+    /// instead: it is a person's new consent, or of a node that took over. A consent itself stands above whatever is there.
+    async fn keep(&self, grant: Grant, mut on: i64, yields: bool) -> Result<Grant, TokenError> {
         let LaneRef { account, integration } = &self.parts.lane;
         loop {
             let sealed = self.parts.key.seal(PURPOSE, &[account, integration], &grant.to_bytes());
             let sealed = sealed.map_err(|reason| unreachable(&reason))?;
-            let on =
-                self.parts.store.credential(&self.parts.lane).await.map_err(unreadable)?.map_or(0, |was| was.version);
-            match self.parts.store.put_credential(&self.parts.lane, on, sealed).await {
-                Ok(()) => {
-                    grant.version = on + 1;
-                    return Ok(grant);
-                }
-                Err(StoreError::Conflict) => {}
-                // A rotated refresh token that is not stored is lost with this process: written until it is.
-                Err(error) => {
-                    tracing::error!(lane = %self.parts.lane, %error, "a renewed token cannot be stored; trying on");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-            }
+            let error = match self.parts.store.put_credential(&self.parts.lane, on, sealed).await {
+                Ok(()) => return Ok(grant),
+                Err(StoreError::Conflict) => match self.read().await {
+                    Ok(Found { grant: Some(theirs), .. }) if yields => return Ok(theirs),
+                    Ok(found) => {
+                        on = found.version;
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            // A rotated refresh token that is not stored is lost with this process: written until it is.
+            tracing::error!(lane = %self.parts.lane, error, "a token cannot be stored; trying on");
+            tokio::time::sleep(STORE_PAUSE).await;
         }
     }
 
-    /// What is stored, unless the configuration has another credential since.
-    async fn read(&self) -> Result<Option<Grant>, TokenError> {
+    async fn read(&self) -> Result<Found, TokenError> {
         let LaneRef { account, integration } = &self.parts.lane;
         let Some(stored) = self.parts.store.credential(&self.parts.lane).await.map_err(unreadable)? else {
-            return Ok(None);
+            return Ok(Found { version: 0, grant: None });
         };
-        let Some(plain) = self.parts.key.open(PURPOSE, &[account, integration], &stored.sealed) else {
+        let plain = self.parts.key.open(PURPOSE, &[account, integration], &stored.sealed);
+        if plain.is_none() {
             tracing::warn!(lane = %self.parts.lane, "the stored token was sealed with another master key and is no use");
-            return Ok(None);
-        };
-        let grant = Grant::from_bytes(&plain, stored.version);
-        Ok(grant.filter(|grant| grant.configured == self.configured_hash))
+        }
+        let grant = plain.and_then(|plain| Grant::from_bytes(&plain)).filter(|grant| self.holds(grant));
+        Ok(Found { version: stored.version, grant })
+    }
+
+    /// Whether a stored grant stands beside the configuration: another credential there replaces it; none, after a person
+    /// has consented, does not.
+    fn holds(&self, grant: &Grant) -> bool {
+        grant.configured == self.configured_hash || (self.configured_hash.is_empty() && grant.by == By::Consent)
     }
 
     /// The tokens as they stand, for who wants to see whether there are any.
@@ -306,7 +405,7 @@ impl Keeper {
     /// # Errors
     /// What the store says.
     pub async fn standing(&self) -> Result<Option<(By, Timestamp)>, TokenError> {
-        Ok(self.read().await?.map(|grant| (grant.by, grant.since)))
+        Ok(self.read().await?.grant.map(|grant| (grant.by, grant.since)))
     }
 
     async fn release(&self) {
@@ -324,6 +423,17 @@ impl Keeper {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&grant));
         grant
     }
+}
+
+/// Whether it has its time before it, and is another than the one that was refused.
+fn usable(grant: &Grant, spent: Option<&Grant>) -> bool {
+    let refused = spent.is_some_and(|spent| spent.access.expose_secret() == grant.access.expose_secret());
+    grant.fresh(Timestamp::now()) && !refused
+}
+
+/// Whether asking again changes nothing.
+fn needs_a_person(error: &TokenError) -> bool {
+    matches!(error, TokenError::Refused { .. } | TokenError::NotConnected(_))
 }
 
 fn unreachable(reason: &str) -> TokenError {

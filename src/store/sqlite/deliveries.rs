@@ -64,12 +64,25 @@ pub(super) fn claim(
             .prepare_cached(READY)?
             .query_map(params![lane.account, lane.integration, rows::kind_rank(kind), now_ms, limit], pair)?
             .collect::<Result<_, _>>()?,
+        // The past waits while anything of now could go.
+        Turn::Backfill if live(conn, lane, now_ms)? => Vec::new(),
         Turn::Backfill => conn
             .prepare_cached(BACKFILL)?
             .query_map(params![lane.account, lane.integration, now_ms, limit], pair)?
             .collect::<Result<_, _>>()?,
     };
     ready.into_iter().map(|(n, call)| take(conn, lane, n, call, now)).collect()
+}
+
+/// Whether a delivery of a call of now could be taken.
+fn live(conn: &Connection, lane: &LaneRef, now_ms: i64) -> Result<bool, Fault> {
+    for kind in IntentKind::ALL {
+        let one = params![lane.account, lane.integration, rows::kind_rank(kind), now_ms, 1];
+        if conn.prepare_cached(READY)?.exists(one)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn take(conn: &Connection, lane: &LaneRef, n: i64, call: i64, now: Timestamp) -> Result<Claimed, Fault> {

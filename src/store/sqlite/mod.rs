@@ -115,6 +115,17 @@ impl SqliteStore {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// No token can be stored until this is taken back.
+    #[cfg(test)]
+    pub(crate) async fn refuse_tokens(&self, refused: bool) {
+        let script = if refused {
+            "CREATE TEMP TRIGGER refused BEFORE INSERT ON credential BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        } else {
+            "DROP TRIGGER refused"
+        };
+        self.write(move |work| Ok(work.conn.execute_batch(script)?)).await.expect("the writer answers");
+    }
+
     fn submit(&self, command: Command) -> Result<(), StoreError> {
         let commands = self.commands.as_ref().ok_or_else(writer::closed)?;
         commands.try_send(command).map_err(|error| match error {

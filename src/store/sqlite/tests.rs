@@ -133,6 +133,22 @@ async fn a_conflict_is_not_everybodys() {
     assert_eq!(unread, [(first.expect("append"), receipt(1)), (second.expect("append"), receipt(2))]);
 }
 
+/// Nobody else has the file open: whoever was renewing a token when the last process ended has died with it.
+#[tokio::test]
+async fn a_new_start_waits_for_no_turn_of_the_last() {
+    let dir = folder();
+    let store = open(&dir);
+    let lease = async |store: &SqliteStore, holder| {
+        store.lease(&suite::lane(suite::DESK), uuid::Uuid::from_u128(holder), at(0), at(99)).await.expect("lease")
+    };
+    assert!(lease(&store, 1).await);
+    drop(store);
+    let store = open(&dir);
+    assert!(!lease(&store, 2).await, "it is durable");
+    assert_eq!(store.recover(at(0), at(0)).await.expect("recover"), 0);
+    assert!(lease(&store, 2).await);
+}
+
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let dir = folder();

@@ -131,3 +131,71 @@ pub(in crate::store) async fn recovery_puts_the_kinds_in_order_again(store: &dyn
     carry_out(store, IntentKind::Log, Next::Done, at(9)).await;
     carry_out(store, IntentKind::Recording, Next::Done, at(9)).await;
 }
+
+/// Plans a call of the past for an integration that came later.
+async fn decide_past(store: &dyn Store, sid: &str, intents: Vec<Intent>, at: Timestamp) {
+    let version = store.calls(&[call(sid)]).await.expect("calls").get(&call(sid)).map_or(0, |call| call.version);
+    let past = Decision { backfill: true, ..decision(sid, version, intents, at) };
+    store.decide(vec![past], Vec::new(), None).await.expect("decide");
+}
+
+async fn claim_past(store: &dyn Store, now: Timestamp) -> Vec<Claimed> {
+    store.claim(&lane(DESK), Turn::Backfill, 10, now).await.expect("claim")
+}
+
+pub(in crate::store) async fn the_past_waits_while_anything_of_now_is_due(store: &dyn Store) {
+    for (sid, due) in [("old", 1), ("older", 0)] {
+        decide_past(store, sid, vec![log(sid, "one"), note(sid, "n")], at(due)).await;
+    }
+    decide(store, "new", vec![log("new", "one"), note("new", "n")], at(5)).await;
+    for kind in IntentKind::ALL {
+        assert!(!sids(&claim(store, kind, at(4)).await).iter().any(|sid| sid.starts_with("old")), "not by its kind");
+    }
+    assert!(claim_past(store, at(5)).await.is_empty(), "the new one is due");
+    let now = claim(store, IntentKind::Log, at(5)).await;
+    assert_eq!(sids(&now), ["new"]);
+    // Its note waits for its record, not for a place: the past may go meanwhile, the oldest first.
+    let past = claim_past(store, at(6)).await;
+    assert_eq!(sids(&past), ["older", "old"]);
+    assert!(past.iter().all(|one| one.delivery.kind == IntentKind::Log));
+    settle(store, &now[0], Next::Done, at(6)).await;
+    for one in &past {
+        settle(store, one, Next::Done, at(6)).await;
+    }
+    assert!(claim_past(store, at(7)).await.is_empty(), "a note of now goes before those of the past");
+    carry_out(store, IntentKind::Recording, Next::Done, at(7)).await;
+    assert_eq!(sids(&claim_past(store, at(8)).await), ["older", "old"]);
+    // Another integration's present is none of ours.
+    decide_past(store, "past", vec![log("past", "one")], at(9)).await;
+    decide(store, "x", vec![intent("x", "other", IntentKind::Log, "one")], at(9)).await;
+    assert_eq!(sids(&claim_past(store, at(9)).await), ["past"]);
+}
+
+pub(in crate::store) async fn what_is_not_due_yet_does_not_keep_the_past_waiting(store: &dyn Store) {
+    decide(store, "new", vec![log("new", "one")], at(1)).await;
+    carry_out(store, IntentKind::Log, again(at(50), true), at(2)).await;
+    decide_past(store, "old", vec![log("old", "one"), note("old", "n")], at(3)).await;
+    assert_eq!(store.next_due(&lane(DESK)).await.expect("next due"), Some(at(3)), "the past is looked at, too");
+    let past = claim_past(store, at(4)).await;
+    assert_eq!(sids(&past), ["old"]);
+    settle(store, &past[0], again(at(60), true), at(4)).await;
+    assert_eq!(store.next_due(&lane(DESK)).await.expect("next due"), Some(at(50)));
+    assert!(claim_past(store, at(59)).await.is_empty());
+    assert!(claim_past(store, at(60)).await.is_empty(), "by now the new one is due");
+    carry_out(store, IntentKind::Log, Next::Done, at(60)).await;
+    assert_eq!(sids(&claim_past(store, at(60)).await), ["old"]);
+}
+
+pub(in crate::store) async fn news_of_a_call_of_the_past_are_not_of_the_past(store: &dyn Store) {
+    decide_past(store, "a", vec![log("a", "one")], at(1)).await;
+    let past = claim_past(store, at(2)).await;
+    settle(store, &past[0], Next::Done, at(2)).await;
+    // Planned again as it is: nothing to do.
+    decide_past(store, "a", vec![log("a", "one")], at(3)).await;
+    assert!(claim_past(store, at(4)).await.is_empty());
+    decide(store, "a", vec![log("a", "two"), note("a", "n")], at(5)).await;
+    let taken = [claim(store, IntentKind::Log, at(6)).await, claim_past(store, at(6)).await].concat();
+    assert_eq!(sids(&taken), ["a"], "the record is written once more, in whichever turn");
+    settle(store, &taken[0], Next::Done, at(6)).await;
+    assert_eq!(claim(store, IntentKind::Recording, at(7)).await.len(), 1, "its note is of now");
+}

@@ -3,6 +3,7 @@
 //! A case gets an empty store of its own.
 
 pub(in crate::store) mod calls;
+pub(in crate::store) mod credentials;
 pub(in crate::store) mod decisions;
 pub(in crate::store) mod documents;
 pub(in crate::store) mod journal;
@@ -56,6 +57,9 @@ macro_rules! for_each_case {
             lanes::brings_links_and_contact,
             lanes::recovers_what_was_in_flight,
             lanes::recovery_puts_the_kinds_in_order_again,
+            lanes::the_past_waits_while_anything_of_now_is_due,
+            lanes::what_is_not_due_yet_does_not_keep_the_past_waiting,
+            lanes::news_of_a_call_of_the_past_are_not_of_the_past,
             outcomes::done_is_done,
             outcomes::newer_revision_is_pending_at_once,
             outcomes::again_counts_only_what_counts,
@@ -74,6 +78,10 @@ macro_rules! for_each_case {
             calls::purge_leaves_the_unfinished,
             calls::purge_takes_the_oldest_first,
             calls::hook_tokens_live_and_expire,
+            credentials::tokens_are_written_over_the_version_that_was_read,
+            credentials::of_many_who_write_over_one_version_one_does,
+            credentials::one_at_a_time_has_the_turn_and_not_for_ever,
+            credentials::a_consent_is_good_once_and_for_a_time,
             documents::a_document_is_kept_as_written_and_versioned,
             documents::a_document_on_another_version_is_a_conflict,
             documents::a_document_has_its_name_alone,
@@ -135,6 +143,7 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         first_heard_at: None,
         ended_at: None,
         attempts: Vec::new(),
+        placed_for: None,
         digits: Vec::new(),
         total_seconds: None,
         talk_seconds: Some(42),

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use patchbay_sandbox::{hubspot, leadsquared, salesforce, zoho_crm};
+use patchbay_sandbox::{Fault, On, hubspot, leadsquared, salesforce, zoho_crm};
 use serde_json::json;
 
 use super::{
@@ -38,6 +38,19 @@ async fn a_thousand_first_calls_of_one_caller_make_one_contact() {
         floor.rig.until(&what, || (seat.crm.records().len() >= 100).then_some(())).await;
         assert_eq!(his(seat, &calls[0]).len(), 1, "{}", seat.name);
     }
+}
+
+/// Where the administrator lets two leads have one number, only looking again keeps the second out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_making_was_not_answered_is_looked_for_before_he_is_made_again() {
+    let floor = Floor::started(vec![seats::leadsquared_with(|settings| settings.unique_phone = false)]);
+    let seat = &floor.seats[0];
+    let making = On::exactly(http::Method::POST, "/v2/LeadManagement.svc/Lead.Create");
+    seat.crm.faults().push(making, Fault::ResetAfter);
+    let played = [Played::new(1, Kind::Answered)];
+    play(&floor, &played).await;
+    check(&floor, &played).await;
+    assert_eq!(his(seat, &played[0].call).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,6 +224,65 @@ async fn a_missed_caller_is_owed_a_follow_up_and_an_agent_can_ask_for_another() 
     play(&floor, &[missed, answered]).await;
     floor.settled().await;
     assert_eq!((tasks(), zoho.with(|zoho| (zoho.ids("Events").len(), zoho.ids("Tasks").len()))), (1, (1, 1)));
+}
+
+/// The recording comes while the agent writes down what was said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_writes_stays_when_more_becomes_known() {
+    let (hub, url) = seats::served(hubspot::HubSpot::prepared("pat"));
+    let toml = format!(
+        "[[account.integration]]\nname = \"hub\"\nconnector = \"hubspot\"\nbase_url = \"{url}\"\naccess_token = \"pat\"\n"
+    );
+    let (org, url) = seats::served(salesforce::Salesforce::new("sf-id", "sf-secret", "sf-refresh").with_set_up());
+    let more = format!(
+        "[[account.integration]]\nname = \"sf\"\nconnector = \"salesforce\"\nbase_url = \"{url}\"\nclient_id = \"sf-id\"\n\
+         client_secret = \"sf-secret\"\nrefresh_token = \"sf-refresh\"\n"
+    );
+    let mut floor = Floor::new(Vec::new());
+    floor.rig.more = toml + &more;
+    floor.rig.start();
+    // The first connect applet reaches nobody.
+    let one = Played::new(1, Kind::Answered);
+    assert_eq!(floor.rig.hook(&one.call.missed()).await, 200);
+    let calls =
+        || hub.with(|hub| patchbay_sandbox::Crm::records(hub)).into_iter().find(|one| one.text.contains("Missed"));
+    let tasks = || org.with(|org| patchbay_sandbox::Crm::records(org)).into_iter().next();
+    let call = floor.rig.until("the call", calls).await.id;
+    let task = floor.rig.until("the task", tasks).await.id;
+    let now = jiff::Timestamp::now();
+    hub.with(|hub| {
+        let text = hub.object(hubspot::Kind::Calls, &call).and_then(|call| call.get("hs_call_body")).expect("a text");
+        let text = format!("{text}<p>Wants a refund</p>");
+        hub.edit(hubspot::Kind::Calls, &call, &[("hs_call_body", &text)], now);
+    });
+    org.with(|org| {
+        let text = org.record(&task).expect("the task").text("Description").to_owned();
+        org.set(&task, "Description", json!(text.replace('\n', "\r\n") + "\r\nWants a refund"), now);
+    });
+    // The second does.
+    play(&floor, std::slice::from_ref(&one)).await;
+    let link = format!("/r/{SID}/{}.mp3", one.call.sid);
+    let whole = |text: &str| (text.contains(&link) && text.contains("Wants a refund")).then_some(());
+    floor
+        .rig
+        .until("the recording in HubSpot", || {
+            hub.with(|hub| whole(hub.object(hubspot::Kind::Calls, &call)?.get("hs_call_body")?))
+        })
+        .await;
+    floor
+        .rig
+        .until("the recording in Salesforce", || org.with(|org| whole(org.record(&task)?.text("Description"))))
+        .await;
+    floor.settled().await;
+    // And what people choose after a call is what the call has become.
+    org.with(|org| {
+        let task = org.record(&task).expect("the task");
+        assert_eq!((task.text("CallDisposition"), task.text("Status")), ("Answered", "Completed"));
+    });
+    hub.with(|hub| {
+        let call = hub.object(hubspot::Kind::Calls, &call).expect("the call");
+        assert_eq!(call.get("hs_call_disposition"), Some("f240bbac-87c9-4f6e-bf70-924b57d47db7"));
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,7 +41,12 @@ pub(super) fn hubspot() -> Seat {
 }
 
 pub(super) fn leadsquared() -> Seat {
-    let sandbox = leadsquared::LeadSquared::new("lsq-access", "lsq-secret", "orgkey");
+    leadsquared_with(|_| ())
+}
+
+pub(super) fn leadsquared_with(set: impl FnOnce(&mut leadsquared::Settings)) -> Seat {
+    let mut sandbox = leadsquared::LeadSquared::new("lsq-access", "lsq-secret", "orgkey");
+    set(&mut sandbox.settings);
     let paths = ["LeadRouteV2", "AgentPopup", "LogCallComplete"].map(|name| sandbox.path(name));
     // Of several leads with one number its look-up gives the one of the latest activity.
     let shape = Shape { several: false, ..FIELDS };

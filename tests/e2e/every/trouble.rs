@@ -65,6 +65,20 @@ async fn a_write_whose_answer_is_lost_is_not_repeated() {
     check(&floor, &played).await;
 }
 
+/// Neither CRM can keep a second contact out by itself: he is looked for, although nobody was found a moment before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_making_was_not_answered_is_made_once() {
+    let floor = Floor::started(vec![seats::zoho_desk(), seats::zoho_crm()]);
+    for seat in &floor.seats {
+        for path in ["/api/v1/contacts", "/crm/v8/Leads"] {
+            seat.crm.faults().push(On::under(http::Method::POST, path), Fault::ResetAfter);
+        }
+    }
+    let played = [Played::new(1, Kind::Missed)];
+    play(&floor, &played).await;
+    check(&floor, &played).await;
+}
+
 /// One CRM takes requests and never answers; the others have every call meanwhile, and it has them afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_black_hole_delays_nobody_else() {

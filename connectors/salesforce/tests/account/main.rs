@@ -302,9 +302,28 @@ fn a_success_that_says_no_is_none() {
 }
 
 #[test]
+fn what_an_agent_chose_after_a_call_stays_unless_it_ended_otherwise() {
+    let mut line = line(|_| {});
+    let mut call = CallActivity { outcome: Outcome::Missed, tried: Vec::new(), ..sample::call("x", None) };
+    let at = create(&mut line, &call);
+    // Nobody was there to be dialled.
+    assert_eq!((task(&line).text("CallDisposition"), task(&line).text("Status")), ("Not connected", "Not Started"));
+    for (field, choice) in [("CallDisposition", "Spam"), ("Status", "Completed")] {
+        line.sandbox.set(&at.id, field, json!(choice), sample::NOW);
+    }
+    update(&mut line, &at, &call, Changed { facts: true, ..Changed::default() });
+    assert_eq!((task(&line).text("CallDisposition"), task(&line).text("Status")), ("Spam", "Completed"));
+    line.sandbox.set(&at.id, "Status", json!("Not Started"), sample::NOW);
+    call.outcome = Outcome::Answered;
+    update(&mut line, &at, &call, Changed { outcome: true, ..Changed::default() });
+    assert_eq!((task(&line).text("CallDisposition"), task(&line).text("Status")), ("Answered", "Completed"));
+}
+
+#[test]
 fn the_day_s_budget_is_read_and_its_end_survived() {
     let mut line = line(|_| {});
-    line.sandbox.settings.daily = Some(2);
+    // Two requests each.
+    line.sandbox.settings.daily = Some(4);
     line.run(connector(&line).identify()).unwrap();
     line.run(connector(&line).identify()).unwrap();
     let failure = line.run(connector(&line).identify()).unwrap_err();

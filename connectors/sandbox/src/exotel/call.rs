@@ -24,6 +24,8 @@ pub struct SimulatedCall {
     pub talk_seconds: u64,
     pub price: Option<String>,
     pub recording: Option<RecordingPlan>,
+    /// What whoever placed it had it carry.
+    pub custom_field: Option<String>,
     /// How long after the end `Duration`, `EndTime` and `Price` are filled: 2 to 5 minutes (§5.1).
     pub facts_after_end: Duration,
 }
@@ -56,6 +58,7 @@ impl SimulatedCall {
             talk_seconds: 0,
             price: None,
             recording: None,
+            custom_field: None,
             facts_after_end: Duration::from_secs(120),
         }
     }

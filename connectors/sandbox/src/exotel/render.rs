@@ -11,7 +11,7 @@ use crate::{Reply, Request};
 const IST_AHEAD: SignedDuration = SignedDuration::from_mins(5 * 60 + 30);
 
 /// Fields in the order in which they are shown.
-type Shown = Vec<(&'static str, Value)>;
+pub(super) type Shown = Vec<(&'static str, Value)>;
 
 /// A path segment without the `.json`.
 pub(super) fn bare(segment: &str) -> &str {
@@ -23,13 +23,31 @@ fn wants_json(request: &Request) -> bool {
 }
 
 /// `2017-03-03 10:48:33`, without a zone and in IST (§1.6).
-fn ist(at: Timestamp) -> String {
+pub(super) fn ist(at: Timestamp) -> String {
     at.checked_add(IST_AHEAD).unwrap_or(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// The other way round, as filters come.
+pub(super) fn from_ist(text: &str) -> Option<Timestamp> {
+    let naive = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", text.trim()).ok()?;
+    jiff::tz::Offset::UTC.to_timestamp(naive).ok()?.checked_sub(IST_AHEAD).ok()
 }
 
 /// A RestException (§1.5).
 pub(super) fn exception(request: &Request, status: StatusCode, message: &str) -> Reply {
-    let said: Shown = vec![("Status", json!(status.as_u16())), ("Message", json!(message))];
+    exception_of(request, status, "Status", message, None)
+}
+
+/// A RestException under another name for its number, perhaps with more words.
+pub(super) fn exception_of(
+    request: &Request,
+    status: StatusCode,
+    number: &'static str,
+    message: &str,
+    description: Option<&str>,
+) -> Reply {
+    let mut said: Shown = vec![(number, json!(status.as_u16())), ("Message", json!(message))];
+    said.extend(description.map(|description| ("Description", json!(description))));
     write(request, status, "RestException", &said)
 }
 
@@ -45,10 +63,19 @@ pub(super) fn account(request: &Request, sid: &str) -> Reply {
     write(request, StatusCode::OK, "Account", &shown)
 }
 
-/// A call: the keys, and their order, are those of §2.2; `Details` is §5.1.
+/// A call; `Details` is §5.1.
 pub(super) fn call(request: &Request, account: &Exotel, call: &SimulatedCall, now: Timestamp) -> Reply {
-    let number =
-        |number: u64| if account.settings.numbers_as_strings { json!(number.to_string()) } else { json!(number) };
+    let mut shown = call_fields(request, account, call, now);
+    if request.param("details") == Some("true") {
+        let status = if call.ended(now).is_some() { call.status.as_str() } else { "in-progress" };
+        shown.push(("Details", details(call, call.told(now), status, |number| account.number(number))));
+    }
+    write(request, StatusCode::OK, "Call", &shown)
+}
+
+/// What stands of a call everywhere: the keys, and their order, are those of §2.2.
+pub(super) fn call_fields(request: &Request, account: &Exotel, call: &SimulatedCall, now: Timestamp) -> Shown {
+    let number = |number: u64| account.number(number);
     let ended = call.ended(now);
     let told = call.told(now);
     let status = if ended.is_some() { call.status.as_str() } else { "in-progress" };
@@ -58,7 +85,7 @@ pub(super) fn call(request: &Request, account: &Exotel, call: &SimulatedCall, no
     } else {
         format!("/v1/Accounts/{}/Calls/{}", account.sid, call.call_sid)
     };
-    let mut shown: Shown = vec![
+    vec![
         ("Sid", json!(call.call_sid)),
         ("ParentCallSid", Value::Null),
         ("DateCreated", json!(ist(call.started_at))),
@@ -78,11 +105,7 @@ pub(super) fn call(request: &Request, account: &Exotel, call: &SimulatedCall, no
         ("CallerName", Value::Null),
         ("Uri", json!(uri)),
         ("RecordingUrl", json!(recording)),
-    ];
-    if request.param("details") == Some("true") {
-        shown.push(("Details", details(call, told, status, number)));
-    }
-    write(request, StatusCode::OK, "Call", &shown)
+    ]
 }
 
 /// What became of the legs. The source has one sample, of an answered call; what the legs of others say is a guess: the
@@ -107,11 +130,29 @@ fn details(call: &SimulatedCall, told: Option<Timestamp>, status: &str, number: 
     })
 }
 
+/// Several things side by side, as lists have them beside their metadata.
+pub(super) fn document(request: &Request, status: StatusCode, parts: &[(&str, Value)]) -> Reply {
+    if wants_json(request) {
+        return Reply::of(status, "application/json", ordered(parts));
+    }
+    let mut body = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<TwilioResponse>");
+    for (name, value) in parts {
+        // In XML it is `Legs`, in JSON `legs` (S:16735, S:16752).
+        element(&mut body, if *name == "legs" { "Legs" } else { name }, value);
+    }
+    body.push_str("</TwilioResponse>");
+    Reply::of(status, "application/xml; charset=utf-8", body)
+}
+
+/// By hand for the order of the keys, which serde_json's own map does not keep.
+fn ordered(fields: &[(&str, Value)]) -> String {
+    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{}:{value}", json!(key))).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
 fn write(request: &Request, status: StatusCode, name: &str, shown: &Shown) -> Reply {
     if wants_json(request) {
-        // By hand for the order of the keys, which serde_json's own map does not keep.
-        let fields: Vec<String> = shown.iter().map(|(key, value)| format!("{}:{value}", json!(key))).collect();
-        let body = format!("{{{}:{{{}}}}}", json!(name), fields.join(","));
+        let body = format!("{{{}:{}}}", json!(name), ordered(shown));
         return Reply::of(status, "application/json", body);
     }
     let mut body = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<TwilioResponse>");
@@ -130,7 +171,10 @@ fn element(body: &mut String, name: &str, value: &Value) {
         Value::Array(items) => {
             let mut inner = String::new();
             for item in items {
-                fields(&mut inner, item);
+                // `{"Leg":{…}}` names itself; what does not is named after the list.
+                let wrapped = item.as_object().is_some_and(|item| item.len() == 1);
+                let one = name.strip_suffix('s').unwrap_or(name);
+                if wrapped { fields(&mut inner, item) } else { element(&mut inner, one, item) }
             }
             inner
         }

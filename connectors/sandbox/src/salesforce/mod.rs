@@ -339,6 +339,7 @@ impl Sandbox for Salesforce {
     fn handle(&mut self, request: &Request, now: Timestamp) -> Reply {
         match request.segments().as_slice() {
             ["services", "oauth2", "token"] => return self.token(request, now),
+            ["services", "oauth2", "authorize"] => return self.consent(request, now),
             // The list of versions is open to everybody.
             ["services", "data"] | ["services", "data", ""] => {
                 let versions = VERSIONS.map(|version| {

@@ -1,7 +1,7 @@
 //! The token endpoint ("OAuth 2.0 Refresh Token Flow", "OAuth 2.0 JWT Bearer Flow"): its answers have no `expires_in`.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 use jiff::Timestamp;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Value, json};
@@ -55,6 +55,43 @@ impl Salesforce {
             Err(Denied::Malformed("grant_type")) => refused("unsupported_grant_type", "grant type not supported"),
             Err(Denied::Malformed(name)) => refused("invalid_request", &format!("missing required parameter: {name}")),
         }
+    }
+
+    /// The page where a person consents, which he does at once. Who cannot be sent back, because the app or the address is
+    /// not known, is told on the spot; all else goes back to the app (RFC 6749 §4.1.2.1).
+    pub(super) fn consent(&mut self, request: &Request, now: Timestamp) -> Reply {
+        if request.method != Method::GET {
+            return refused("invalid_request", "must use HTTP GET");
+        }
+        let given = |name: &str| request.param(name).filter(|value| !value.is_empty());
+        if given("client_id") != Some(&self.client_id) {
+            return refused("invalid_client_id", "client identifier invalid");
+        }
+        let Some(redirect_uri) = given("redirect_uri") else {
+            return refused("invalid_request", "missing required parameter: redirect_uri");
+        };
+        let scopes: Vec<&str> = given("scope").unwrap_or_default().split(' ').collect();
+        // What an app may ask for differs from app to app; ours asks for the API, and to go on without the person.
+        let known = |scope: &&str| ["api", "refresh_token", "offline_access"].contains(scope);
+        let error = if given("response_type") != Some("code") {
+            Some("unsupported_response_type")
+        } else if !scopes.iter().all(known) || !scopes.contains(&"refresh_token") {
+            Some("invalid_scope")
+        } else if given("code_challenge").is_some() && given("code_challenge_method") != Some("S256") {
+            Some("invalid_request")
+        } else {
+            None
+        };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        match error {
+            Some(error) => query.append_pair("error", error),
+            None => query.append_pair("code", &self.grants.consent(redirect_uri, given("code_challenge"), now)),
+        };
+        if let Some(state) = given("state") {
+            query.append_pair("state", state);
+        }
+        let join = if redirect_uri.contains('?') { '&' } else { '?' };
+        Reply::empty(StatusCode::FOUND).with(header::LOCATION, format!("{redirect_uri}{join}{}", query.finish()))
     }
 
     fn issued(&self, issued: &Issued, request: &Request, now: Timestamp) -> Reply {

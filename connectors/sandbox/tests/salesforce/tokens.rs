@@ -99,3 +99,37 @@ fn a_jwt_opens_the_org_if_all_of_it_is_right() {
         assert_eq!(denied(ask(&mut org, &assertion)), no(400, code), "{assertion}");
     }
 }
+
+#[test]
+fn a_consent_yields_a_code_that_is_good_once() {
+    let mut org = Org::new();
+    let mut ask = |query: &str| {
+        let reply = org.raw(Method::GET, &format!("/services/oauth2/authorize?{query}"), "text/plain", "");
+        let to = reply.headers.get(header::LOCATION).map(|to| to.to_str().expect("text").to_owned());
+        (reply.status.as_u16(), to.unwrap_or_default())
+    };
+    let good = "response_type=code&client_id=app&scope=api+refresh_token&state=a%26b\
+                &redirect_uri=https%3A%2F%2Fcalls.example%2Fback";
+    let (status, to) = ask(good);
+    assert_eq!(status, 302);
+    let code = to.strip_prefix("https://calls.example/back?code=").and_then(|rest| rest.strip_suffix("&state=a%26b"));
+    let code = code.unwrap_or_else(|| panic!("{to}")).to_owned();
+    for (query, error) in [
+        (good.replace("=code", "=token"), "unsupported_response_type"),
+        (good.replace("api+refresh_token", "api"), "invalid_scope"),
+        (good.replace("api+", "full+"), "invalid_scope"),
+        (format!("{good}&code_challenge=x&code_challenge_method=plain"), "invalid_request"),
+    ] {
+        assert_eq!(ask(&query), (302, format!("https://calls.example/back?error={error}&state=a%26b")), "{query}");
+    }
+    for query in [good.replace("=app", "=other"), good.replace("redirect_uri", "uri"), String::new()] {
+        assert_eq!(ask(&query), (400, String::new()), "{query}");
+    }
+    let form = format!(
+        "grant_type=authorization_code&code={code}&client_id=app&client_secret=secret\
+         &redirect_uri=https%3A%2F%2Fcalls.example%2Fback"
+    );
+    let (status, answer) = org.form(&form);
+    assert!(status == 200 && answer["refresh_token"].is_string(), "{answer}");
+    assert_eq!(denied(org.form(&form)), no(400, "invalid_grant"));
+}

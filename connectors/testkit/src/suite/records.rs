@@ -144,7 +144,7 @@ pub(super) fn update_changes_only<S: Subject>(bench: &mut Bench<'_, S>) {
         Changed { subject: true, ..none },
         Changed { body: true, ..none },
         Changed { agent: call.agent.is_some(), ..none },
-        Changed { subject: true, body: true, agent: call.agent.is_some(), contact: false, facts: true },
+        Changed { subject: true, body: true, agent: call.agent.is_some(), contact: false, facts: true, outcome: false },
     ] {
         let (other, mut expected) = {
             // A record of its own for each, so that nothing is already as it should become.
@@ -169,6 +169,10 @@ pub(super) fn update_changes_only<S: Subject>(bench: &mut Bench<'_, S>) {
         }
         assert_eq!(same, other, "an update yields the record it updated");
         assert_eq!(bench.stored(&other), expected, "{changed:?}");
+        if let Some(text) = updates.text(&other) {
+            let key = if changed.body { sample::CALL_SID } else { "ffff000000000000" };
+            assert!(bench.ok(text).0.contains(key), "the text that stands is not read back");
+        }
     }
     let untouched = bench.stored(&at);
     assert_ne!(untouched.subject.as_deref(), Some(call.subject.as_str()), "another record was changed");
@@ -196,6 +200,9 @@ pub(super) fn gone_record<S: Subject>(bench: &mut Bench<'_, S>) {
         let Some(updates) = connector.updates() else { break };
         let failure = bench.refused(updates.update(&at, &call, changed));
         assert_eq!(failure.about, Some(About::Record), "{failure}");
+        if let Some(text) = updates.text(&at) {
+            assert_eq!(bench.refused(text).about, Some(About::Record));
+        }
     }
     if let Some(notes) = bench.connector().notes() {
         let failure = bench.refused(notes.create(&at, &call, &sample::note(sample::CALL_SID)));

@@ -51,13 +51,16 @@ pub(super) fn hostile_ids<S: Subject>(bench: &mut Bench<'_, S>) {
     let connector = bench.connector();
     let (call, at) = bench.record();
     let before = bench.stored(&at);
-    let all = Changed { subject: true, body: true, agent: false, contact: false, facts: true };
+    let all = Changed { subject: true, body: true, agent: false, contact: false, facts: true, outcome: false };
     let mut other = call.clone();
     "Not to be seen anywhere".clone_into(&mut other.subject);
     for id in [format!("{}/../{}", at.id, at.id), format!("{}?x=", at.id), format!("{}#", at.id), String::new()] {
         let hostile = RecordRef::new(&at.kind, &id);
         if let Some(updates) = connector.updates() {
             bench.refused(updates.update(&hostile, &other, all));
+            if let Some(text) = updates.text(&hostile) {
+                bench.refused(text);
+            }
         }
         if let Some(notes) = connector.notes() {
             bench.refused(notes.create(&hostile, &call, &sample::note(sample::CALL_SID)));
