@@ -174,6 +174,21 @@ fn sql_and_http_each_have_one_place() {
 }
 
 #[test]
+fn the_api_is_mounted_behind_its_guard_alone() {
+    // Health, recordings and the way back from a consent are no part of it.
+    let others = ["src/web/auth.rs", "src/web/mod.rs", "src/web/integrations.rs"];
+    for (path, text) in sources("src/web") {
+        let place = path.to_string_lossy().into_owned();
+        let mounts = text.contains(".route(") || text.contains("web::resource(") || text.contains("web::scope(");
+        assert!(
+            !mounts || others.contains(&place.as_str()),
+            "{place}: an endpoint belongs into its table, with its role"
+        );
+        assert!(!text.contains(".route(\"/api"), "{place} mounts an endpoint beside the guard");
+    }
+}
+
+#[test]
 fn every_module_says_why_it_exists() {
     let mut all = sources("src");
     all.extend(sources("connectors"));

@@ -149,11 +149,11 @@ fn sync(roster: &Roster, from: &From, listed: &[Listed]) -> (Synced, Roster) {
 }
 
 fn reasons(synced: &Synced) -> Vec<(&str, &str)> {
-    let one = |unmatched| match unmatched {
-        &Unmatched::User { ref user, ref reason, .. } => (user.as_str(), reason.as_str()),
-        &Unmatched::Agent { ref agent, ref reason, .. } => (agent.as_str(), reason.as_str()),
-    };
-    synced.unmatched.iter().map(one).collect()
+    let named = synced.unmatched.iter().map(|unmatched| match unmatched {
+        Unmatched::User { user, reason, .. } => (user.as_str(), reason.as_str()),
+        Unmatched::Agent { agent, reason, .. } => (agent.as_str(), reason.as_str()),
+    });
+    named.collect()
 }
 
 #[test]

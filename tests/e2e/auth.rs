@@ -379,17 +379,3 @@ async fn every_change_is_in_the_log() {
     let text = json!(seen).to_string();
     assert!(!text.contains(PASSWORD) && !text.contains("hash"), "{text}");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_an_admin_token_the_api_is_closed_to_who_brings_nothing() {
-    let mut rig = Rig::new();
-    rig.env.push(("PATCHBAY__SERVER__ADMIN_TOKEN".to_owned(), String::new()));
-    if !rig.try_start() {
-        // An empty token is refused at the start: there is no such service.
-        assert!(rig.logs().iter().any(|line| line.contains("admin_token")), "{:?}", rig.logs());
-        return;
-    }
-    let path = format!("/api/v1/accounts/{SID}/calls");
-    let reply = send(&rig, Method::GET, &path, &With::default(), &Value::Null).await;
-    assert_eq!((reply.status, &reply.body["error"]["code"]), (403, &json!("api_closed")));
-}
