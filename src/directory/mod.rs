@@ -104,10 +104,12 @@ impl Agents {
     ///
     /// # Errors
     /// What the store says; the list stays as it was.
-    pub async fn reload(&self, account: &str) -> Result<(), StoreError> {
-        let Some(desk) = self.desks.get(account) else { return Ok(()) };
-        let _turn = desk.turn.lock().await;
-        self.read_again(desk).await
+    pub async fn reload_all(&self) -> Result<(), StoreError> {
+        for desk in self.desks.values() {
+            let _turn = desk.turn.lock().await;
+            self.read_again(desk).await?;
+        }
+        Ok(())
     }
 
     /// # Errors

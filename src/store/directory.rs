@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Paged, StoreError};
+use super::{Paged, StoreError, documents::to_json};
 
 /// What sort of thing a document is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -155,4 +155,30 @@ pub trait Directory: Send + Sync + fmt::Debug + 'static {
 
     /// Removes documents whose time is over, and entries of the log older than that. Returns how many rows.
     async fn forget(&self, now: Timestamp, log_before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+}
+
+/// Changes with their texts made, before a transaction begins.
+pub(super) struct Draft {
+    pub(super) changes: Vec<(Change, String)>,
+    pub(super) log: Vec<(AuditEntry, String)>,
+}
+
+impl Draft {
+    pub(super) fn new(changes: Vec<Change>, log: Vec<AuditEntry>) -> Result<Self, StoreError> {
+        let changes = changes
+            .into_iter()
+            .map(|change| {
+                let body = change.to.as_ref().map(|to| to_json("a document", &to.body)).transpose()?;
+                Ok((change, body.unwrap_or_default()))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        let log = log
+            .into_iter()
+            .map(|entry| {
+                let changed = to_json("an entry of the log", &entry.changed)?;
+                Ok((entry, changed))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Self { changes, log })
+    }
 }

@@ -6,36 +6,11 @@ use rusqlite::{Connection, ErrorCode, Row, params};
 use super::{fault::Fault, rows};
 use crate::store::{
     AuditEntry, AuditFilter, Audited, Change, Document, DocumentKind, DocumentRef, Paged, StoreError, Writing,
+    directory::Draft,
+    documents::{page_size, sql_limit},
 };
 
 const COLUMNS: &str = "account, kind, id, version, name, body, sealed, created_ms, updated_ms, expires_ms";
-const PAGE: u32 = 50;
-
-/// Changes with their texts made, before the one thread everybody waits for has them.
-pub(super) struct Draft {
-    changes: Vec<(Change, String)>,
-    log: Vec<(AuditEntry, String)>,
-}
-
-impl Draft {
-    pub(super) fn new(changes: Vec<Change>, log: Vec<AuditEntry>) -> Result<Self, StoreError> {
-        let changes = changes
-            .into_iter()
-            .map(|change| {
-                let body = change.to.as_ref().map(|to| rows::to_json("a document", &to.body)).transpose()?;
-                Ok((change, body.unwrap_or_default()))
-            })
-            .collect::<Result<_, StoreError>>()?;
-        let log = log
-            .into_iter()
-            .map(|entry| {
-                let changed = rows::to_json("an entry of the log", &entry.changed)?;
-                Ok((entry, changed))
-            })
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Self { changes, log })
-    }
-}
 
 pub(super) fn list(conn: &Connection, account: &str, kind: DocumentKind) -> Result<Vec<Document>, Fault> {
     let mut statement = conn.prepare_cached(&format!(
@@ -132,12 +107,12 @@ pub(super) fn audit(conn: &Connection, filter: &AuditFilter) -> Result<Paged<Aud
         Some(text) => text.parse::<i64>().map_err(|_| StoreError::BadCursor)?,
         None => i64::MAX,
     };
-    let limit = if filter.limit == 0 { PAGE } else { filter.limit };
+    let size = page_size(filter.limit);
     let mut statement = conn.prepare_cached(
         "SELECT seq, at_ms, by_whom, account, kind, id, action, changed FROM audit
          WHERE seq < ?1 AND (?2 IS NULL OR account = ?2) ORDER BY seq DESC LIMIT ?3",
     )?;
-    let mut found = statement.query(params![before, filter.account, i64::from(limit) + 1])?;
+    let mut found = statement.query(params![before, filter.account, sql_limit(size.saturating_add(1))])?;
     let mut items = Vec::new();
     while let Some(row) = found.next()? {
         let entry = AuditEntry {
@@ -150,14 +125,14 @@ pub(super) fn audit(conn: &Connection, filter: &AuditFilter) -> Result<Paged<Aud
         };
         items.push(Audited { seq: row.get(0)?, at: rows::time(row.get(1)?)?, entry });
     }
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
+    let more = items.len() > size;
+    items.truncate(size);
     let next = items.last().filter(|_| more).map(|last| last.seq.to_string());
     Ok(Paged { items, next })
 }
 
 pub(super) fn forget(conn: &Connection, now: Timestamp, log_before: Timestamp, limit: usize) -> Result<u64, Fault> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = sql_limit(limit);
     let documents = conn
         .prepare_cached(
             "DELETE FROM document WHERE (account, kind, id) IN
