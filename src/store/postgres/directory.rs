@@ -69,7 +69,7 @@ pub(super) async fn change(tx: &Tx<'_>, draft: &Draft, now: Timestamp) -> Result
                 .await
             }
         };
-        match written.map_err(Fault::from) {
+        match written {
             Ok(0) => return Err(StoreError::Conflict.into()),
             Ok(_) => {}
             Err(Fault::Server(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
