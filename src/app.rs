@@ -25,7 +25,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::{IntegrationRules, Locale, PlanRules},
+    access::Gate,
+    call::{IntegrationRules, Locale, PlanRules, phone},
     config::{self, Account, Config, ContextUrl, Integration, StoreUrl},
     connect::{
         catalogue,
@@ -36,7 +37,8 @@ use crate::{
     context::{Context, MemoryContext, RedisContext, RedisOptions},
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
-    dialer::{Dialer, DialerParts},
+    dialer::{self, Dialer, DialerParts},
+    directory::Agents,
     exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
     hooks::{self, Answers, Doors},
     key::MasterKey,
@@ -77,6 +79,9 @@ pub struct Services {
     pub doors: ArcSwap<Doors>,
     pub answers: Answers,
     pub decider: Arc<Decider>,
+    /// The user mapping.
+    pub agents: Arc<Agents>,
+    pub gate: Gate,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub exotel: HashMap<String, ExotelClient>,
     /// By account SID.
@@ -157,6 +162,8 @@ impl Service {
             workers.spawn(hold_orphan(orphan, Arc::clone(&store), Arc::clone(&node), not_before, stopping.clone()));
         }
         let context = start_context(&config.context, &key, &mut workers, &stopping)?;
+        let agents = Agents::load(&config.accounts, Arc::clone(&store), key.clone()).await.map_err(store_error)?;
+        let agents = Arc::new(agents);
         let mut lanes = HashMap::new();
         let mut rules = HashMap::new();
         let mut exotel = HashMap::new();
@@ -187,19 +194,21 @@ impl Service {
             };
             enquiry_wakes.push(wake);
             workers.spawn(enquirer.run());
-            let dialer = dialer(&config, account, &client, &vault, &metrics, &journal, &public_url, &stopping);
+            let dialer = dialer(&config, account, &client, &vault, &metrics, &journal, &public_url, &agents, &stopping);
             dialer.recover(!config.store.url.is_shared()).await.map_err(store_error)?;
             workers.spawn(Arc::clone(&dialer).run());
             dialers.insert(account.sid.clone(), dialer);
             exotel.insert(account.sid.clone(), client);
         }
         let lanes = Arc::new(lanes);
+        agents.resume(&stopping).await.map_err(store_error)?;
         let enquiries = Arc::new(Notify::new());
         workers.spawn(fan_out(Arc::clone(&enquiries), enquiry_wakes, stopping.clone()));
         let decider = Arc::new(Decider {
             store: Arc::clone(&store),
             node: Arc::clone(&node),
             accounts: rules,
+            agents: Arc::clone(&agents),
             lanes: Arc::clone(&lanes),
             metrics: Arc::clone(&metrics),
             wake: Arc::clone(&journal),
@@ -212,6 +221,8 @@ impl Service {
         let tokens = store.hook_token_hashes(now).await.map_err(store_error)?;
         let doors = ArcSwap::from_pointee(Doors::new(&config.accounts, tokens, &key));
         let drain = config.server.drain_timeout;
+        let sids = config.accounts.iter().map(|account| account.sid.clone());
+        let gate = Gate::new(Arc::clone(&store), key.clone(), config.server.admin_token.as_ref(), sids);
         let services = Arc::new(Services {
             config,
             store,
@@ -220,6 +231,8 @@ impl Service {
             doors,
             answers: Answers::default(),
             decider,
+            agents,
+            gate,
             lanes,
             exotel,
             dialers,
@@ -344,6 +357,11 @@ async fn hear(services: Arc<Services>, node: Arc<Node>) {
                     tracing::warn!(%error, "hook tokens of other nodes cannot be read");
                 }
             }
+            News::Agents => {
+                if let Err(error) = services.agents.reload_all().await {
+                    tracing::warn!(%error, "the user mapping, which another node has changed, cannot be read");
+                }
+            }
             News::Credential => {
                 services.lanes.values().filter(|lane| lane.health() != Health::Running).for_each(LaneHandle::probe_now);
             }
@@ -460,6 +478,22 @@ pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -
     })
 }
 
+/// Whom a click names, in the user mapping as it is now.
+fn lookup(agents: Arc<Agents>, sid: String, country: String) -> dialer::Lookup {
+    Arc::new(move |named| {
+        let roster = agents.of(&sid);
+        let number = phone::parse(named, &country).map_or_else(|| named.to_owned(), |number| number.e164);
+        let agent = roster.with_number(&number).or_else(|| roster.with_email(named).next())?;
+        let profile = &agent.profile;
+        Some(dialer::Agent {
+            number: profile.number.clone()?,
+            email: profile.email.clone(),
+            caller_id: profile.caller_id.clone(),
+            click_to_call: profile.click_to_call,
+        })
+    })
+}
+
 /// Click-to-call of one account. What becomes of its calls Exotel says at a hook whose token is made of the master key,
 /// so that it is nowhere stored and every node knows it.
 #[expect(clippy::too_many_arguments, reason = "all that the service has, each once")]
@@ -471,12 +505,14 @@ fn dialer(
     metrics: &Arc<Metrics>,
     journal: &Arc<Notify>,
     public_url: &Arc<OnceLock<String>>,
+    agents: &Arc<Agents>,
     stopping: &CancellationToken,
 ) -> Arc<Dialer> {
     let token = hooks::status_token(&account.sid, &vault.key);
     let public_url = Arc::clone(public_url);
     Arc::new(Dialer::new(DialerParts {
         account: account.clone(),
+        agents: lookup(Arc::clone(agents), account.sid.clone(), account.country.clone()),
         line: Arc::new(client.clone()),
         clicks: Arc::clone(&vault.store) as Arc<dyn Clicks>,
         metrics: Arc::clone(metrics),
@@ -642,14 +678,8 @@ fn account_rules(
             follow_up_kinds: connector(integration).follow_ups().map_or(&[][..], |follow_ups| follow_ups.kinds()),
             mask_numbers: integration.settings.flag("mask_numbers"),
             texts: Arc::clone(&integration.texts),
-            crm_users: account
-                .agents
-                .iter()
-                .filter_map(|agent| Some((agent.number.clone(), agent.crm_user.get(&integration.name)?.clone())))
-                .collect(),
         })
         .collect();
-    let emails = account.agents.iter().filter_map(|agent| Some((agent.number.clone(), agent.email.clone()?)));
     let (key, public_url, sid) = (key.clone(), Arc::clone(public_url), account.sid.clone());
     AccountRules {
         locale: Locale {
@@ -661,7 +691,6 @@ fn account_rules(
             account: account.sid.clone(),
             country: account.country.clone(),
             integrations,
-            agent_emails: emails.collect(),
             recording_link: Arc::new(move |call_sid| {
                 pages::recording::link(public_url.get().map_or("", String::as_str), &key, &sid, call_sid, None)
             }),
@@ -686,6 +715,9 @@ async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToke
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "removed old, settled calls and their callbacks"),
             Err(error) => tracing::warn!(%error, "old calls could not be removed"),
+        }
+        if let Err(error) = store.forget(Timestamp::now(), older_than, PURGE_ROWS).await {
+            tracing::warn!(%error, "sessions that are over could not be removed");
         }
         tokio::select! {
             () = tokio::time::sleep(PURGE_EVERY) => {}

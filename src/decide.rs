@@ -17,6 +17,7 @@ use crate::{
     },
     delivery::LaneHandle,
     dialer,
+    directory::Agents,
     store::{
         CallFilter, CallRef, Decision, Duty, LaneRef, Lease, Node, Seq, SetAside, Store, StoreError, StoredCall, Term,
         Witnessed,
@@ -48,6 +49,7 @@ pub struct Decider {
     pub store: Arc<dyn Store>,
     pub node: Arc<Node>,
     pub accounts: HashMap<String, AccountRules>,
+    pub agents: Arc<Agents>,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub metrics: Arc<Metrics>,
     /// Woken by every durable receipt.
@@ -192,10 +194,11 @@ impl Decider {
         let mut all = Vec::new();
         for decision in decisions {
             let Some(rules) = self.accounts.get(&decision.call.account) else { continue };
+            let agents = self.agents.of(&decision.call.account);
             for integration in rules.plan.integrations.iter().filter(|integration| integration.popups) {
                 let lane = LaneRef { account: decision.call.account.clone(), integration: integration.name.clone() };
                 let events = decision.witnessed.iter().map(|one| &one.event);
-                let hints = popups(&decision.state, events, integration, &rules.plan, now);
+                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping(), now);
                 all.extend(hints.into_iter().map(|hint| (lane.clone(), hint)));
             }
         }
@@ -293,6 +296,7 @@ impl Decider {
         now: Timestamp,
     ) -> Result<Decision, String> {
         let rules = self.accounts.get(&call.account).ok_or("its account is not in the configuration any more")?;
+        let agents = self.agents.of(&call.account);
         guarded(|| {
             let stored = was.iter().flat_map(|was| &was.events);
             let events: Vec<&CallEvent> = stored.chain(witnessed.iter().map(|one| &one.event)).collect();
@@ -305,7 +309,7 @@ impl Decider {
                 enquiry.step = was.and_then(|was| was.enquiry).map_or(1, |was| was.step + 1);
                 enquiry.due_at = schedule.get(enquiry.step).map(|wait| now + *wait);
             }
-            let intents = crate::call::plan(&state, &rules.plan, enquiry.step);
+            let intents = crate::call::plan(&state, &rules.plan, agents.mapping(), enquiry.step);
             Ok(Decision {
                 call: call.clone(),
                 on_version: was.map_or(0, |was| was.version),

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use line::Line;
-pub use rules::{Breach, Wish, agent};
+pub use rules::{Agent, Breach, Lookup, Wish};
 use settle::Verdict;
 
 use crate::{
@@ -87,6 +87,7 @@ enum PutOff {
 /// What makes a dialer.
 pub struct DialerParts {
     pub account: Account,
+    pub agents: Lookup,
     pub line: Arc<dyn Line>,
     pub clicks: Arc<dyn Clicks>,
     pub metrics: Arc<Metrics>,
@@ -167,7 +168,7 @@ impl Dialer {
         {
             return self.again(known, wish).await;
         }
-        let checked = rules::check(&parts.account, wish, now)?;
+        let checked = rules::check(&parts.account, &parts.agents, wish, now)?;
         let click = Click {
             id: Uuid::now_v7(),
             account: sid.clone(),
@@ -328,7 +329,7 @@ impl Dialer {
         let Self { parts, .. } = self;
         let now = self.now();
         let receipt = match &state {
-            ClickState::Placed { call_sid } => Some(receipt(&parts.account, click, call_sid, now)?),
+            ClickState::Placed { call_sid } => Some(receipt(parts, click, call_sid, now)?),
             _ => None,
         };
         let placed = receipt.is_some();
@@ -612,18 +613,19 @@ fn tell(metrics: &Metrics, click: &Click, how: Option<&str>) {
 
 /// The placed call, as it goes into the journal.
 fn receipt(
-    account: &Account,
+    parts: &DialerParts,
     click: &Click,
     call_sid: &str,
     now: Timestamp,
 ) -> Result<crate::call::Receipt, StoreError> {
+    let account = &parts.account;
     let written = |raw: &str| rules::as_exotel_writes(raw, &account.country);
     let dialled = click.dialled_at.unwrap_or(click.asked_at);
     let placed = PlacedCall {
         call_sid: call_sid.to_owned(),
         click: click.id,
         agent: written(&click.agent),
-        agent_email: agent(account, &click.agent).and_then(|agent| agent.email.clone()),
+        agent_email: (parts.agents)(&click.agent).and_then(|agent| agent.email),
         customer: written(&click.to),
         exophone: written(&click.caller_id),
         custom_field: mark::write(click.id, click.custom_field.as_deref()),

@@ -7,7 +7,7 @@ use patchbay_kit::{Rendering, mask};
 
 use crate::{
     call::{CallingTimes, mark, phone},
-    config::{Account, Agent},
+    config::Account,
     exotel::{Channels, Connect, Party, Reach},
     store::Click,
 };
@@ -60,16 +60,18 @@ pub(super) struct Checked {
     pub(super) record: bool,
 }
 
-/// The agent whom a request names. The only place that knows where agents come from.
-pub fn agent<'a>(account: &'a Account, named: &str) -> Option<&'a Agent> {
-    let named = named.trim();
-    let by_mail = |agent: &&Agent| agent.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(named));
-    if named.contains('@') && !phone::is_sip(named) {
-        return account.agents.iter().find(by_mail);
-    }
-    let number = address(named, &account.country)?;
-    account.agents.iter().find(|agent| phone::same(&agent.number, &number))
+/// What the user mapping says of an agent whom a request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// E.164, or `sip:…`.
+    pub number: String,
+    pub email: Option<String>,
+    pub caller_id: Option<String>,
+    pub click_to_call: bool,
 }
+
+/// Finds an agent by number, `sip:…` or e-mail address. The only thing here that knows where agents come from.
+pub type Lookup = std::sync::Arc<dyn Fn(&str) -> Option<Agent> + Send + Sync>;
 
 /// E.164 or `sip:…`.
 fn address(raw: &str, country: &str) -> Option<String> {
@@ -79,8 +81,8 @@ fn address(raw: &str, country: &str) -> Option<String> {
     phone::parse(raw, country).map(|number| number.e164)
 }
 
-pub(super) fn check(account: &Account, wish: &Wish, now: Timestamp) -> Result<Checked, Breach> {
-    let Some(agent) = agent(account, &wish.agent) else {
+pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestamp) -> Result<Checked, Breach> {
+    let Some(agent) = find(wish.agent.trim()) else {
         let message = "there is no such agent; give the number, `sip:…` or e-mail address of an [[account.agent]] of \
                        this account";
         return Err(breach("agent", "unknown_agent", message));
@@ -166,14 +168,29 @@ mod tests {
     use super::*;
 
     fn account(more: &str) -> Account {
-        let text = format!(
-            "[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}\n\
-             [[account.agent]]\nnumber = \"+919711581199\"\nemail = \"avnish@example.com\"\n\
-             caller_id = \"+918047494574\"\nclick_to_call = true\n\
-             [[account.agent]]\nnumber = \"sip:rahil\"\nclick_to_call = true\n\
-             [[account.agent]]\nnumber = \"+919945476362\"\n"
-        );
+        let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}\n");
         crate::config::parse("test", &text, &Default::default()).expect("a configuration").accounts.remove(0)
+    }
+
+    fn lookup() -> Lookup {
+        let agent = |number: &str, email: Option<&str>, caller_id: Option<&str>, click_to_call| Agent {
+            number: number.to_owned(),
+            email: email.map(str::to_owned),
+            caller_id: caller_id.map(str::to_owned),
+            click_to_call,
+        };
+        let all = [
+            agent("+919711581199", Some("avnish@example.com"), Some("+918047494574"), true),
+            agent("sip:rahil", None, None, true),
+            agent("+919945476362", None, None, false),
+        ];
+        std::sync::Arc::new(move |named| {
+            let is = |agent: &&Agent| {
+                phone::same(&agent.number, named)
+                    || agent.email.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(named))
+            };
+            all.iter().find(is).cloned()
+        })
     }
 
     fn wish(agent: &str, to: &str) -> Wish {
@@ -199,13 +216,13 @@ mod tests {
     fn what_may_be_dialled_is_put_in_one_writing() {
         let account = account("");
         for agent in ["09711581199", "+919711581199", " 919711581199", "AVNISH@example.com"] {
-            let checked = check(&account, &wish(agent, "098765 43210"), monday()).expect(agent);
+            let checked = check(&account, &lookup(), &wish(agent, "098765 43210"), monday()).expect(agent);
             assert_eq!((checked.agent.as_str(), checked.to.as_str()), ("+919711581199", "+919876543210"));
             assert_eq!((checked.caller_id.as_str(), checked.record), ("+918047494574", true));
         }
         let sip =
             Wish { caller_id: Some("08047494574".into()), record: Some(false), ..wish("sip:Rahil", "sip:caller") };
-        let checked = check(&account, &sip, monday()).expect("sip");
+        let checked = check(&account, &lookup(), &sip, monday()).expect("sip");
         assert_eq!((checked.agent.as_str(), checked.to.as_str(), checked.record), ("sip:rahil", "sip:caller", false));
     }
 
@@ -213,7 +230,7 @@ mod tests {
     fn what_may_not_be_dialled_is_told_with_what_would_be_right() {
         let account = account("");
         let good = wish("09711581199", "09876543210");
-        let told = |wish: &Wish| check(&account, wish, monday()).map(|_| ()).expect_err("refused");
+        let told = |wish: &Wish| check(&account, &lookup(), wish, monday()).map(|_| ()).expect_err("refused");
         for (wish, at, code) in [
             (wish("09000000000", "09876543210"), "agent", "unknown_agent"),
             (wish("", "09876543210"), "agent", "unknown_agent"),
@@ -230,21 +247,21 @@ mod tests {
             assert!(!breach.to_string().contains("9876543210") && !format!("{wish:?}").contains("9876543210"));
         }
         let fits = Wish { custom_field: Some("x".repeat(92)), ..good };
-        assert!(check(&account, &fits, monday()).is_ok());
+        assert!(check(&account, &lookup(), &fits, monday()).is_ok());
     }
 
     #[test]
     fn both_the_accounts_hours_and_those_of_the_way_it_comes_must_be_open() {
         let office = account("calling_hours = \"09:30-18:00\"\ncalling_days = [\"Monday\", \"Tuesday\"]");
         let good = wish("09711581199", "09876543210");
-        assert!(check(&office, &good, monday()).is_ok());
+        assert!(check(&office, &lookup(), &good, monday()).is_ok());
         for now in ["2026-11-23T03:59:59Z", "2026-11-23T12:30:00Z", "2026-11-25T04:30:00Z"] {
-            let breach = check(&office, &good, now.parse().expect("a time")).map(|_| ()).expect_err(now);
+            let breach = check(&office, &lookup(), &good, now.parse().expect("a time")).map(|_| ()).expect_err(now);
             assert_eq!(breach.code, "outside_calling_hours");
             assert!(breach.message.contains("Monday, Tuesday from 09:30 to 18:00"), "{breach}");
         }
         let afternoon = CallingTimes::read("12:00", "18:00", &[]).expect("times");
         let late = Wish { times: Some(afternoon), ..good };
-        assert!(check(&office, &late, monday()).is_err());
+        assert!(check(&office, &lookup(), &late, monday()).is_err());
     }
 }

@@ -348,6 +348,10 @@ fn dialer(world: &Arc<World>) -> (Arc<Dialer>, Process) {
     let clock = Arc::clone(world);
     let parts = DialerParts {
         account: account.clone(),
+        agents: Arc::new(|named| {
+            let (number, caller_id) = (AGENT.to_owned(), Some(EXOPHONE.to_owned()));
+            (named == AGENT).then_some(Agent { number, email: None, caller_id, click_to_call: true })
+        }),
         line: Arc::new(process.clone()),
         clicks: Arc::new(process.clone()),
         metrics: metrics(),

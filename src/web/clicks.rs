@@ -3,7 +3,7 @@
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
-    web::{self, Bytes, Data, Path, ServiceConfig},
+    web::{Bytes, Data, Path},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::api::{self, Answer, ApiError};
+use super::{
+    api::{self, Answer, ApiError},
+    auth::{Endpoint, get, post},
+};
 use crate::{
+    access::Role,
     app::Services,
     dialer::{Declined, Wish},
     store::{Click, ClickFilter, ClickState},
@@ -22,12 +26,11 @@ const KEY: &str = "Idempotency-Key";
 /// The longest key there may be.
 const KEY_CHARS: usize = 255;
 
-pub(super) fn routes(config: &mut ServiceConfig) {
-    config
-        .route("/api/v1/accounts/{sid}/calls", web::post().to(place))
-        .route("/api/v1/accounts/{sid}/clicks", web::get().to(list))
-        .route("/api/v1/accounts/{sid}/clicks/{id}", web::get().to(one));
-}
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    post("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(place)).noted(),
+    get("/api/v1/accounts/{sid}/clicks", Role::Agent, |route| route.to(list)),
+    get("/api/v1/accounts/{sid}/clicks/{id}", Role::Agent, |route| route.to(one)),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,8 +44,6 @@ struct Placing {
 }
 
 async fn place(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
-    api::admin(&request, &services)?;
-    api::known(&services, &sid)?;
     let key = request.headers().get(KEY).and_then(|key| key.to_str().ok()).map(str::trim).unwrap_or_default();
     if key.is_empty() || key.chars().count() > KEY_CHARS {
         return Err(ApiError::BadRequest(format!(
@@ -176,10 +177,8 @@ fn shown(click: &Click) -> Value {
     shown
 }
 
-async fn one(request: HttpRequest, services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
-    api::admin(&request, &services)?;
+async fn one(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
     let (sid, id) = path.into_inner();
-    api::known(&services, &sid)?;
     let click = services.store.click(&sid, id).await?;
     let click = click.ok_or_else(|| ApiError::NotFound("there is no such click".to_owned()))?;
     Ok(HttpResponse::Ok().json(shown(&click)))
@@ -196,8 +195,6 @@ struct ClicksQuery {
 }
 
 async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    api::admin(&request, &services)?;
-    api::known(&services, &sid)?;
     let asked: ClicksQuery = api::query(&request)?;
     let states: Vec<String> =
         asked.state.iter().flat_map(|state| state.split(',')).map(|state| state.trim().to_owned()).collect();

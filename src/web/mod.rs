@@ -1,6 +1,8 @@
 //! What people and their tools call: the API, recordings, health and metrics.
 
+mod access;
 pub mod api;
+mod auth;
 mod authed;
 mod clicks;
 mod health;
@@ -9,11 +11,14 @@ mod leadsquared;
 mod people;
 pub mod recording;
 pub mod timeline;
+mod users;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Data, ServiceConfig},
 };
+
+pub use auth::{Endpoint, Wants};
 
 use crate::{app::Services, hooks, telemetry::HookLabels};
 
@@ -28,11 +33,26 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/r/{sid}/{call_sid}", web::get().to(recording::serve))
         .route("/r/{sid}/{call_sid}", web::head().to(recording::serve))
         .route("/r/authed/{sid}/{integration}/{external_id}", web::get().to(authed::serve))
-        .configure(api::routes)
         .configure(integrations::routes)
-        .configure(clicks::routes)
-        .configure(leadsquared::routes)
-        .configure(people::routes);
+        .configure(leadsquared::routes);
+    for endpoints in TABLES {
+        auth::mount(config, endpoints);
+    }
+}
+
+/// All that is called under `/api`, with the role that each wants. The first that fits is taken: what is named stands before
+/// what has an id in the same place.
+const TABLES: &[&[Endpoint]] = &[
+    access::ENDPOINTS,
+    api::ENDPOINTS,
+    clicks::ENDPOINTS,
+    integrations::ENDPOINTS,
+    people::ENDPOINTS,
+    users::ENDPOINTS,
+];
+
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    TABLES.iter().copied().flatten()
 }
 
 /// Every path that is nothing. One that looks like a hook is counted as such: a mistyped flow loses calls.

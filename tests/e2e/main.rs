@@ -1,6 +1,7 @@
 //! The real binary, a strict Freshdesk and a simulated Exotel: what a user of Patchbay would notice.
 
 mod api;
+mod auth;
 mod authed;
 mod clicks;
 mod connect;
@@ -17,3 +18,4 @@ mod operations;
 mod owners;
 mod recordings;
 mod rig;
+mod users;

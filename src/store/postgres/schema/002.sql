@@ -1,24 +1,31 @@
--- Version 2: click-to-call: who wants to be connected with whom, and how far that has come.
-CREATE TABLE click (
-  id           UUID    NOT NULL PRIMARY KEY,
-  account      TEXT    COLLATE "C" NOT NULL,
-  version      BIGINT  NOT NULL,
-  -- Hash of the idempotency key; none: it was given up to a later click.
-  key          BYTEA,
-  fingerprint  BYTEA   NOT NULL,
-  agent        TEXT    COLLATE "C" NOT NULL,
-  dialled      TEXT    COLLATE "C" NOT NULL,
-  caller_id    TEXT    NOT NULL,
-  custom_field TEXT,
-  record       BOOLEAN NOT NULL,
-  state        TEXT    COLLATE "C" NOT NULL,
-  call_sid     TEXT,
-  code         TEXT,
-  told         TEXT,
-  asked_ms     BIGINT  NOT NULL,
-  dialled_ms   BIGINT,
-  updated_ms   BIGINT  NOT NULL
+-- Version 2: what people keep here, and who changed it.
+
+-- Agents, users, sessions, tokens, imports. account '' is the service itself.
+CREATE TABLE document (
+  account    TEXT COLLATE "C" NOT NULL,
+  kind       TEXT COLLATE "C" NOT NULL,
+  id         TEXT COLLATE "C" NOT NULL,
+  version    BIGINT NOT NULL,
+  -- What no other of its account and kind may have.
+  name       TEXT COLLATE "C",
+  body       TEXT    NOT NULL,
+  sealed     BYTEA,
+  created_ms BIGINT NOT NULL,
+  updated_ms BIGINT NOT NULL,
+  expires_ms BIGINT,
+  PRIMARY KEY (account, kind, id)
 );
-CREATE UNIQUE INDEX click_key ON click (account, key) WHERE key IS NOT NULL;
-CREATE INDEX click_unsettled ON click (account, asked_ms) WHERE state IN ('intended', 'dialling', 'unknown');
-CREATE INDEX click_asked ON click (account, asked_ms);
+CREATE UNIQUE INDEX document_name ON document (account, kind, name) WHERE name IS NOT NULL;
+CREATE INDEX document_expiry ON document (expires_ms) WHERE expires_ms IS NOT NULL;
+
+CREATE TABLE audit (
+  seq     BIGINT NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at_ms   BIGINT NOT NULL,
+  by_whom TEXT    NOT NULL,
+  account TEXT COLLATE "C" NOT NULL,
+  kind    TEXT COLLATE "C" NOT NULL,
+  id      TEXT COLLATE "C" NOT NULL,
+  action  TEXT    NOT NULL,
+  changed TEXT    NOT NULL
+);
+CREATE INDEX audit_account ON audit (account, seq);
