@@ -19,14 +19,14 @@ use jiff::Timestamp;
 use patchbay_kit::{Assigns, AuthScheme, SettingKind};
 use secrecy::ExposeSecret;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Gate,
-    call::{IntegrationRules, Locale, PlanRules},
+    call::{IntegrationRules, Locale, PlanRules, route::Sighting},
     config::{self, Account, Config, ContextUrl, Integration, StoreUrl},
     connect::{
         catalogue,
@@ -51,6 +51,8 @@ use crate::{
 
 /// How often settled calls that are old enough are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
+/// What is seen and not looked at yet, for callers on the line; more is let go.
+const SIGHTINGS: usize = 1000;
 /// Rows that one round of removal takes.
 const PURGE_ROWS: usize = 10_000;
 
@@ -159,6 +161,16 @@ impl Service {
             workers.spawn(hold_orphan(orphan, Arc::clone(&store), Arc::clone(&node), not_before, stopping.clone()));
         }
         let context = start_context(&config.context, &key, &mut workers, &stopping)?;
+        let (seen, sightings) = mpsc::channel(SIGHTINGS);
+        let around = Around {
+            config: &config,
+            transport: &transport,
+            vault: &vault,
+            node: &node,
+            metrics: &metrics,
+            seen: &seen,
+            stopping: &stopping,
+        };
         let mut lanes = HashMap::new();
         let mut rules = HashMap::new();
         let mut exotel = HashMap::new();
@@ -166,8 +178,7 @@ impl Service {
         for account in &config.accounts {
             for integration in &account.integrations {
                 tell_expiry(account, integration, &metrics, now);
-                let (handle, running) =
-                    start_lane(&config, account, integration, &transport, &vault, &node, &metrics, &stopping);
+                let (handle, running) = start_lane(account, integration, &around);
                 lanes.insert(handle.lane().clone(), handle);
                 workers.spawn(async move {
                     let _ = running.await;
@@ -205,6 +216,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             wake: Arc::clone(&journal),
             enquiries,
+            seen,
             stopping: stopping.clone(),
         });
         workers.spawn(Arc::clone(&decider).run());
@@ -237,6 +249,7 @@ impl Service {
         });
         workers.spawn(hear(Arc::clone(&services), Arc::clone(&node)));
         let data = Data::from(Arc::clone(&services));
+        workers.spawn(hooks::look_ahead(data.clone(), sightings));
         let server = http_server(&services.config.server, listener, move |app| {
             app.app_data(data.clone())
                 .configure(hooks::routes)
@@ -422,17 +435,19 @@ fn tell_expiry(account: &Account, integration: &Integration, metrics: &Metrics, 
     metrics.credential_expires.get_or_create(&LaneLabels { account, integration }).set(ends.at.as_second());
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a lane is made of, once")]
-fn start_lane(
-    config: &Config,
-    account: &Account,
-    integration: &Integration,
-    transport: &Transport,
-    vault: &Vault,
-    node: &Arc<Node>,
-    metrics: &Arc<Metrics>,
-    stopping: &CancellationToken,
-) -> (LaneHandle, JoinHandle<()>) {
+/// What all lanes work with.
+struct Around<'a> {
+    config: &'a Config,
+    transport: &'a Transport,
+    vault: &'a Vault,
+    node: &'a Arc<Node>,
+    metrics: &'a Arc<Metrics>,
+    seen: &'a mpsc::Sender<Sighting>,
+    stopping: &'a CancellationToken,
+}
+
+fn start_lane(account: &Account, integration: &Integration, around: &Around<'_>) -> (LaneHandle, JoinHandle<()>) {
+    let &Around { config, transport, vault, node, metrics, seen, stopping } = around;
     let delivery = &config.delivery;
     let driver =
         driver(config, account, integration, Some(vault), transport.clone(), Arc::clone(metrics), stopping.clone());
@@ -448,6 +463,7 @@ fn start_lane(
         ambiguous_wait: delivery.ambiguous_wait,
         window: delivery.window,
         contact_choice: account.contact_choice,
+        seen: seen.clone(),
     })
 }
 

@@ -7,12 +7,16 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
-use tokio::sync::Notify;
+use jiff::{SignedDuration, Timestamp};
+use patchbay_kit::Direction;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::{CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups},
+    call::{
+        CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups,
+        route::Sighting,
+    },
     delivery::LaneHandle,
     directory::Agents,
     store::{
@@ -30,6 +34,8 @@ const GATHER: Duration = Duration::from_millis(1);
 /// A missed wake-up costs no more than this.
 const IDLE: Duration = Duration::from_secs(5);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How old an event may be that says something of now.
+const FRESH: SignedDuration = SignedDuration::from_secs(10);
 /// Calls of the past that are listed at once.
 const BACKFILL_PAGE: u32 = 200;
 
@@ -53,6 +59,8 @@ pub struct Decider {
     pub wake: Arc<Notify>,
     /// Woken when a call's details are to be asked for.
     pub enquiries: Arc<Notify>,
+    /// Told of calls that ring and of agents who are busy: nobody waits for it, and a full queue loses a hint.
+    pub seen: mpsc::Sender<Sighting>,
     pub stopping: CancellationToken,
 }
 
@@ -148,6 +156,7 @@ impl Decider {
             .map(|decision| decision.call.account.clone())
             .collect();
         let popups = self.popups(&decisions, now);
+        let sightings: Vec<Sighting> = decisions.iter().flat_map(|decision| sightings(decision, now)).collect();
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
         self.store.decide(decisions, set_aside, Some((last, lease.clone()))).await?;
         // Once the events are durable, and not before: what a crash takes back is not shown.
@@ -155,6 +164,9 @@ impl Decider {
             if let Some(handle) = self.lanes.get(&lane) {
                 handle.popup(hint);
             }
+        }
+        for sighting in sightings {
+            let _ = self.seen.try_send(sighting);
         }
         self.metrics.events.inc_by(events as u64);
         self.metrics.set_aside.inc_by(poisoned as u64);
@@ -302,6 +314,33 @@ impl Decider {
             })
         })?
     }
+}
+
+/// What of these receipts is news to those who answer callers on the line: events that have just come, never old ones.
+fn sightings(decision: &Decision, now: Timestamp) -> Vec<Sighting> {
+    let Decision { call, state, .. } = decision;
+    let fresh = |one: &&Witnessed| now.duration_since(one.event.received_at) < FRESH;
+    let mut seen = Vec::new();
+    if state.outcome.is_some() || state.over {
+        seen.push(Sighting::Over { account: call.account.clone(), call_sid: call.call_sid.clone() });
+        return seen;
+    }
+    for Witnessed { event, .. } in decision.witnessed.iter().filter(fresh) {
+        let busy = match event.kind {
+            EventKind::Dialing | EventKind::Ringing | EventKind::Answered => true,
+            EventKind::AttemptEnded => false,
+            _ => continue,
+        };
+        if let Some(agent) = event.facts.agent.clone() {
+            let (account, call_sid) = (call.account.clone(), call.call_sid.clone());
+            seen.push(Sighting::Agent { account, call_sid, agent, busy });
+        }
+    }
+    let heard = decision.witnessed.iter().filter(fresh).any(|one| one.event.kind != EventKind::Routed);
+    if let (true, Direction::Incoming, Some(customer)) = (heard, state.direction, &state.customer) {
+        seen.push(Sighting::Ringing { account: call.account.clone(), customer: customer.clone() });
+    }
+    seen
 }
 
 /// What a receipt says to an open question for details.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use patchbay_kit::{Digits, Direction, RecordRef, mask};
 
-use super::person::FollowUpWish;
+use super::{person::FollowUpWish, route::Routed};
 
 /// Identity of an event: a hash over what it says (hook, CallSid, leg, type, agent, statuses, digits, recording), never
 /// over the CallSid alone and never over when it was received. The same callback sent twice is one event.
@@ -49,6 +49,8 @@ pub enum EventKind {
     Detailed,
     /// A Connect applet asked whom to dial: the call is there, and nothing more is said of it.
     DialWhom,
+    /// What an applet was told: written by Patchbay itself.
+    Routed,
     /// A person chose the CRM object that this call belongs to.
     Associated,
     /// A person wants something done after this call.
@@ -151,6 +153,9 @@ pub struct Facts {
     /// … and who he is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,
+    /// What an applet was told, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Routed>,
     /// Everything else the request said, so that nothing is lost to a field that Exotel adds.
     pub other: BTreeMap<String, String>,
 }

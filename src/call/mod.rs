@@ -1,6 +1,7 @@
 //! The domain: what a callback says, what a call is, and what a CRM should now be made to say. Pure: values in, values
 //! out; no clock, no socket, no database, and nothing of Patchbay but the connector kit.
 
+pub mod applet;
 pub mod compose;
 mod contact_choice;
 pub mod event;
@@ -11,6 +12,7 @@ pub mod phone;
 pub mod plan;
 mod popup;
 pub mod receipt;
+pub mod route;
 pub mod state;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 #[serde(rename_all = "snake_case")]
 pub enum Hook {
     /// `/v2/accounts/{sid}/call-events?event=…`: popup, passthru, IVR, gather and voicemail applets;
-    /// `/v2/accounts/{sid}/dialwhom`.
+    /// `/v2/accounts/{sid}/{dialwhom,connect,gather,greeting,playback,decide,switch}`.
     CallEvents,
     /// `/v2/accounts/{sid}/status`: StatusCallback of outgoing calls.
     Status,
@@ -30,10 +30,12 @@ pub enum Hook {
     IpPstn,
     /// Not a hook of Exotel's: what a person asked of a call, kept in the journal like a callback.
     Person,
+    /// Not a hook of Exotel's: what one of its applets was told, written once it had been told.
+    Routed,
 }
 
 impl Hook {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CallEvents,
         Self::Status,
         Self::Details,
@@ -43,6 +45,7 @@ impl Hook {
         Self::Zoho,
         Self::IpPstn,
         Self::Person,
+        Self::Routed,
     ];
     /// Those whose original carries no credential that Patchbay could know by itself: closed, unless the account's
     /// `open_hooks` names them.
@@ -59,6 +62,7 @@ impl Hook {
             Self::Zoho => "zoho",
             Self::IpPstn => "ip_pstn",
             Self::Person => "person",
+            Self::Routed => "routed",
         }
     }
 

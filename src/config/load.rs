@@ -14,8 +14,9 @@ use super::{
         Store, StoreUrl,
     },
     reader::{ConfigError, Problem, Reader},
+    routing::{self, Place},
 };
-use crate::call::{ContactChoice, Hook, phone};
+use crate::call::{ContactChoice, Hook, phone, route::Routing};
 
 /// The defaults, as the documentation of every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -521,11 +522,15 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         }
         choice
     });
+    let routing = r.table("routing");
     let integrations = r.tables("integration");
     let agents = r.tables("agent");
     let bots = r.tables("bot");
     r.finish();
 
+    let place = Place { country: &country, utc_offset: offset.unwrap_or(Offset::UTC) };
+    let routing = routing
+        .map_or_else(Routing::default, |table| routing::routing(&format!("{at}.routing"), table, place, problems));
     let integrations: Vec<_> = integrations
         .into_iter()
         .map(|(at, table)| {
@@ -558,6 +563,7 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         open_hooks,
         app_ids,
         contact_choice: contact_choice?,
+        routing,
         integrations: integrations.into_iter().collect::<Option<_>>()?,
         agents: agents.into_iter().collect::<Option<_>>()?,
         bots: bots.into_iter().collect::<Option<_>>()?,

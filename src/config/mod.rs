@@ -4,6 +4,7 @@ mod integration;
 mod load;
 mod model;
 mod reader;
+mod routing;
 
 pub use load::{DEFAULT, load, parse};
 pub use model::{

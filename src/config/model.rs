@@ -13,7 +13,7 @@ use patchbay_kit::{Manifest, Settings};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::call::{ContactChoice, compose::Texts};
+use crate::call::{ContactChoice, compose::Texts, route::Routing};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -175,6 +175,8 @@ pub struct Account {
     pub app_ids: Vec<String>,
     /// Which of several contacts with a caller's number is taken.
     pub contact_choice: ContactChoice,
+    /// Whom callers are put through to.
+    pub routing: Routing,
     pub integrations: Vec<Integration>,
     pub agents: Vec<Agent>,
     /// Ids of the voicebots named in the file.

@@ -152,6 +152,7 @@ fn said(kind: &EventKind, agent: Option<&str>, status: Option<&str>, keys: &str)
         EventKind::StatusChanged => format!("status callback{status}"),
         EventKind::Detailed => format!("asked for the call's details{status}"),
         EventKind::DialWhom => "Exotel asks whom to dial".to_owned(),
+        EventKind::Routed => "an applet was told what to do".to_owned(),
         EventKind::Associated => "somebody chose the record it belongs to".to_owned(),
         EventKind::FollowUpAsked => "somebody wants a follow-up".to_owned(),
         EventKind::Other(other) => format!("says {other}{status}"),

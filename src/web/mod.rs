@@ -4,6 +4,7 @@ mod access;
 pub mod api;
 mod auth;
 mod authed;
+mod hand_over;
 mod health;
 pub mod integrations;
 mod people;
@@ -39,8 +40,14 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// All that is called under `/api`, with the role that each wants. The first that fits is taken: what is named stands before
 /// what has an id in the same place.
-const TABLES: &[&[Endpoint]] =
-    &[access::ENDPOINTS, api::ENDPOINTS, integrations::ENDPOINTS, people::ENDPOINTS, users::ENDPOINTS];
+const TABLES: &[&[Endpoint]] = &[
+    access::ENDPOINTS,
+    api::ENDPOINTS,
+    hand_over::ENDPOINTS,
+    integrations::ENDPOINTS,
+    people::ENDPOINTS,
+    users::ENDPOINTS,
+];
 
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     TABLES.iter().copied().flatten()

@@ -45,6 +45,10 @@ pub(super) fn customer(fields: &mut Fields) -> Option<String> {
     first_number(fields, &["CallFrom", "From"])
 }
 
+pub(super) fn dialled(fields: &mut Fields) -> Option<String> {
+    number(fields, "DialWhomNumber")
+}
+
 /// A StatusCallback (exotel-api §3): of a call between two people, agent first.
 pub(super) fn of_status(fields: &mut Fields, locale: &Locale) -> Facts {
     let direction = direction(fields).unwrap_or(Direction::Outgoing);

@@ -17,6 +17,7 @@ use super::{
     event::{CallEvent, EventKind, Facts},
     person::{Asked, PersonRequest},
     receipt::{Hook, Receipt},
+    route::Routed,
 };
 use fields::Fields;
 
@@ -71,6 +72,7 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
         Hook::Details => (EventKind::Detailed, facts::of_details(&mut fields, locale)),
         // Nothing in it is from Exotel's clock: what a person asked is ordered by when he did.
         Hook::Person => return Ok(asked(receipt, call_sid)),
+        Hook::Routed => return Ok(routed(receipt, call_sid)),
     };
     let at = ["CurrentTime", "EventTime", "DateUpdated"]
         .into_iter()
@@ -90,12 +92,6 @@ pub fn field(query: &str, content_type: Option<&str>, body: &[u8], names: &[&str
     names.iter().find_map(|name| fields.take(name))
 }
 
-/// The customer's number in an applet's request, as Exotel wrote it.
-pub fn customer(query: &str, content_type: Option<&str>, body: &[u8]) -> Option<String> {
-    let (mut fields, _) = Fields::read(query, content_type, body);
-    facts::customer(&mut fields)
-}
-
 fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
     let (kind, facts) = match serde_json::from_slice::<PersonRequest>(&receipt.body) {
         Ok(PersonRequest { integration, by, asked, .. }) => {
@@ -110,6 +106,45 @@ fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
     let at = Some(receipt.received_at);
     let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
     CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
+fn routed(receipt: &Receipt, call_sid: String) -> CallEvent {
+    let routed = serde_json::from_slice::<Routed>(&receipt.body).ok();
+    let kind = if routed.is_some() { EventKind::Routed } else { EventKind::Other("routed".to_owned()) };
+    let facts = Facts { routed, ..Facts::default() };
+    let at = Some(receipt.received_at);
+    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
+    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
+/// What the request of an applet that waits for an answer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    pub call_sid: Option<String>,
+    /// As Exotel wrote it.
+    pub customer: Option<String>,
+    /// The agent who was dialled last, as Exotel wrote him.
+    pub last_dialled: Option<String>,
+    /// An attempt was made before, without success.
+    pub failed: bool,
+    /// The rule a flow's URL asks about.
+    pub rule: Option<String>,
+    /// Which of an account's texts, prompts and cases a flow's URL means.
+    pub name: Option<String>,
+}
+
+/// Reads what an applet asks, whatever the encoding; what cannot be read is not said.
+pub fn asking(query: &str, content_type: Option<&str>, body: &[u8]) -> Asking {
+    let (mut fields, _) = Fields::read(query, content_type, body);
+    let status = fields.take("DialCallStatus").unwrap_or_default().to_ascii_lowercase();
+    Asking {
+        call_sid: call_sid(&mut fields),
+        customer: facts::customer(&mut fields),
+        last_dialled: facts::dialled(&mut fields),
+        failed: matches!(status.as_str(), "busy" | "no-answer" | "failed" | "canceled" | "cancelled"),
+        rule: fields.take("rule"),
+        name: fields.take("name"),
+    }
 }
 
 fn call_sid(fields: &mut Fields) -> Option<String> {

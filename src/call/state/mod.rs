@@ -121,7 +121,11 @@ fn voice(kind: &EventKind) -> Voice {
         | EventKind::Voicemail => Voice::Passthru,
         EventKind::StatusChanged => Voice::Status,
         EventKind::Detailed => Voice::Details,
-        EventKind::DialWhom | EventKind::Associated | EventKind::FollowUpAsked | EventKind::Other(_) => Voice::Other,
+        EventKind::DialWhom
+        | EventKind::Routed
+        | EventKind::Associated
+        | EventKind::FollowUpAsked
+        | EventKind::Other(_) => Voice::Other,
     }
 }
 
