@@ -34,7 +34,7 @@ pub(super) fn of(hook: Hook, path: &str, fields: &mut Fields) -> Kind {
         Hook::Zoho => zoho(last, fields).into(),
         Hook::IpPstn => ip_pstn(fields).into(),
         Hook::CallEvents if last == "dialwhom" => EventKind::DialWhom.into(),
-        Hook::CallEvents | Hook::Status | Hook::Details | Hook::Person => canonical(fields),
+        Hook::CallEvents | Hook::Status | Hook::Details | Hook::Listed | Hook::Person => canonical(fields),
     }
 }
 
