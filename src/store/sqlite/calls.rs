@@ -149,7 +149,7 @@ pub(super) fn list(conn: &Connection, account: &str, filter: &CallFilter) -> Res
     Ok(Paged { items, next })
 }
 
-fn parse_cursor(text: &str) -> Result<(i64, i64), StoreError> {
+pub(super) fn parse_cursor(text: &str) -> Result<(i64, i64), StoreError> {
     let (first_seen, n) = text.rsplit_once('-').ok_or(StoreError::BadCursor)?;
     let parse = |number: &str| number.parse().map_err(|_| StoreError::BadCursor);
     Ok((parse(first_seen)?, parse(n)?))

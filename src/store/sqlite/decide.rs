@@ -9,7 +9,7 @@ use patchbay_kit::RecordRef;
 
 use super::{calls, deliveries, fault::Fault, rows};
 use crate::{
-    call::{Content, Intent},
+    call::{Content, Intent, SeenPopups},
     store::{Decision, DeliveryState, StoreError},
 };
 
@@ -70,7 +70,7 @@ fn write_call(conn: &Connection, draft: &Draft) -> Result<i64, Fault> {
     conn.prepare_cached(
         "UPDATE call SET version = version + 1, updated_ms = ?2, enquiry_step = ?3, enquiry_due_ms = ?4, outcome = ?5,
          customer = ?6, customer_rev = ?7, exophone = ?8, exophone_rev = ?9, agent = ?10, started_ms = ?11,
-         talk_seconds = ?12, state = ?13 WHERE n = ?1",
+         talk_seconds = ?12, state = ?13, first_by = ?14, by_callback = ?15, by_list = ?16, popups = ?17 WHERE n = ?1",
     )?
     .execute(params![
         n,
@@ -86,8 +86,20 @@ fn write_call(conn: &Connection, draft: &Draft) -> Result<i64, Fault> {
         state.started_at.map(|started| started.as_millisecond()),
         state.talk_seconds,
         draft.state,
+        state.seen.first.map(|by| by.as_str()),
+        state.seen.callback,
+        state.seen.list,
+        popups(state.seen.popups),
     ])?;
     Ok(n)
+}
+
+fn popups(seen: SeenPopups) -> i64 {
+    match seen {
+        SeenPopups::None => 0,
+        SeenPopups::Dialling => 1,
+        SeenPopups::Ringing => 2,
+    }
 }
 
 fn write_events(conn: &Connection, call: i64, draft: &Draft) -> Result<(), Fault> {

@@ -145,6 +145,8 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         outcome: Some(Outcome::Missed),
         automatic: false,
         over: true,
+        listed_over: false,
+        seen: Default::default(),
         custom_field: None,
         choices: Default::default(),
         follow_ups: Default::default(),
