@@ -37,7 +37,7 @@ use crate::{
     context::{Context, MemoryContext, RedisContext, RedisOptions},
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
-    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
+    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute, SweepRules, Sweeper},
     hooks::{self, Answers, Doors},
     key::MasterKey,
     store::{DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
@@ -186,6 +186,23 @@ impl Service {
             };
             enquiry_wakes.push(wake);
             workers.spawn(enquirer.run());
+            if config.sweep.enabled {
+                let sweeper = Sweeper {
+                    account: account.sid.clone(),
+                    client: client.clone(),
+                    store: Arc::clone(&store),
+                    metrics: Arc::clone(&metrics),
+                    locale: locale(account),
+                    rules: SweepRules {
+                        every: config.sweep.every,
+                        overlap: config.sweep.overlap,
+                        since: config.sweep.since,
+                    },
+                    journal: Arc::clone(&journal),
+                    stopping: stopping.clone(),
+                };
+                workers.spawn(sweeper.run());
+            }
             exotel.insert(account.sid.clone(), client);
         }
         let lanes = Arc::new(lanes);
@@ -499,6 +516,14 @@ pub fn redis_options(config: &config::Context) -> Option<RedisOptions> {
     }
 }
 
+fn locale(account: &Account) -> Locale {
+    Locale {
+        utc_offset: account.utc_offset,
+        country: account.country.clone(),
+        recording_origins: vec![account.api_url.origin()],
+    }
+}
+
 fn account_rules(
     config: &Config,
     account: &Account,
@@ -533,11 +558,7 @@ fn account_rules(
     let emails = account.agents.iter().filter_map(|agent| Some((agent.number.clone(), agent.email.clone()?)));
     let (key, public_url, sid) = (key.clone(), Arc::clone(public_url), account.sid.clone());
     AccountRules {
-        locale: Locale {
-            utc_offset: account.utc_offset,
-            country: account.country.clone(),
-            recording_origins: vec![account.api_url.origin()],
-        },
+        locale: locale(account),
         plan: PlanRules {
             account: account.sid.clone(),
             country: account.country.clone(),

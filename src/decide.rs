@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Calls of the past that are listed at once.
 const BACKFILL_PAGE: u32 = 200;
+/// A call that the list alone tells of, and that is older, is one of the past: nobody waits for it.
+const PAST: SignedDuration = SignedDuration::from_hours(24);
 
 /// What reading and planning for one account depends on.
 #[derive(Clone, Debug)]
@@ -271,6 +273,8 @@ impl Decider {
                 enquiry.step = was.and_then(|was| was.enquiry).map_or(1, |was| was.step + 1);
                 enquiry.due_at = schedule.get(enquiry.step).map(|wait| now + *wait);
             }
+            let past = state.started_at.is_some_and(|started| now.duration_since(started) > PAST);
+            let backfill = past && state.seen.by_list_alone();
             let intents = crate::call::plan(&state, &rules.plan, enquiry.step);
             Ok(Decision {
                 call: call.clone(),
@@ -279,7 +283,7 @@ impl Decider {
                 state,
                 intents,
                 enquiry,
-                backfill: false,
+                backfill,
                 at: now,
             })
         })?

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use jiff::tz::Offset;
+use jiff::{Timestamp, tz::Offset};
 use secrecy::ExposeSecret;
 use toml::{Table, Value};
 use url::Url;
@@ -11,7 +11,7 @@ use super::{
     integration::integration,
     model::{
         Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Hooks, Log, LogFormat, Recording, Server,
-        Store, StoreUrl,
+        Store, StoreUrl, Sweep,
     },
     reader::{ConfigError, Problem, Reader},
 };
@@ -60,7 +60,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     expand(&mut table, "", env, problems);
 
     let mut root = Reader::new(&table, "", problems);
-    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "hooks", "recording"]
+    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "recording"]
         .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
@@ -78,6 +78,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     let log = log(section("log")?, problems);
     let delivery = delivery(section("delivery")?, problems);
     let enquiry = enquiry(section("enquiry")?, problems);
+    let sweep = sweep(section("sweep")?, problems);
     let hooks = hooks(section("hooks")?, problems);
     let recording = recording(section("recording")?, problems);
     let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
@@ -104,6 +105,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         log: log?,
         delivery: delivery?,
         enquiry: enquiry?,
+        sweep: sweep?,
         hooks: hooks?,
         recording: recording?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
@@ -390,6 +392,25 @@ fn enquiry(table: &Table, problems: &mut Vec<Problem>) -> Option<Enquiry> {
         request_timeout: request_timeout?,
         per_minute: u32::try_from(per_minute?).ok()?,
     })
+}
+
+fn sweep(table: &Table, problems: &mut Vec<Problem>) -> Option<Sweep> {
+    let mut r = Reader::new(table, "sweep", problems);
+    let enabled = r.bool("enabled", true);
+    let every = r.duration("every");
+    if every.is_some_and(|every| every.is_zero()) {
+        r.wrong("every", "must be more than nothing; write \"5m\", or enabled = false");
+    }
+    let overlap = r.duration("overlap");
+    let since = r.text("since").and_then(|text| {
+        let parsed = text.parse::<Timestamp>().ok();
+        if parsed.is_none() {
+            r.wrong("since", format!("{text:?} is not a time with its zone; write \"2026-11-01T00:00:00+05:30\""));
+        }
+        parsed
+    });
+    r.finish();
+    Some(Sweep { enabled, every: every?, overlap: overlap?, since })
 }
 
 /// Exotel waits this long at most (exotel-api §4.1); the answer has to travel, too.
