@@ -133,7 +133,7 @@ pub(super) fn known(services: &Services, sid: &str) -> Result<(), ApiError> {
     }
 }
 
-fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
+pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
     serde_html_form::from_str(request.query_string()).map_err(|error| ApiError::BadRequest(format!("query: {error}")))
 }
 
@@ -143,7 +143,7 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("body: {error}")))
 }
 
-fn limit(asked: Option<u32>) -> u32 {
+pub(super) fn limit(asked: Option<u32>) -> u32 {
     asked.unwrap_or(50).clamp(1, PAGE)
 }
 

@@ -4,6 +4,7 @@ pub mod api;
 mod authed;
 mod health;
 pub mod integrations;
+mod ledger;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -28,6 +29,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/r/authed/{sid}/{integration}/{external_id}", web::get().to(authed::serve))
         .configure(api::routes)
         .configure(integrations::routes)
+        .configure(ledger::routes)
         .configure(people::routes);
 }
 
