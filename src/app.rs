@@ -129,7 +129,7 @@ impl Service {
         let started = Instant::now();
         let metrics = Arc::new(Metrics::default());
         let StoreUrl::Sqlite(path) = config.store.url.clone();
-        let store = open_store(&path, config.store.queue).await?;
+        let store = open_sqlite(&path, config.store.queue).await?;
         let key = MasterKey::load_or_make(config.server.master_key_file.as_deref(), &path).map_err(StartError::Key)?;
         let store_error = |error| StartError::Store { path: path.display().to_string(), error };
 
@@ -328,7 +328,16 @@ where
     Ok(server.run())
 }
 
-async fn open_store(path: &Path, queue: usize) -> Result<Arc<dyn Store>, StartError> {
+/// The store of a configuration whose service does not run.
+///
+/// # Errors
+/// [`StartError`]; with [`StoreError::InUse`] in it where the service does run.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    open_sqlite(path, config.store.queue).await
+}
+
+async fn open_sqlite(path: &Path, queue: usize) -> Result<Arc<dyn Store>, StartError> {
     let options = SqliteOptions { path: path.to_owned(), queue, group: 1024, busy_timeout: Duration::from_secs(5) };
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
     let named = |error| StartError::Store { path: path.display().to_string(), error };
@@ -442,7 +451,7 @@ pub struct Vault {
 /// [`StartError`]; with [`StoreError::InUse`] in it where the service does run.
 pub async fn open_vault(config: &Config) -> Result<Vault, StartError> {
     let StoreUrl::Sqlite(path) = &config.store.url;
-    let store = open_store(path, config.store.queue).await?;
+    let store = open_store(config).await?;
     let key = MasterKey::load_or_make(config.server.master_key_file.as_deref(), path).map_err(StartError::Key)?;
     Ok(Vault { store, key })
 }

@@ -457,6 +457,18 @@ fn region(name: &str) -> Option<Region> {
     }
 }
 
+/// The APIs of the other regions, by name, where the account's is one of a region's: what may be asked to find out
+/// whether the region is wrong.
+pub fn elsewhere(account: &Account) -> Vec<(&'static str, Url)> {
+    let names = ["singapore", "mumbai"];
+    let all = names.iter().filter_map(|name| Some((*name, Url::parse(region(name)?.api).ok()?)));
+    let all: Vec<(&'static str, Url)> = all.collect();
+    if !all.iter().any(|(_, api)| *api == account.api_url) {
+        return Vec::new();
+    }
+    all.into_iter().filter(|(_, api)| *api != account.api_url).collect()
+}
+
 const SINGAPORE: Region = Region {
     api: "https://api.exotel.com",
     ccm: "https://ccm-api.exotel.com",
@@ -675,6 +687,30 @@ mod tests {
         let expected = ["https://api.in.exotel.com", "http://127.0.0.1:9", "https://cpaas-api.in.exotel.com"];
         assert_eq!(mumbai[..3], expected);
         assert_eq!(mumbai[3], "https://my.in.exotel.com");
+    }
+
+    #[test]
+    fn only_regions_are_named_as_places_to_ask_elsewhere() {
+        let elsewhere = |more: &str| {
+            let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}");
+            let config = parse("test", &text, &Default::default()).expect("a configuration");
+            super::elsewhere(&config.accounts[0]).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(elsewhere(""), ["mumbai"]);
+        assert_eq!(elsewhere("region = \"mumbai\""), ["singapore"]);
+        assert!(elsewhere("api_url = \"http://127.0.0.1:9\"").is_empty(), "a key is shown to nobody who is not named");
+    }
+
+    #[test]
+    fn sweeps_have_an_interval_and_a_time_with_a_zone() {
+        let sweep = |text: &str| parse("test", &format!("[sweep]\n{text}"), &Default::default()).map(|it| it.sweep);
+        let usual = sweep("").expect("the defaults");
+        assert!(usual.enabled && usual.since.is_none() && usual.overlap > usual.every);
+        let since = sweep("since = \"2026-11-01T00:00:00+05:30\"").expect("a time").since;
+        assert_eq!(since, Some("2026-10-31T18:30:00Z".parse().expect("a time")));
+        for wrong in ["every = \"0s\"", "since = \"2026-11-01\"", "since = \"yesterday\"", "lag = \"5m\""] {
+            assert!(sweep(wrong).is_err(), "{wrong}");
+        }
     }
 
     fn context_of(url: &str) -> Result<Context, String> {

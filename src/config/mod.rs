@@ -5,7 +5,7 @@ mod load;
 mod model;
 mod reader;
 
-pub use load::{DEFAULT, load, parse};
+pub use load::{DEFAULT, elsewhere, load, parse};
 pub use model::{
     Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server,
     Store, StoreUrl,

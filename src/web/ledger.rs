@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::api::{Answer, ApiError, admin, known, limit, query};
 use crate::{
     app::Services,
-    store::{DeliveryState, LedgerEntry, LedgerFilter, LedgerSeen, Span, StoreError},
+    store::{DeliveryState, LedgerEntry, LedgerFilter, LedgerSeen, LedgerSummary, Span, StoreError, SweepCursor},
 };
 
 /// Rows that a CSV file is made of at a time.
@@ -187,20 +187,26 @@ async fn summary(request: HttpRequest, services: Data<Services>, sid: Path<Strin
     admin(&request, &services)?;
     known(&services, &sid)?;
     let asked: SummaryQuery = query(&request)?;
-    let summary = services.store.ledger_summary(&sid, Span { from: asked.from, to: asked.to }).await?;
+    let span = Span { from: asked.from, to: asked.to };
+    let summary = services.store.ledger_summary(&sid, span).await?;
     let swept = services.store.sweep_cursor(&sid).await?;
-    let states = |name: &String| summary.integrations.get(name).cloned().unwrap_or_default();
-    let standing: BTreeMap<String, Value> = integrations(&services, &sid)
-        .into_iter()
+    let mut counts = counted(&summary, swept, &integrations(&services, &sid));
+    counts["from"] = json!(asked.from);
+    counts["to"] = json!(asked.to);
+    Ok(HttpResponse::Ok().json(counts))
+}
+
+/// A summary as the API answers it.
+pub fn counted(summary: &LedgerSummary, swept: Option<SweepCursor>, integrations: &[String]) -> Value {
+    let standing: BTreeMap<&String, Value> = integrations
+        .iter()
         .map(|name| {
-            let states = states(&name);
+            let states = summary.integrations.get(name).cloned().unwrap_or_default();
             let done = states.get(&DeliveryState::Done).copied().unwrap_or(0);
             (name, json!({ "states": states, MISSING: summary.calls.saturating_sub(done) }))
         })
         .collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "from": asked.from,
-        "to": asked.to,
+    json!({
         "calls": summary.calls,
         "seen": { "callback": summary.callback_only, "list": summary.list_only, "both": summary.both },
         // Of these the outcome is not known yet: they are missing in every CRM, and rightly so.
@@ -213,7 +219,7 @@ async fn summary(request: HttpRequest, services: Data<Services>, sid: Path<Strin
         },
         "silent_exophones": summary.silent_exophones,
         "swept": swept.map(|swept| json!({ "since": swept.since, "reached": swept.reached })),
-    })))
+    })
 }
 
 #[cfg(test)]

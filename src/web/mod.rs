@@ -4,7 +4,7 @@ pub mod api;
 mod authed;
 mod health;
 pub mod integrations;
-mod ledger;
+pub mod ledger;
 mod people;
 pub mod recording;
 pub mod timeline;
