@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: formatting, lints, all tests, the arrows of the architecture.
-# Needs git, a C compiler, Redis and Rust; installs compiler and Redis from Debian's packages where it can. Ends with the count.
+# Needs git, a C compiler, Redis, a PostgreSQL server's binaries and Rust; installs all but Rust from Debian's packages where it
+# can. Ends with the count.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,6 +10,16 @@ if ! command -v cc >/dev/null 2>&1; then
     apt-get update -qq && apt-get install -y -qq gcc libc6-dev
   else
     echo "test.sh: no C compiler (cc): install gcc and libc6-dev" >&2
+    exit 2
+  fi
+fi
+# The tests start a server of their own from these, in a temporary directory on a free port, and end it; one that is
+# given in PATCHBAY_TEST_POSTGRES (postgres://…, whose user may make databases) is used instead.
+if [ -z "${PATCHBAY_TEST_POSTGRES:-}" ] && ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+  if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
+  else
+    echo "test.sh: no PostgreSQL server: install postgresql, or set PATCHBAY_TEST_POSTGRES" >&2
     exit 2
   fi
 fi

@@ -1,10 +1,9 @@
 //! Builds the service from a configuration. `main.rs`, the demo and the tests all run what is built here.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{SocketAddr, TcpListener},
     num::NonZeroU32,
-    path::Path,
     sync::{Arc, OnceLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -36,11 +35,14 @@ use crate::{
     },
     context::{Context, MemoryContext, RedisContext, RedisOptions},
     decide::{AccountRules, Decider},
-    delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
+    delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
     exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute, SweepRules, Sweeper},
     hooks::{self, Answers, Doors},
     key::MasterKey,
-    store::{DeliveryState, LaneRef, SqliteOptions, SqliteStore, Store, StoreError},
+    store::{
+        DeliveryState, Duty, LaneRef, News, Node, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store,
+        StoreError,
+    },
     telemetry::{LaneLabels, Metrics},
     web as pages,
 };
@@ -117,6 +119,7 @@ pub struct Service {
     server: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     workers: JoinSet<()>,
+    node: Arc<Node>,
     drain: Duration,
 }
 
@@ -128,10 +131,9 @@ impl Service {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let started = Instant::now();
         let metrics = Arc::new(Metrics::default());
-        let StoreUrl::Sqlite(path) = config.store.url.clone();
-        let store = open_sqlite(&path, config.store.queue).await?;
-        let key = MasterKey::load_or_make(config.server.master_key_file.as_deref(), &path).map_err(StartError::Key)?;
-        let store_error = |error| StartError::Store { path: path.display().to_string(), error };
+        let Vault { store, key } = open_vault(&config).await?;
+        let place = config.store.url.place();
+        let store_error = |error| StartError::Store { path: place.clone(), error };
 
         // Listening comes first, so that the address in links is known; requests are served once all stands.
         let listener = TcpListener::bind(config.server.listen)
@@ -141,22 +143,16 @@ impl Service {
         let _ = public_url.set(config.server.public_url.clone().unwrap_or_else(|| format!("http://{addr}")));
 
         let now = Timestamp::now();
-        let recovered = store.recover(now + config.delivery.ambiguous_wait, now).await.map_err(store_error)?;
-        if recovered > 0 {
-            tracing::warn!(
-                recovered,
-                "deliveries were under way when the last process ended; each is looked for in \
-                its CRM before it is written"
-            );
-        }
-
-        hold_orphans(&config, store.as_ref(), now).await.map_err(store_error)?;
-
         let transport = Transport::new(config.delivery.connect_timeout).map_err(StartError::Transport)?;
         let vault = Vault { store: Arc::clone(&store), key: key.clone() };
         let stopping = CancellationToken::new();
         let journal = Arc::new(Notify::new());
         let mut workers = JoinSet::new();
+        let node = Node::start(Arc::clone(&store), lease_ttl(&config.store));
+        for orphan in orphans(&config, store.as_ref()).await.map_err(store_error)? {
+            let not_before = config.delivery.ambiguous_wait;
+            workers.spawn(hold_orphan(orphan, Arc::clone(&store), Arc::clone(&node), not_before, stopping.clone()));
+        }
         let context = start_context(&config.context, &key, &mut workers, &stopping)?;
         let mut lanes = HashMap::new();
         let mut rules = HashMap::new();
@@ -166,7 +162,7 @@ impl Service {
             for integration in &account.integrations {
                 tell_expiry(account, integration, &metrics, now);
                 let (handle, running) =
-                    start_lane(&config, account, integration, &transport, &vault, &metrics, &stopping);
+                    start_lane(&config, account, integration, &transport, &vault, &node, &metrics, &stopping);
                 lanes.insert(handle.lane().clone(), handle);
                 workers.spawn(async move {
                     let _ = running.await;
@@ -179,6 +175,7 @@ impl Service {
                 account: account.sid.clone(),
                 client: client.clone(),
                 store: Arc::clone(&store),
+                node: Arc::clone(&node),
                 metrics: Arc::clone(&metrics),
                 wake: Arc::clone(&wake),
                 journal: Arc::clone(&journal),
@@ -191,6 +188,7 @@ impl Service {
                     account: account.sid.clone(),
                     client: client.clone(),
                     store: Arc::clone(&store),
+                    node: Arc::clone(&node),
                     metrics: Arc::clone(&metrics),
                     locale: locale(account),
                     rules: SweepRules {
@@ -210,6 +208,7 @@ impl Service {
         workers.spawn(fan_out(Arc::clone(&enquiries), enquiry_wakes, stopping.clone()));
         let decider = Arc::new(Decider {
             store: Arc::clone(&store),
+            node: Arc::clone(&node),
             accounts: rules,
             lanes: Arc::clone(&lanes),
             metrics: Arc::clone(&metrics),
@@ -241,6 +240,7 @@ impl Service {
             backfills: Default::default(),
             stopping,
         });
+        workers.spawn(hear(Arc::clone(&services), Arc::clone(&node)));
         let data = Data::from(Arc::clone(&services));
         let server = http_server(&services.config.server, listener, move |app| {
             app.app_data(data.clone())
@@ -263,7 +263,7 @@ impl Service {
         }
         tracing::info!(%addr, public_url = services.public_url(), accounts = services.config.accounts.len(),
             lanes = services.lanes.len(), ready_ms = started.elapsed().as_millis(), "ready");
-        Ok(Self { services, addr, server: handle, serving, workers, drain })
+        Ok(Self { services, addr, server: handle, serving, workers, node, drain })
     }
 
     /// Stops: no new requests, what is under way may finish for the drain timeout, the rest stays durable.
@@ -284,28 +284,80 @@ impl Service {
             self.workers.abort_all();
         }
         let _ = self.serving.await;
+        // What was still under way is in flight, and whoever takes its lane looks for it first.
+        self.node.leave().await;
         self.services.store.close().await;
         tracing::info!("stopped");
     }
 }
 
-/// What was planned for an integration that is not in the configuration any more (renamed, removed) would wait unseen:
-/// it is held, with what to do.
-async fn hold_orphans(config: &Config, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-    for ((lane, state), count) in store.depths().await?.deliveries {
-        let known = config.accounts.iter().any(|account| {
+/// Lanes with something to deliver that are not in the configuration any more (renamed, removed).
+async fn orphans(config: &Config, store: &dyn Store) -> Result<BTreeSet<LaneRef>, StoreError> {
+    let known = |lane: &LaneRef| {
+        config.accounts.iter().any(|account| {
             account.sid == lane.account && account.integrations.iter().any(|one| one.name == lane.integration)
-        });
-        if known || state != DeliveryState::Pending || count == 0 {
-            continue;
+        })
+    };
+    let depths = store.depths().await?.deliveries;
+    let waiting = depths.into_iter().filter(|((lane, state), count)| {
+        matches!(state, DeliveryState::Pending | DeliveryState::Inflight) && *count > 0 && !known(lane)
+    });
+    Ok(waiting.map(|((lane, _), _)| lane).collect())
+}
+
+/// What was planned for such a lane would wait unseen: it is held, with what to do; once no other node runs it.
+async fn hold_orphan(
+    lane: LaneRef,
+    store: Arc<dyn Store>,
+    node: Arc<Node>,
+    ambiguous_wait: Duration,
+    stopping: CancellationToken,
+) {
+    let reason = "there is no integration of this name in the configuration any more: give it its name back and \
+                  retry this delivery, or resync the call to write it into the integrations there are";
+    let Some(term) = node.take(Duty::Lane(lane.clone()), &stopping).await else { return };
+    let now = Timestamp::now();
+    let held = async {
+        store.recover(term.lease(), &lane, now + ambiguous_wait, now).await?;
+        store.hold_lane(&lane, reason, now).await
+    };
+    match held.await {
+        Ok(held) => {
+            tracing::error!(%lane, held, "deliveries wait for an integration that is not in the configuration any more; \
+                they are held. Give it its name back and retry them, or resync their calls");
         }
-        let reason = "there is no integration of this name in the configuration any more: give it its name back and \
-                      retry this delivery, or resync the call to write it into the integrations there are";
-        let held = store.hold_lane(&lane, reason, now).await?;
-        tracing::error!(%lane, held, "deliveries wait for an integration that is not in the configuration any more; they \
-            are held. Give it its name back and retry them, or resync their calls");
+        Err(error) => {
+            tracing::error!(%lane, %error, "deliveries wait for an integration that is not in the configuration \
+            any more, and cannot be held")
+        }
     }
-    Ok(())
+    term.end().await;
+}
+
+/// Acts on what other nodes have done, as if it had been done here.
+async fn hear(services: Arc<Services>, node: Arc<Node>) {
+    loop {
+        let news = tokio::select! {
+            news = services.store.news() => news,
+            () = services.stopping.cancelled() => return,
+        };
+        match news {
+            News::Journal => services.journal.notify_one(),
+            News::Work => {
+                services.lanes.values().for_each(LaneHandle::wake);
+                services.decider.enquiries.notify_one();
+            }
+            News::Lease => node.nudge(),
+            News::Tokens => {
+                if let Err(error) = services.reload_doors().await {
+                    tracing::warn!(%error, "hook tokens of other nodes cannot be read");
+                }
+            }
+            News::Credential => {
+                services.lanes.values().filter(|lane| lane.health() != Health::Running).for_each(LaneHandle::probe_now);
+            }
+        }
+    }
 }
 
 /// The HTTP server as the service runs it, with what `routes` puts there; the benchmark measures others in it.
@@ -328,23 +380,39 @@ where
     Ok(server.run())
 }
 
-/// The store of a configuration whose service does not run.
-///
-/// # Errors
-/// [`StartError`]; with [`StoreError::InUse`] in it where the service does run.
-pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
-    let StoreUrl::Sqlite(path) = &config.store.url;
-    open_sqlite(path, config.store.queue).await
+/// The embedded store is this process's alone as long as it lives: nobody waits for its leases to end.
+fn lease_ttl(store: &config::Store) -> Duration {
+    match store.url {
+        StoreUrl::Sqlite(_) => Duration::from_secs(24 * 3600),
+        StoreUrl::Postgres { .. } => store.lease,
+    }
 }
 
-async fn open_sqlite(path: &Path, queue: usize) -> Result<Arc<dyn Store>, StartError> {
-    let options = SqliteOptions { path: path.to_owned(), queue, group: 1024, busy_timeout: Duration::from_secs(5) };
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
-    let named = |error| StartError::Store { path: path.display().to_string(), error };
-    match opened {
-        Ok(Ok(store)) => Ok(Arc::new(store)),
-        Ok(Err(error)) => Err(named(error)),
-        Err(error) => Err(named(StoreError::Unreadable(error.to_string()))),
+/// Whether the server of a store that several nodes share lets us in; `None`: the store has no server.
+pub async fn try_store(config: &config::Store) -> Option<Result<(), StoreError>> {
+    let StoreUrl::Postgres { url, .. } = &config.url else { return None };
+    Some(PostgresStore::try_out(url).await)
+}
+
+/// The store of a configuration, for a look into it.
+///
+/// # Errors
+/// [`StartError`]; with [`StoreError::InUse`] in it where the embedded store is a running service's.
+pub async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, StartError> {
+    let named = |error| StartError::Store { path: config.url.place(), error };
+    match &config.url {
+        StoreUrl::Sqlite(path) => {
+            let (path, queue) = (path.clone(), config.queue);
+            let options = SqliteOptions { path, queue, group: 1024, busy_timeout: Duration::from_secs(5) };
+            match tokio::task::spawn_blocking(move || SqliteStore::open(options)).await {
+                Ok(opened) => Ok(Arc::new(opened.map_err(named)?)),
+                Err(error) => Err(named(StoreError::Unreadable(error.to_string()))),
+            }
+        }
+        StoreUrl::Postgres { url, .. } => {
+            let options = PostgresOptions { url: url.clone(), queue: config.queue, group: 1024 };
+            Ok(Arc::new(PostgresStore::open(options).await.map_err(named)?))
+        }
     }
 }
 
@@ -358,12 +426,14 @@ fn tell_expiry(account: &Account, integration: &Integration, metrics: &Metrics, 
     metrics.credential_expires.get_or_create(&LaneLabels { account, integration }).set(ends.at.as_second());
 }
 
+#[expect(clippy::too_many_arguments, reason = "what a lane is made of, once")]
 fn start_lane(
     config: &Config,
     account: &Account,
     integration: &Integration,
     transport: &Transport,
     vault: &Vault,
+    node: &Arc<Node>,
     metrics: &Arc<Metrics>,
     stopping: &CancellationToken,
 ) -> (LaneHandle, JoinHandle<()>) {
@@ -374,6 +444,7 @@ fn start_lane(
         lane: LaneRef { account: account.sid.clone(), integration: integration.name.clone() },
         driver,
         store: Arc::clone(&vault.store),
+        node: Arc::clone(node),
         metrics: Arc::clone(metrics),
         breaker: Breaker::new(delivery.breaker_after, Arc::clone(&delivery.breaker_probe), delivery.held_probe),
         retry: Arc::clone(&delivery.retry),
@@ -445,15 +516,21 @@ pub struct Vault {
     pub key: MasterKey,
 }
 
-/// The vault of a configuration whose service does not run.
+/// The vault of a configuration.
 ///
 /// # Errors
-/// [`StartError`]; with [`StoreError::InUse`] in it where the service does run.
+/// [`StartError`]; with [`StoreError::InUse`] in it where the embedded store is a running service's.
 pub async fn open_vault(config: &Config) -> Result<Vault, StartError> {
-    let StoreUrl::Sqlite(path) = &config.store.url;
-    let store = open_store(config).await?;
-    let key = MasterKey::load_or_make(config.server.master_key_file.as_deref(), path).map_err(StartError::Key)?;
-    Ok(Vault { store, key })
+    let store = open_store(&config.store).await?;
+    let file = config.server.master_key_file.as_deref();
+    let key = match (&config.store.url, file) {
+        (StoreUrl::Postgres { .. }, Some(file)) => MasterKey::load_shared(file),
+        (StoreUrl::Postgres { .. }, None) => {
+            Err("server.master_key_file must be set: every node needs the same".to_owned())
+        }
+        (StoreUrl::Sqlite(path), file) => MasterKey::load_or_make(file, path),
+    };
+    Ok(Vault { store, key: key.map_err(StartError::Key)? })
 }
 
 /// Whether an integration's access tokens are got and renewed: such it has only where the vault is.

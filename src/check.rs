@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, StartError, Vault},
-    config::{self, Account, Config, Integration, StoreUrl},
+    config::{self, Account, Config, Integration},
     connect::{
         expiry::{Expiry, Standing},
         transport::Transport,
@@ -104,6 +104,15 @@ async fn tell(
         }
     }
     let mut letters = Vec::new();
+    let place = config.store.url.place();
+    match app::try_store(&config.store).await {
+        None => {}
+        Some(Ok(())) => line(format_args!("ok    {place}: lets us in"))?,
+        Some(Err(cause)) => {
+            failures += 1;
+            line(format_args!("FAIL  {place}: {cause}"))?;
+        }
+    }
     for account in &config.accounts {
         let findings = exotel::look(config, account, transport, ledger, &config::elsewhere(account)).await;
         findings.lines.iter().try_for_each(|text| line(format_args!("{text}")))?;
@@ -298,9 +307,9 @@ fn paste(config: &Config, account: &Account) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {applet}\n    {url}");
     }
-    let StoreUrl::Sqlite(database) = &config.store.url;
     // The key is made when the service starts first; a check makes nothing.
-    let key = MasterKey::load(config.server.master_key_file.as_deref(), database);
+    let key =
+        MasterKey::load(config.server.master_key_file.as_deref(), config.store.url.file().unwrap_or(Path::new("")));
     let families = hooks::families(account, &public, "<hook_token>", key.as_ref());
     if !families.is_empty() {
         let _ = writeln!(

@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     call::{CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups},
     delivery::LaneHandle,
-    store::{CallFilter, CallRef, Decision, LaneRef, Seq, SetAside, Store, StoreError, StoredCall, Witnessed},
+    store::{
+        CallFilter, CallRef, Decision, Duty, LaneRef, Lease, Node, Seq, SetAside, Store, StoreError, StoredCall, Term,
+        Witnessed,
+    },
     telemetry::Metrics,
 };
 
@@ -42,6 +45,7 @@ pub struct AccountRules {
 #[derive(Debug)]
 pub struct Decider {
     pub store: Arc<dyn Store>,
+    pub node: Arc<Node>,
     pub accounts: HashMap<String, AccountRules>,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub metrics: Arc<Metrics>,
@@ -55,9 +59,17 @@ pub struct Decider {
 impl Decider {
     /// Runs until the service stops.
     pub async fn run(self: Arc<Self>) {
+        while let Some(term) = self.node.take(Duty::Journal, &self.stopping).await {
+            self.read_on(&term).await;
+            term.end().await;
+        }
+    }
+
+    /// Reads as long as the journal is this node's to read.
+    async fn read_on(&self, term: &Term) {
         let mut told = false;
         while !self.stopping.is_cancelled() {
-            let wait = match self.step().await {
+            let wait = match self.step(term.lease()).await {
                 Ok(0) => {
                     told = false;
                     IDLE
@@ -69,6 +81,7 @@ impl Decider {
                 }
                 // Somebody planned one of these calls again meanwhile: read them anew.
                 Err(StoreError::Conflict) => Duration::from_millis(5),
+                Err(StoreError::Fenced) => return,
                 Err(error) => {
                     if !told {
                         tracing::error!(%error, "the journal cannot be read on; trying on");
@@ -80,6 +93,7 @@ impl Decider {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}
+                () = term.lost() => return,
                 () = self.stopping.cancelled() => {}
             }
         }
@@ -89,7 +103,7 @@ impl Decider {
     ///
     /// # Errors
     /// What the store says; nothing is decided then.
-    pub async fn step(&self) -> Result<usize, StoreError> {
+    pub async fn step(&self, lease: &Lease) -> Result<usize, StoreError> {
         let receipts = self.store.unread(BATCH).await?;
         let Some(last) = receipts.last().map(|(seq, _)| *seq) else { return Ok(0) };
         let count = receipts.len();
@@ -135,7 +149,7 @@ impl Decider {
             .collect();
         let popups = self.popups(&decisions, now);
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
-        self.store.decide(decisions, set_aside, Some(last)).await?;
+        self.store.decide(decisions, set_aside, Some((last, lease.clone()))).await?;
         // Once the events are durable, and not before: what a crash takes back is not shown.
         for (lane, hint) in popups {
             if let Some(handle) = self.lanes.get(&lane) {

@@ -45,6 +45,19 @@ impl MasterKey {
         }
     }
 
+    /// Reads the key file of a node among several. None is made for it: each would make another, and could not read what
+    /// the others sealed.
+    ///
+    /// # Errors
+    /// In words: which file, what is wrong, what to do.
+    pub fn load_shared(path: &Path) -> Result<Self, String> {
+        if path.exists() {
+            return Self::load_or_make(Some(path), path);
+        }
+        let path = path.display();
+        Err(format!("key file {path}: is not there; make one with `openssl rand -hex 32` and give every node the same"))
+    }
+
     /// Reads the key file, if there is one yet.
     pub fn load(configured: Option<&Path>, database: &Path) -> Option<Self> {
         let path = configured.map_or_else(|| beside(database), Path::to_owned);

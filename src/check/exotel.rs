@@ -40,17 +40,19 @@ pub(super) enum Ledger {
 
 impl Ledger {
     pub(super) async fn find(config: &Config, tokens: &Tokens) -> Self {
-        let StoreUrl::Sqlite(database) = &config.store.url;
-        match tokens {
-            Tokens::Vault(vault) => Self::Store(Arc::clone(&vault.store)),
-            Tokens::Running => Self::Running,
+        match (tokens, &config.store.url) {
+            (Tokens::Vault(vault), _) => Self::Store(Arc::clone(&vault.store)),
+            (Tokens::Running, _) => Self::Running,
+            (Tokens::Broken(_), _) => Self::Nowhere,
+            // Whoever opens it may migrate it, under the hands of nodes that run.
+            (Tokens::Needless, StoreUrl::Postgres { .. }) => Self::Running,
             // A check makes nothing, and no database either.
-            Tokens::Needless if database.exists() => match app::open_store(config).await {
+            (Tokens::Needless, StoreUrl::Sqlite(database)) if !database.exists() => Self::Nowhere,
+            (Tokens::Needless, StoreUrl::Sqlite(_)) => match app::open_store(&config.store).await {
                 Ok(store) => Self::Store(store),
                 Err(StartError::Store { error: StoreError::InUse(_), .. }) => Self::Running,
                 Err(_) => Self::Nowhere,
             },
-            Tokens::Needless | Tokens::Broken(_) => Self::Nowhere,
         }
     }
 

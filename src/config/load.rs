@@ -1,6 +1,6 @@
 //! Reading a configuration: the compiled-in defaults, the file over them, the environment over both.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use jiff::{Timestamp, tz::Offset};
 use secrecy::ExposeSecret;
@@ -68,6 +68,13 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
 
     let server = server(section("server")?, problems);
     let store = store(section("store")?, problems);
+    if let (Some(Server { master_key_file: None, .. }), Some(Store { url: StoreUrl::Postgres { .. }, .. })) =
+        (&server, &store)
+    {
+        let message = "must be set where store.url is PostgreSQL: make the file with `openssl rand -hex 32`, and give \
+                       every node the same";
+        problems.push(Problem { key: "server.master_key_file".to_owned(), message: message.to_owned() });
+    }
     let context = context(section("context")?, problems);
     if let (Some(store), Some(Context { url: ContextUrl::Memory, .. })) = (&store, &context)
         && store.url.is_shared()
@@ -257,23 +264,47 @@ fn server(table: &Table, problems: &mut Vec<Problem>) -> Option<Server> {
 
 fn store(table: &Table, problems: &mut Vec<Problem>) -> Option<Store> {
     let mut r = Reader::new(table, "store", problems);
+    // What is wrong is told without the value: there is a password in it.
     let url = r.text("url").and_then(|text| match text.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => {
             Some(StoreUrl::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
         }
-        Some(("postgres" | "postgresql", _)) => {
-            r.wrong("url", "PostgreSQL is not built into this version; write \"sqlite:data/patchbay.db\"");
-            None
-        }
+        Some(("postgres" | "postgresql", _)) => match postgres_place(&text) {
+            Ok(place) => Some(StoreUrl::Postgres { url: text.into(), place }),
+            Err(message) => {
+                r.wrong("url", message);
+                None
+            }
+        },
         _ => {
-            r.wrong("url", "must be \"sqlite:\" and the path of a file, such as \"sqlite:data/patchbay.db\"");
+            r.wrong(
+                "url",
+                "must be \"sqlite:\" and the path of a file, such as \"sqlite:data/patchbay.db\", or \
+                 \"postgres://user:password@host/database\"",
+            );
             None
         }
     });
     let queue = r.number("queue", 1..=10_000_000);
+    let lease = r.duration("lease");
     let keep = r.duration("keep");
+    if lease.is_some_and(|lease| lease < Duration::from_secs(1)) {
+        r.wrong("lease", "must be at least 1s");
+    }
     r.finish();
-    Some(Store { url: url?, queue: to_usize(queue?), keep: keep? })
+    Some(Store { url: url?, queue: to_usize(queue?), lease: lease?, keep: keep? })
+}
+
+/// Host and database of a PostgreSQL URL, to be shown.
+fn postgres_place(text: &str) -> Result<String, &'static str> {
+    let form = "must be \"postgres://user:password@host/database\"; %-encode what is special in a URL";
+    let url = Url::parse(text).map_err(|_| form)?;
+    let database = url.path().trim_start_matches('/');
+    if database.is_empty() || url.username().is_empty() {
+        return Err(form);
+    }
+    let host = url.host_str().filter(|host| !host.is_empty()).unwrap_or("localhost");
+    Ok(format!("postgres://{host}:{}/{database}", url.port().unwrap_or(5432)))
 }
 
 fn context(table: &Table, problems: &mut Vec<Problem>) -> Option<Context> {
@@ -729,6 +760,29 @@ mod tests {
         ] {
             assert!(matches!(context_of(url).expect("it").url, ContextUrl::Redis(_)), "{url}");
         }
+    }
+
+    #[test]
+    fn several_nodes_need_a_key_and_a_context_that_they_share() {
+        let read = |more: &[(&str, &str)]| {
+            let env = more.iter().map(|(key, value)| (format!("PATCHBAY__{key}"), (*value).to_owned())).collect();
+            parse("test", "", &env).map_err(|error| error.to_string())
+        };
+        let url = ("STORE__URL", "postgres://patchbay:hunter2@db.example.com/calls");
+        let error = read(&[url]).expect_err("refused");
+        assert!(error.contains("server.master_key_file: must be set") && error.contains("context.url"), "{error}");
+        let all = [url, ("SERVER__MASTER_KEY_FILE", "/etc/patchbay/key"), ("CONTEXT__URL", "redis://localhost")];
+        let config = read(&all).expect("it");
+        assert_eq!(config.store.url.place(), "postgres://db.example.com:5432/calls");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        for wrong in
+            ["postgres:hunter2", "postgres://:hunter2@host/db", "postgresql://u:hunter2@host", "postgres://u:a b@["]
+        {
+            let error = read(&[("STORE__URL", wrong)]).expect_err("refused");
+            assert!(error.contains("store.url: must be \"postgres://") && !error.contains("hunter2"), "{error}");
+        }
+        let error = read(&[("STORE__LEASE", "10ms")]).expect_err("refused");
+        assert!(error.contains("store.lease: must be at least 1s"), "{error}");
     }
 
     #[test]

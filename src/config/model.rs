@@ -1,6 +1,12 @@
 //! The configuration as values, complete and valid.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{Timestamp, tz::Offset};
 use patchbay_kit::{Manifest, Settings};
@@ -38,16 +44,39 @@ pub struct Server {
     pub drain_timeout: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreUrl {
     Sqlite(PathBuf),
+    Postgres {
+        /// With the password in it.
+        url: SecretString,
+        /// Host and database, to be shown.
+        place: String,
+    },
 }
 
 impl StoreUrl {
+    /// Which it is, without secrets.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgres { place, .. } => place.clone(),
+        }
+    }
+
+    /// The file the embedded database is in.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres { .. } => None,
+        }
+    }
+
     /// Whether several nodes may work on it: then they need a context that they share, too.
     pub fn is_shared(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
+            Self::Postgres { .. } => true,
         }
     }
 }
@@ -55,6 +84,8 @@ impl StoreUrl {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub url: StoreUrl,
+    /// After this long a node that is not heard of any more counts as dead.
+    pub lease: Duration,
     pub queue: usize,
     pub keep: Duration,
 }

@@ -128,6 +128,13 @@ impl ContactBook {
         Ok(resolved)
     }
 
+    /// Forgets who was met and who was looked for in vain: another process may have made or merged contacts since.
+    pub(super) fn renew(&self) {
+        let mut known = self.known();
+        known.contacts.clear();
+        known.misses.clear();
+    }
+
     /// Waits until no other record of this caller's is being written.
     pub(super) async fn turn(&self, caller: &Caller) -> tokio::sync::OwnedMutexGuard<()> {
         let mine = turn(&mut self.known().writing, &caller.external_id);

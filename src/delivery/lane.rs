@@ -21,7 +21,9 @@ use super::{
 use crate::{
     call::{ContactChoice, PopupHint},
     crash,
-    store::{Attempt, AttemptOutcome, Claimed, LaneRef, Next, Settlement, Store, Turn},
+    store::{
+        Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Next, Node, Settlement, Store, StoreError, Term, Turn,
+    },
     telemetry::{AttemptLabels, LaneLabels, Metrics, PopupLabels},
 };
 
@@ -36,6 +38,7 @@ pub struct LaneParts {
     pub lane: LaneRef,
     pub driver: Driver,
     pub store: Arc<dyn Store>,
+    pub node: Arc<Node>,
     pub metrics: Arc<Metrics>,
     pub breaker: Breaker,
     pub retry: Arc<[Duration]>,
@@ -86,6 +89,9 @@ impl LaneHandle {
         if let (Some(until), Some(map)) = (self.throttled_until(), standing.as_object_mut()) {
             map.insert("throttled_until".to_owned(), serde_json::json!(until));
         }
+        if let (false, Some(map)) = (self.lane.node.holds(&self.lane.duty()), standing.as_object_mut()) {
+            map.insert("elsewhere".to_owned(), serde_json::json!(true));
+        }
         standing
     }
 
@@ -110,6 +116,7 @@ pub struct Lane {
     labels: LaneLabels,
     driver: Driver,
     store: Arc<dyn Store>,
+    node: Arc<Node>,
     metrics: Arc<Metrics>,
     breaker: Mutex<Breaker>,
     policy: Policy,
@@ -127,6 +134,7 @@ impl Lane {
             lane,
             driver,
             store,
+            node,
             metrics,
             breaker,
             retry,
@@ -143,6 +151,7 @@ impl Lane {
             labels,
             driver,
             store,
+            node,
             metrics,
             breaker: Mutex::new(breaker),
             policy: Policy { retry, give_up_after, ambiguous_wait },
@@ -155,22 +164,54 @@ impl Lane {
         (LaneHandle { lane }, running)
     }
 
+    fn duty(&self) -> Duty {
+        Duty::Lane(self.lane.clone())
+    }
+
     async fn run(self: Arc<Self>) {
         let stopping: CancellationToken = self.driver.stopping.clone();
+        while let Some(term) = self.node.take(self.duty(), &stopping).await {
+            let term = Arc::new(term);
+            self.serve(&term, &stopping).await;
+            term.end().await;
+        }
+    }
+
+    /// Delivers as long as the lane is this node's. When this returns, nothing is under way any more.
+    async fn serve(self: &Arc<Self>, term: &Arc<Term>, stopping: &CancellationToken) {
+        // Another node may have had the lane, and made whom this one looked for in vain.
+        self.memory.renew();
         let mut under_way: JoinSet<Turn> = JoinSet::new();
         let mut taken: BTreeMap<Turn, usize> = BTreeMap::new();
+        let mut recovered = false;
         while !stopping.is_cancelled() {
-            let wait = match self.step(&mut under_way, &mut taken).await {
+            let stepped = match recovered {
+                true => self.step(term, &mut under_way, &mut taken).await,
+                false => self.recover(term.lease()).await.map(|()| Duration::ZERO),
+            };
+            let wait = match stepped {
                 Ok(wait) => wait,
+                Err(StoreError::Fenced) => break,
                 Err(error) => {
                     tracing::error!(lane = %self.lane, %error, "the store cannot be asked for deliveries");
-                    STORE_PAUSE
+                    tokio::select! {
+                        () = tokio::time::sleep(STORE_PAUSE) => {}
+                        () = stopping.cancelled() => {}
+                    }
+                    // Something may have been claimed although no answer came: it is recovered when the lane is taken
+                    // again.
+                    break;
                 }
             };
+            recovered = true;
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}
                 Some(ended) = under_way.join_next() => Self::ended(ended, &mut taken),
+                () = term.lost() => {
+                    tracing::warn!(lane = %self.lane, "the lane may be another node's by now; this one delivers no more");
+                    break;
+                }
                 () = stopping.cancelled() => {}
             }
             while let Some(ended) = under_way.try_join_next() {
@@ -180,11 +221,23 @@ impl Lane {
         while under_way.join_next().await.is_some() {}
     }
 
+    /// Takes up again what was in flight when whoever had the lane before ended.
+    async fn recover(&self, lease: &Lease) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let not_before = now + self.policy.ambiguous_wait;
+        let recovered = self.store.recover(lease, &self.lane, not_before, now).await?;
+        if recovered > 0 {
+            tracing::warn!(lane = %self.lane, recovered, "deliveries were under way when their process ended; each is \
+                looked for in the CRM before it is written");
+        }
+        Ok(())
+    }
+
     fn ended(ended: Result<Turn, tokio::task::JoinError>, taken: &mut BTreeMap<Turn, usize>) {
         match ended {
             Ok(turn) => *taken.entry(turn).or_default() -= 1,
-            // A panic in an attempt: the row stays in flight and is recovered at the next start; its place in the
-            // window is lost until then, which keeps a crash from repeating itself at full speed.
+            // A panic in an attempt: the row stays in flight and is recovered when the lane is next taken; its place in
+            // the window is lost until then, which keeps a crash from repeating itself at full speed.
             Err(error) => tracing::error!(%error, "an attempt ended abnormally"),
         }
     }
@@ -192,9 +245,10 @@ impl Lane {
     /// Takes what may be taken now; says how long there is nothing to do.
     async fn step(
         self: &Arc<Self>,
+        term: &Arc<Term>,
         under_way: &mut JoinSet<Turn>,
         taken: &mut BTreeMap<Turn, usize>,
-    ) -> Result<Duration, crate::store::StoreError> {
+    ) -> Result<Duration, StoreError> {
         let now = Timestamp::now();
         let probe_at = self.breaker().probe_at();
         if let Some(at) = probe_at {
@@ -215,14 +269,14 @@ impl Lane {
                 full = true;
                 continue;
             }
-            let claimed = self.store.claim(&self.lane, turn, free, now).await?;
+            let claimed = self.store.claim(term.lease(), &self.lane, turn, free, now).await?;
             full |= claimed.len() == free;
             for one in claimed {
                 crash::point("delivery.after_claim");
                 *taken.entry(turn).or_default() += 1;
-                let lane = Arc::clone(self);
+                let (lane, term) = (Arc::clone(self), Arc::clone(term));
                 under_way.spawn(async move {
-                    lane.attempt(one).await;
+                    lane.attempt(one, &term).await;
                     turn
                 });
             }
@@ -301,7 +355,7 @@ impl Lane {
     }
 
     /// One attempt, from the claim to its settlement.
-    async fn attempt(&self, claimed: Claimed) {
+    async fn attempt(&self, claimed: Claimed, term: &Term) {
         let at = Timestamp::now();
         let began = Instant::now();
         let delivery = &claimed.delivery;
@@ -310,7 +364,11 @@ impl Lane {
             let stop = Stop::Throttled { until: at };
             Performed { ending: Ending::Stopped(stop), link: None, contact: None, remark: String::new(), trace: vec![] }
         } else {
-            perform::perform(&self.driver, &self.memory, &claimed, self.policy.ambiguous_wait).await
+            tokio::select! {
+                performed = perform::perform(&self.driver, &self.memory, &claimed, self.policy.ambiguous_wait) => performed,
+                // Whoever takes the lane over finds the row in flight, and looks before it writes.
+                () = term.lost() => return,
+            }
         };
         let Performed { ending, link, contact, remark, trace } = performed;
         let now = Timestamp::now();
@@ -356,7 +414,7 @@ impl Lane {
             contact,
         };
         crash::point("delivery.before_settle");
-        self.settle(settlement).await;
+        self.settle(settlement, term.lease()).await;
         crash::point("delivery.after_settle");
         // A later delivery of this call may be free to go now.
         self.wake.notify_one();
@@ -364,11 +422,16 @@ impl Lane {
 
     /// Writes the outcome. What is in the CRM must come to be known here, so this is tried until it works; a service
     /// that is told to stop gives up, and the next start looks before it creates.
-    async fn settle(&self, settlement: Settlement) {
+    async fn settle(&self, settlement: Settlement, lease: &Lease) {
         let mut told = false;
         loop {
-            match self.store.settle(settlement.clone()).await {
+            match self.store.settle(lease, settlement.clone()).await {
                 Ok(()) => return,
+                Err(StoreError::Fenced) => {
+                    tracing::warn!(lane = %self.lane, call = %settlement.call_sid, "an outcome comes too late: another \
+                        node has taken the lane over, and looks for the record itself");
+                    return;
+                }
                 Err(error) => {
                     if !told {
                         tracing::error!(lane = %self.lane, %error, "an outcome cannot be stored; trying on");
@@ -380,7 +443,7 @@ impl Lane {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
                 () = self.driver.stopping.cancelled() => {
                     // One last time: the store may be draining.
-                    let _ = self.store.settle(settlement).await;
+                    let _ = self.store.settle(lease, settlement).await;
                     return;
                 }
             }

@@ -33,6 +33,11 @@ impl Memory {
     pub(super) fn new(choice: ContactChoice) -> Self {
         Self { contacts: ContactBook::new(choice), agents: Mutex::default() }
     }
+
+    /// Forgets what another process may have changed.
+    pub(super) fn renew(&self) {
+        self.contacts.renew();
+    }
 }
 
 /// How an attempt ended.

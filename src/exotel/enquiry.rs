@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{calls::Told, client::ExotelClient, error::ExotelError};
 use crate::{
     call::{Hook, Receipt},
-    store::{CallRef, Store, StoreError},
+    store::{CallRef, Duty, Node, Store, StoreError, Term},
     telemetry::{EnquiryLabels, Metrics},
 };
 
@@ -55,6 +55,7 @@ pub struct Enquirer {
     pub account: String,
     pub client: ExotelClient,
     pub store: Arc<dyn Store>,
+    pub node: Arc<Node>,
     pub metrics: Arc<Metrics>,
     /// Woken when something is to be asked.
     pub wake: Arc<Notify>,
@@ -68,19 +69,35 @@ impl Enquirer {
     pub async fn run(self) {
         let this = Arc::new(self);
         let mut standing = Standing::Answering;
+        let duty = Duty::Enquiry(this.account.clone());
+        while let Some(term) = this.node.take(duty.clone(), &this.stopping).await {
+            this.ask_on(&term, &mut standing).await;
+            term.end().await;
+        }
+    }
+
+    /// Asks as long as it is this node that asks for the account.
+    async fn ask_on(self: &Arc<Self>, term: &Term, standing: &mut Standing) {
         let mut asked = HashMap::new();
-        while !this.stopping.is_cancelled() {
-            let wait = match this.step(&mut asked, &mut standing).await {
+        while !self.stopping.is_cancelled() {
+            let stepped = tokio::select! {
+                stepped = self.step(&mut asked, standing) => stepped,
+                () = term.lost() => return,
+            };
+            let wait = match stepped {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::error!(account = %this.account, %error, "the store cannot be asked for open questions");
+                    tracing::error!(account = %self.account, %error, "the store cannot be asked for open questions");
+                    // Whose answer did not come into the journal is not known: all of them are asked again.
+                    asked.clear();
                     Duration::from_secs(1)
                 }
             };
             tokio::select! {
-                () = this.wake.notified() => {}
+                () = self.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}
-                () = this.stopping.cancelled() => {}
+                () = term.lost() => return,
+                () = self.stopping.cancelled() => {}
             }
         }
     }

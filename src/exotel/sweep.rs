@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     call::{CallEvent, EventKind, Hook, Locale, Receipt, SeenBy, normalise},
-    store::{CallRef, Store, StoreError, StoredCall, SweepCursor},
+    store::{CallRef, Duty, Node, Store, StoreError, StoredCall, SweepCursor, Term},
     telemetry::{AccountLabels, Metrics, SweepLabels},
 };
 
@@ -64,6 +64,7 @@ pub struct Sweeper {
     pub account: String,
     pub client: ExotelClient,
     pub store: Arc<dyn Store>,
+    pub node: Arc<Node>,
     pub metrics: Arc<Metrics>,
     /// As the journal's reader reads what is written here.
     pub locale: Locale,
@@ -102,9 +103,19 @@ impl Sweeper {
         // The service's own: told once when it begins, and when it is over.
         let mut in_trouble = false;
         let mut legs_again = Instant::now();
+        let duty = Duty::Sweep(self.account.clone());
+        while let Some(term) = self.node.take(duty.clone(), &self.stopping).await {
+            self.sweep_on(&term, &mut legs_again, &mut in_trouble).await;
+            term.end().await;
+        }
+    }
+
+    /// Sweeps as long as it is this node that sweeps the account.
+    async fn sweep_on(&self, term: &Term, legs_again: &mut Instant, in_trouble: &mut bool) {
         while !self.stopping.is_cancelled() {
             let round = tokio::select! {
-                round = self.round(&mut legs_again) => round,
+                round = self.round(legs_again) => round,
+                () = term.lost() => return,
                 () = self.stopping.cancelled() => return,
             };
             let (outcome, wait) = match &round {
@@ -114,9 +125,10 @@ impl Sweeper {
                 Err(_) => ("failed", AFTER_FAILURE.min(self.rules.every)),
             };
             self.metrics.sweep_rounds.get_or_create(&SweepLabels { account: self.account.clone(), outcome }).inc();
-            self.tell(&round, &mut in_trouble);
+            self.tell(&round, in_trouble);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = term.lost() => return,
                 () = self.stopping.cancelled() => {}
             }
         }
@@ -349,6 +361,7 @@ mod tests {
                 account: SID.to_owned(),
                 client,
                 store: Arc::clone(&self.store),
+                node: Node::start(Arc::clone(&self.store), HOUR),
                 metrics: Arc::default(),
                 locale: locale(),
                 rules: SweepRules { every: HOUR, overlap: HOUR / 2, since: since.map(|ago| self.now - ago) },
@@ -380,6 +393,7 @@ mod tests {
                 let call = CallRef { account: SID.to_owned(), call_sid: sid.clone() };
                 let was = self.store.calls(std::slice::from_ref(&call)).await.expect("calls").remove(&call);
                 let events = was.iter().flat_map(|was| &was.events).chain([&event]);
+                let lease = self.store.lease(Uuid::nil(), &[Duty::Journal], HOUR).await.expect("a lease").remove(0);
                 let decision = Decision {
                     state: CallState::fold(events).expect("a call"),
                     on_version: was.as_ref().map_or(0, |was| was.version),
@@ -390,7 +404,7 @@ mod tests {
                     backfill: false,
                     at: self.now,
                 };
-                self.store.decide(vec![decision], Vec::new(), Some(seq)).await.expect("decide");
+                self.store.decide(vec![decision], Vec::new(), Some((seq, lease))).await.expect("decide");
                 let body = String::from_utf8(receipt.body).expect("text");
                 assert!(read.insert(sid, body).is_none(), "twice in one round");
             }

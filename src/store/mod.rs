@@ -1,5 +1,8 @@
 //! The truth: receipts, calls, deliveries, links. The only SQL of Patchbay is below this module.
 
+mod documents;
+mod lease;
+mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod suite;
@@ -15,6 +18,8 @@ use patchbay_kit::{CallActivity, Contact, FollowUp, Note, Outcome, RecordRef};
 
 use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, SeenBy, plan::Enquiry};
 
+pub use lease::{Duty, Lease, Node, Term};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// Position of a receipt in the journal.
@@ -35,6 +40,9 @@ pub enum StoreError {
     /// Somebody else changed the call since it was read: read it again and decide anew.
     #[error("the call was changed meanwhile")]
     Conflict,
+    /// Another node has taken over what this was done in the name of: it is not this one's to write any more.
+    #[error("another node has taken this over")]
+    Fenced,
     /// Another process has it open, and would take the same deliveries.
     #[error("the database {0} is in use by another process: stop that one first, or use another database")]
     InUse(String),
@@ -356,6 +364,14 @@ pub struct Span {
     pub to: Option<Timestamp>,
 }
 
+impl Span {
+    /// In milliseconds, its end outside of it.
+    fn ms(self) -> (i64, i64) {
+        let ms = |at: Option<Timestamp>, none: i64| at.map_or(none, Timestamp::as_millisecond);
+        (ms(self.from, i64::MIN), ms(self.to, i64::MAX))
+    }
+}
+
 /// By whom a call was told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerSeen {
@@ -377,6 +393,18 @@ pub struct LedgerFilter {
     pub before: Option<String>,
     /// 0: the default of 50.
     pub limit: u32,
+}
+
+impl LedgerFilter {
+    /// Whether callbacks and whether the list told of the calls that are shown; `None`: either way.
+    fn told(&self) -> (Option<bool>, Option<bool>) {
+        match self.seen {
+            None => (None, None),
+            Some(LedgerSeen::CallbackOnly) => (Some(true), Some(false)),
+            Some(LedgerSeen::ListOnly) => (Some(false), Some(true)),
+            Some(LedgerSeen::Both) => (Some(true), Some(true)),
+        }
+    }
 }
 
 /// Where a call's own record stands in one CRM.
@@ -488,6 +516,21 @@ impl fmt::Debug for Consent {
     }
 }
 
+/// What another node has done. A hint: it may come too often, and what is missed is found out a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// There is more in the journal.
+    Journal,
+    /// There may be something to deliver, or to ask for.
+    Work,
+    /// A lease was given back.
+    Lease,
+    /// Hook tokens were made or expired.
+    Tokens,
+    /// An integration has other tokens.
+    Credential,
+}
+
 /// Counts for `/metrics` and `/readyz`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Depths {
@@ -509,7 +552,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The calls that exist, of those named.
     async fn calls(&self, refs: &[CallRef]) -> Result<BTreeMap<CallRef, StoredCall>, StoreError>;
 
-    /// Writes decisions and what was set aside, and moves the journal's cursor to `read_up_to`, all or nothing.
+    /// Writes decisions and what was set aside, and moves the journal's cursor up to where was read, all or nothing. Only
+    /// who has the lease of [`Duty::Journal`] may move it.
     ///
     /// Upserting an intent: a new id is inserted pending and due at once; a stored one whose content is equal stays as
     /// it is; one whose content differs gets the content and a higher revision, and is pending and due at once if it
@@ -517,12 +561,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// again: pending and due at once, whatever its content.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if a call's version is not `on_version`; nothing is written then.
+    /// [`StoreError::Conflict`] if a call's version is not `on_version`, [`StoreError::Fenced`] if the lease is another
+    /// node's; nothing is written then.
     async fn decide(
         &self,
         decisions: Vec<Decision>,
         set_aside: Vec<SetAside>,
-        read_up_to: Option<Seq>,
+        read_up_to: Option<(Seq, Lease)>,
     ) -> Result<(), StoreError>;
 
     /// Receipts that were set aside, newest first, with the reason and when.
@@ -534,18 +579,40 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Takes up to `limit` deliveries whose turn it is and that are due, oldest first: they are durably in flight when this
     /// resolves. Of one call at most one delivery is in flight, and a later kind is not taken while an earlier one of
     /// the same call is not done.
-    async fn claim(&self, lane: &LaneRef, turn: Turn, limit: usize, now: Timestamp)
-    -> Result<Vec<Claimed>, StoreError>;
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lease of [`Duty::Lane`] is another node's.
+    async fn claim(
+        &self,
+        lease: &Lease,
+        lane: &LaneRef,
+        turn: Turn,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError>;
 
     /// When the lane's next delivery is due; `None` when nothing is pending.
     async fn next_due(&self, lane: &LaneRef) -> Result<Option<Timestamp>, StoreError>;
 
     /// Writes the outcome of an attempt. Attempts of a delivery beyond the newest 50 are forgotten.
-    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lane is another node's by now: what became of the attempt is for that one to find
+    /// out, which has made the delivery pending again; nothing is written.
+    async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<(), StoreError>;
 
-    /// At start: what was in flight when the last process ended is pending again and must be probed, not before
-    /// `not_before` (a request of the dead process may still be being carried out). Returns how many.
-    async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+    /// When a lane is taken: what was in flight when the one who had it before ended is pending again and must be
+    /// probed, not before `not_before` (a request of the dead one may still be being carried out). Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lane is another node's.
+    async fn recover(
+        &self,
+        lease: &Lease,
+        lane: &LaneRef,
+        not_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
 
     /// Holds what is pending in a lane that nobody runs any more, so that it is seen. Returns how many.
     async fn hold_lane(&self, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, StoreError>;
@@ -608,11 +675,17 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`StoreError::Conflict`] if somebody has written others meanwhile.
     async fn put_credential(&self, lane: &LaneRef, on_version: i64, sealed: Vec<u8>) -> Result<(), StoreError>;
 
-    /// Takes the turn to renew an integration's tokens, until then at the longest. `false`: it is somebody else's.
-    async fn lease(&self, lane: &LaneRef, holder: Uuid, now: Timestamp, until: Timestamp) -> Result<bool, StoreError>;
+    /// Takes or renews, for `ttl` from now, those of the duties that are nobody's, the holder's already, or whose time
+    /// is over. Returns what is his.
+    async fn lease(&self, holder: Uuid, duties: &[Duty], ttl: Duration) -> Result<Vec<Lease>, StoreError>;
 
-    /// Gives the turn back, if it is this holder's.
-    async fn release(&self, lane: &LaneRef, holder: Uuid) -> Result<(), StoreError>;
+    /// Gives a lease back, if it was not taken over.
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    /// Waits for what another node has done that this one may have to act on. Never resolves where there is none.
+    async fn news(&self) -> News {
+        std::future::pending().await
+    }
 
     /// Keeps a consent that was asked for, by the hash of its `state`; forgets those whose time is over.
     async fn put_consent(&self, hash: [u8; 32], consent: &Consent, now: Timestamp) -> Result<(), StoreError>;

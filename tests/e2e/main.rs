@@ -11,6 +11,7 @@ mod families;
 mod faults;
 mod hooks;
 mod main_job;
+mod nodes;
 mod operations;
 mod owners;
 mod recordings;

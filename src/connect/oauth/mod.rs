@@ -27,7 +27,7 @@ use super::transport::{Credentials, Limits, Lost, Transport};
 use crate::{
     crash,
     key::MasterKey,
-    store::{LaneRef, Store, StoreError},
+    store::{Duty, LaneRef, Lease, Store, StoreError},
 };
 
 use grant::{Answer, Denial};
@@ -231,8 +231,8 @@ impl Keeper {
     /// What another node has stored, else a new one: whoever has the lease asks.
     async fn lead(&self, spent: Option<&Grant>, turn: &mut Turn) -> Result<Grant, TokenError> {
         let lease = LEASE + self.parts.limits.request_timeout;
-        let began = Timestamp::now();
-        loop {
+        let (began, duty) = (Timestamp::now(), [Duty::Token(self.parts.lane.clone())]);
+        let turns = loop {
             if let Some(grant) = self.read().await?.grant {
                 if usable(&grant, spent) {
                     return Ok(grant);
@@ -241,17 +241,19 @@ impl Keeper {
                     self.hold(grant);
                 }
             }
-            let now = Timestamp::now();
-            if self.parts.store.lease(&self.parts.lane, self.holder, now, now + lease).await.map_err(unreadable)? {
-                break;
+            let turns = self.parts.store.lease(self.holder, &duty, lease).await.map_err(unreadable)?;
+            if !turns.is_empty() {
+                break turns;
             }
-            if now > began + 2 * lease {
+            if Timestamp::now() > began + 2 * lease {
                 return Err(unreachable("another node is renewing the token and does not come to an end"));
             }
             tokio::time::sleep(LOOK).await;
-        }
+        };
         let led = self.led(spent, turn).await;
-        self.release().await;
+        for lease in &turns {
+            self.release(lease).await;
+        }
         led
     }
 
@@ -408,8 +410,8 @@ impl Keeper {
         Ok(self.read().await?.grant.map(|grant| (grant.by, grant.since)))
     }
 
-    async fn release(&self) {
-        if let Err(error) = self.parts.store.release(&self.parts.lane, self.holder).await {
+    async fn release(&self, lease: &Lease) {
+        if let Err(error) = self.parts.store.release(lease).await {
             tracing::warn!(lane = %self.parts.lane, %error, "the turn to renew the token could not be given back");
         }
     }

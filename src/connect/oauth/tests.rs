@@ -299,8 +299,8 @@ async fn who_gives_up_waiting_takes_no_token_with_him() {
     let given = keeper.token().await.expect("a token");
     assert_eq!((stage.asked(), given.refresh.is_some()), (1, true));
     // And the turn was given back: another node need not wait for it.
-    let (now, stranger) = (Timestamp::now(), Uuid::new_v4());
-    assert!(store.lease(&lane(), stranger, now, now + LEASE).await.expect("lease"));
+    let given = store.lease(Uuid::new_v4(), &[Duty::Token(lane())], LEASE).await.expect("lease");
+    assert_eq!(given.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -498,9 +498,10 @@ async fn a_revoked_token_is_told_although_its_access_token_lives() {
 async fn a_lease_of_the_dead_is_waited_for_and_taken_over() {
     let stage = Stage::new(RULES);
     let store = stage.store();
-    let now = Timestamp::now();
-    let until = now + Duration::from_millis(400);
-    assert!(store.lease(&lane(), Uuid::new_v4(), now, until).await.expect("lease"));
+    let ttl = Duration::from_millis(400);
+    let until = Timestamp::now() + ttl;
+    let taken = store.lease(Uuid::new_v4(), &[Duty::Token(lane())], ttl).await.expect("lease");
+    assert_eq!(taken.len(), 1);
     stage.keeper(&store).token().await.expect("a token");
     let asked: Vec<Timestamp> = stage.server.requests().iter().map(|seen| seen.at).collect();
     // To the millisecond, as the store keeps it.

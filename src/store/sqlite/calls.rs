@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{deliveries, fault::Fault, journal::sql_limit, rows};
+use super::{deliveries, fault::Fault, rows};
 use crate::{
     call::{CallEvent, EventId, plan::Enquiry},
-    store::{CallFile, CallFilter, CallRef, CallSummary, DeliveryState, Paged, Seq, StoreError, StoredCall, Witness},
+    store::{
+        CallFile, CallFilter, CallRef, CallSummary, DeliveryState, Paged, Seq, StoredCall, Witness,
+        documents::{page_size, parse_call_cursor, sql_limit},
+    },
 };
 
 /// The call's row and version.
@@ -82,12 +85,6 @@ pub(super) fn next_enquiry(conn: &Connection, account: &str) -> Result<Option<Ti
     due.map(rows::time).transpose()
 }
 
-const PAGE: u32 = 50;
-
-pub(super) fn page_size(limit: u32) -> usize {
-    if limit == 0 { PAGE as usize } else { limit as usize }
-}
-
 const CONDITIONS: &str = "account = ?1 AND (?2 IS NULL OR outcome = ?2) AND first_seen_ms >= ?3 AND first_seen_ms <= ?4
      AND (first_seen_ms, n) < (?4, ?5)";
 
@@ -100,7 +97,7 @@ pub(super) fn list(conn: &Connection, account: &str, filter: &CallFilter) -> Res
     // `until` is outside of the span; a cursor is a call already shown, and what comes next is beyond it.
     let mut end = (filter.until.map_or(i64::MAX, Timestamp::as_millisecond), i64::MIN);
     if let Some(before) = &filter.before {
-        end = end.min(parse_cursor(before)?);
+        end = end.min(parse_call_cursor(before)?);
     }
     let outcome = filter.outcome.map(|outcome| outcome.as_str());
     let limit = sql_limit(size.saturating_add(1));
@@ -147,12 +144,6 @@ pub(super) fn list(conn: &Connection, account: &str, filter: &CallFilter) -> Res
     }
     let next = last.filter(|_| more).map(|(first_seen, n)| format!("{first_seen}-{n}"));
     Ok(Paged { items, next })
-}
-
-pub(super) fn parse_cursor(text: &str) -> Result<(i64, i64), StoreError> {
-    let (first_seen, n) = text.rsplit_once('-').ok_or(StoreError::BadCursor)?;
-    let parse = |number: &str| number.parse().map_err(|_| StoreError::BadCursor);
-    Ok((parse(first_seen)?, parse(n)?))
 }
 
 fn summary(conn: &Connection, row: &rusqlite::Row<'_>) -> Result<CallSummary, Fault> {

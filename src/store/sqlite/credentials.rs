@@ -1,8 +1,7 @@
-//! Tokens of integrations, whose turn it is to renew them, and consents that are waited for.
+//! Tokens of integrations, and consents that are waited for.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
-use uuid::Uuid;
 
 use super::{fault::Fault, rows};
 use crate::store::{Consent, LaneRef, StoreError, StoredCredential};
@@ -32,35 +31,6 @@ pub(super) fn put(conn: &Connection, lane: &LaneRef, on_version: i64, sealed: &[
         .execute(params![lane.account, lane.integration, on_version, sealed])?
     };
     if written == 0 { Err(StoreError::Conflict.into()) } else { Ok(()) }
-}
-
-/// A lease whose time is over is anybody's.
-pub(super) fn lease(
-    conn: &Connection,
-    lane: &LaneRef,
-    holder: Uuid,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<bool, Fault> {
-    let taken = conn
-        .prepare_cached(
-            "INSERT INTO lease (account, integration, holder, until_ms) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET holder = ?3, until_ms = ?4 WHERE holder = ?3 OR until_ms <= ?5",
-        )?
-        .execute(params![
-            lane.account,
-            lane.integration,
-            holder.as_bytes(),
-            until.as_millisecond(),
-            now.as_millisecond()
-        ])?;
-    Ok(taken > 0)
-}
-
-pub(super) fn release(conn: &Connection, lane: &LaneRef, holder: Uuid) -> Result<(), Fault> {
-    conn.prepare_cached("DELETE FROM lease WHERE account = ?1 AND integration = ?2 AND holder = ?3")?
-        .execute(params![lane.account, lane.integration, holder.as_bytes()])?;
-    Ok(())
 }
 
 pub(super) fn put_consent(conn: &Connection, hash: [u8; 32], consent: &Consent, now: Timestamp) -> Result<(), Fault> {

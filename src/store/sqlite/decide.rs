@@ -5,36 +5,16 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use patchbay_kit::RecordRef;
+use patchbay_kit::Direction;
 
 use super::{calls, deliveries, fault::Fault, rows};
 use crate::{
-    call::{Content, Intent, SeenPopups},
-    store::{Decision, DeliveryState, StoreError},
+    call::Intent,
+    store::{
+        Decision, DeliveryState, StoreError,
+        documents::{self, Draft, Replanned},
+    },
 };
-
-/// A decision with its documents already written out.
-#[derive(Debug)]
-pub(super) struct Draft {
-    decision: Decision,
-    state: String,
-    /// One each, in the order of the decision.
-    events: Vec<String>,
-    contents: Vec<String>,
-}
-
-impl Draft {
-    pub(super) fn new(decision: Decision) -> Result<Self, StoreError> {
-        let events = decision.witnessed.iter().map(|one| rows::to_json("an event", &one.event));
-        let contents = decision.intents.iter().map(|one| rows::to_json("content of a delivery", &one.content));
-        Ok(Self {
-            state: rows::to_json("a call's state", &decision.state)?,
-            events: events.collect::<Result<_, _>>()?,
-            contents: contents.collect::<Result<_, _>>()?,
-            decision,
-        })
-    }
-}
 
 /// # Errors
 /// [`StoreError::Conflict`]: the call is not as it was when this was decided.
@@ -70,7 +50,8 @@ fn write_call(conn: &Connection, draft: &Draft) -> Result<i64, Fault> {
     conn.prepare_cached(
         "UPDATE call SET version = version + 1, updated_ms = ?2, enquiry_step = ?3, enquiry_due_ms = ?4, outcome = ?5,
          customer = ?6, customer_rev = ?7, exophone = ?8, exophone_rev = ?9, agent = ?10, started_ms = ?11,
-         talk_seconds = ?12, state = ?13, first_by = ?14, by_callback = ?15, by_list = ?16, popups = ?17 WHERE n = ?1",
+         talk_seconds = ?12, state = ?13, first_by = ?14, by_callback = ?15, by_list = ?16, popups = ?17,
+         outgoing = ?18 WHERE n = ?1",
     )?
     .execute(params![
         n,
@@ -89,17 +70,10 @@ fn write_call(conn: &Connection, draft: &Draft) -> Result<i64, Fault> {
         state.seen.first.map(|by| by.as_str()),
         state.seen.callback,
         state.seen.list,
-        popups(state.seen.popups),
+        documents::popups(state.seen.popups),
+        state.direction == Direction::Outgoing,
     ])?;
     Ok(n)
-}
-
-fn popups(seen: SeenPopups) -> i64 {
-    match seen {
-        SeenPopups::None => 0,
-        SeenPopups::Dialling => 1,
-        SeenPopups::Ringing => 2,
-    }
 }
 
 fn write_events(conn: &Connection, call: i64, draft: &Draft) -> Result<(), Fault> {
@@ -134,8 +108,7 @@ fn write_intents(conn: &Connection, call: i64, draft: &Draft) -> Result<bool, Fa
     }
     let now = draft.decision.at.as_millisecond();
     for unwanted in stored.into_values() {
-        // One in flight cannot be called back: what becomes of it is known when it is settled.
-        if matches!(unwanted.state, DeliveryState::Pending | DeliveryState::Held | DeliveryState::Dead) {
+        if documents::can_be_superseded(unwanted.state) {
             conn.prepare_cached(
                 "UPDATE delivery SET state = 'superseded', reason = 'no longer wanted', updated_ms = ?2 WHERE n = ?1",
             )?
@@ -180,16 +153,11 @@ fn insert(conn: &Connection, call: i64, draft: &Draft, intent: &Intent, content:
 
 fn update(conn: &Connection, stored: &Stored, draft: &Draft, intent: &Intent, content: &str) -> Result<bool, Fault> {
     let now = draft.decision.at.as_millisecond();
-    let was = differs(stored, intent, content)?;
-    let changed = was.is_some();
+    let Replanned { changed, again } = documents::replan(stored.state, &stored.content, intent, content)?;
     if changed {
         conn.prepare_cached("UPDATE delivery SET content = ?2, revision = revision + 1, updated_ms = ?3 WHERE n = ?1")?
             .execute(params![stored.n, content, now])?;
     }
-    // Superseded means that it was not wanted; now it is, whether or not its content is another.
-    // And what was held because a person had to choose goes out once he has.
-    let chosen = stored.state == DeliveryState::Held && was.is_some_and(|was| chosen(&was) != chosen(&intent.content));
-    let again = chosen || stored.state == DeliveryState::Superseded || (changed && stored.state == DeliveryState::Done);
     if again {
         // One that was held because nobody can say whether it is there is written by who retries it, not by a new wish.
         conn.prepare_cached(
@@ -199,22 +167,4 @@ fn update(conn: &Connection, stored: &Stored, draft: &Draft, intent: &Intent, co
         .execute([stored.n, now])?;
     }
     Ok(again)
-}
-
-/// The contact that a person chose.
-fn chosen(content: &Content) -> Option<&RecordRef> {
-    match content {
-        Content::Log(log) => log.chosen.as_ref(),
-        Content::Recording(_) | Content::FollowUp(_) => None,
-    }
-}
-
-/// What it was, if the content says something else now. A newer program may write the same content in other words, and must not
-/// for that write every old call to every CRM again; so what is not the same text is compared as what it says.
-fn differs(stored: &Stored, intent: &Intent, content: &str) -> Result<Option<Content>, Fault> {
-    if stored.content == content {
-        return Ok(None);
-    }
-    let was: Content = rows::from_json("content of a delivery", &stored.content)?;
-    Ok((was != intent.content).then_some(was))
 }

@@ -8,20 +8,15 @@ use uuid::Uuid;
 
 use patchbay_kit::Contact;
 
-use super::{calls, fault::Fault, journal::sql_limit, rows};
+use super::{calls, fault::Fault, rows};
 use crate::{
     call::{Content, IntentKind},
     store::{
         Attempt, CallRef, Claimed, Delivery, DeliveryFilter, DeliveryState, LaneRef, Link, Next, Paged, Settlement,
         StoreError, Turn,
+        documents::{ATTEMPTS_KEPT, Settled, can_be_redriven, page_size, sql_limit},
     },
 };
-
-/// Attempts kept of one delivery.
-const ATTEMPTS_KEPT: i64 = 50;
-
-/// The most that is sent again in one transaction.
-pub(super) const REDRIVE_PIECE: u32 = 500;
 
 /// What a lane may take: account, integration, kind, now, limit.
 pub(super) const READY: &str = "SELECT n, call FROM delivery INDEXED BY delivery_ready
@@ -134,29 +129,7 @@ pub(super) fn next_due(conn: &Connection, lane: &LaneRef) -> Result<Option<Times
     earliest.map(rows::time).transpose()
 }
 
-/// A settlement with its documents already written out.
-#[derive(Debug)]
-pub(super) struct Settled {
-    settlement: Settlement,
-    attempt: String,
-    link: Option<String>,
-    contact: Option<String>,
-}
-
-impl Settled {
-    pub(super) fn new(settlement: Settlement) -> Result<Self, StoreError> {
-        let contact = settlement.contact.as_ref().and_then(|(_, contact)| contact.as_ref());
-        Ok(Self {
-            attempt: rows::to_json("an attempt", &settlement.attempt)?,
-            link: settlement.link.as_ref().map(|link| rows::to_json("a link", link)).transpose()?,
-            contact: contact.map(|contact| rows::to_json("a contact", contact)).transpose()?,
-            settlement,
-        })
-    }
-}
-
 pub(super) fn settle(conn: &Connection, settled: &Settled) -> Result<(), Fault> {
-    write_contact(conn, settled)?;
     let Settlement { delivery, kind, lane, attempt, next, .. } = &settled.settlement;
     let found: Option<(i64, i64, i64, String)> = conn
         .prepare_cached("SELECT n, call, revision, state FROM delivery WHERE id = ?1")?
@@ -166,6 +139,11 @@ pub(super) fn settle(conn: &Connection, settled: &Settled) -> Result<(), Fault> 
     let Some((n, call, revision, state)) = found else {
         return Err(StoreError::Unreadable(format!("there is no delivery {delivery}")).into());
     };
+    // Written already: what has become of the delivery since is not this attempt's to say.
+    if newest_attempt(conn, n)?.as_deref() == Some(&settled.attempt) {
+        return Ok(());
+    }
+    write_contact(conn, settled)?;
     if let Some(link) = &settled.link {
         conn.prepare_cached("INSERT OR REPLACE INTO link (call, integration, kind, body) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![call, lane.integration, rows::kind_rank(*kind), link])?;
@@ -193,6 +171,13 @@ fn write_contact(conn: &Connection, settled: &Settled) -> Result<(), Fault> {
             .execute(params![lane.account, lane.integration, external_id])?,
     };
     Ok(())
+}
+
+fn newest_attempt(conn: &Connection, delivery: i64) -> Result<Option<String>, Fault> {
+    let newest = conn
+        .prepare_cached("SELECT body FROM attempt WHERE delivery = ?1 ORDER BY number DESC LIMIT 1")?
+        .query_row([delivery], |row| row.get(0));
+    Ok(newest.optional()?)
 }
 
 fn write_attempt(conn: &Connection, delivery: i64, body: &str) -> Result<(), Fault> {
@@ -239,13 +224,14 @@ fn stop(conn: &Connection, n: i64, state: DeliveryState, reason: &str, probe: bo
     Ok(())
 }
 
-pub(super) fn recover(conn: &Connection, not_before: Timestamp, now: Timestamp) -> Result<u64, Fault> {
+pub(super) fn recover(conn: &Connection, lane: &LaneRef, not_before: Timestamp, now: Timestamp) -> Result<u64, Fault> {
     let interrupted: Vec<(i64, i64)> = conn
-        .prepare_cached("SELECT n, call FROM delivery WHERE state = 'inflight'")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached(
+            "SELECT n, call FROM delivery INDEXED BY delivery_by_state WHERE state = 'inflight' AND account = ?1
+             AND integration = ?2",
+        )?
+        .query_map(params![lane.account, lane.integration], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    // Nobody else has this database open: who renewed a token when the last process ended will not come to an end.
-    conn.execute("DELETE FROM lease", [])?;
     for (n, call) in &interrupted {
         conn.prepare_cached(
             "UPDATE delivery SET state = 'pending', probe = 1, due_ms = ?2, reason = 'interrupted', updated_ms = ?3
@@ -269,7 +255,7 @@ pub(super) fn hold_lane(conn: &Connection, lane: &LaneRef, reason: &str, now: Ti
 }
 
 pub(super) fn list(conn: &Connection, account: &str, filter: &DeliveryFilter) -> Result<Paged<Delivery>, Fault> {
-    let size = calls::page_size(filter.limit);
+    let size = page_size(filter.limit);
     let found = matching(conn, account, filter, &states(filter), size)?;
     let items = found.items.into_iter().map(|n| one(conn, n)).collect::<Result<_, _>>()?;
     Ok(Paged { items, next: found.next })
@@ -383,15 +369,8 @@ pub(super) fn redrive(
     even_done: bool,
     now: Timestamp,
 ) -> Result<Paged<Uuid>, Fault> {
-    let states: Vec<_> = states(filter)
-        .into_iter()
-        .filter(|state| match state {
-            DeliveryState::Inflight => false,
-            DeliveryState::Done => even_done,
-            DeliveryState::Pending | DeliveryState::Held | DeliveryState::Dead | DeliveryState::Superseded => true,
-        })
-        .collect();
-    let found = matching(conn, account, filter, &states, calls::page_size(filter.limit))?;
+    let states: Vec<_> = states(filter).into_iter().filter(|state| can_be_redriven(*state, even_done)).collect();
+    let found = matching(conn, account, filter, &states, page_size(filter.limit))?;
     let mut items = Vec::with_capacity(found.items.len());
     for n in found.items {
         // On the right stands the row as it was: of a done one there is something new to write, though it says the same.

@@ -2,7 +2,7 @@
 
 use rusqlite::ErrorCode;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, documents};
 
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -25,15 +25,7 @@ impl From<StoreError> for Fault {
 impl Fault {
     /// A value in the database that this program cannot have written.
     pub(super) fn alien(what: &str) -> Self {
-        Self::Store(StoreError::Unreadable(format!("stored {what} is not of a known form")))
-    }
-
-    /// A stored document that cannot be read. What serde says of it may quote phone numbers, hence only the place.
-    pub(super) fn json(what: &str, error: &serde_json::Error) -> Self {
-        let (class, column) = (error.classify(), error.column());
-        Self::Store(StoreError::Unreadable(format!(
-            "stored {what} cannot be read ({class:?} error at column {column})"
-        )))
+        Self::Store(documents::alien(what))
     }
 
     pub(super) fn of_writing(self) -> StoreError {

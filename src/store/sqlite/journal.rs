@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params};
 use super::{fault::Fault, rows, writer::Work};
 use crate::{
     call::{Hook, Receipt},
-    store::{Seq, SetAside},
+    store::{Seq, SetAside, documents::sql_limit},
 };
 
 pub(super) fn unread(conn: &Connection, limit: usize) -> Result<Vec<(Seq, Receipt)>, Fault> {
@@ -129,8 +129,4 @@ pub(super) fn purge(conn: &Connection, seqs: &[i64]) -> Result<u64, Fault> {
         purged += statement.execute([seq])? as u64;
     }
     Ok(purged)
-}
-
-pub(super) fn sql_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

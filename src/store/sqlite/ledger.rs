@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{calls, fault::Fault, journal::sql_limit, rows};
+use super::{fault::Fault, rows};
 use crate::{
     call::{IntentKind, SeenBy},
     store::{
-        LedgerEntry, LedgerFilter, LedgerSeen, LedgerStanding, LedgerSummary, Paged, SilentExoPhone, Span, SweepCursor,
+        LedgerEntry, LedgerFilter, LedgerStanding, LedgerSummary, Paged, SilentExoPhone, Span, SweepCursor,
+        documents::{self, from_json, kind_rank, page_size, parse_call_cursor, sql_limit, to_json},
     },
 };
 
@@ -18,7 +18,8 @@ pub(super) fn sweep_cursor(conn: &Connection, account: &str) -> Result<Option<Sw
         .prepare_cached("SELECT since_ms, reached_ms FROM sweep WHERE account = ?1")?
         .query_row([account], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let cursor = |(since, reached)| Ok(SweepCursor { since: rows::time(since)?, reached: rows::time(reached)? });
+    let cursor =
+        |(since, reached)| Ok(SweepCursor { since: documents::time(since)?, reached: documents::time(reached)? });
     found.map(cursor).transpose()
 }
 
@@ -34,25 +35,14 @@ pub(super) fn put_sweep_cursor(conn: &Connection, account: &str, cursor: SweepCu
 /// `?2` and `?3` are the span, its end outside of it.
 const SPAN: &str = "account = ?1 AND began_ms >= ?2 AND began_ms < ?3";
 
-fn span_of(span: Span) -> (i64, i64) {
-    let ms = |at: Option<Timestamp>, none: i64| at.map_or(none, Timestamp::as_millisecond);
-    (ms(span.from, i64::MIN), ms(span.to, i64::MAX))
-}
-
 pub(super) fn list(conn: &Connection, account: &str, filter: &LedgerFilter) -> Result<Paged<LedgerEntry>, Fault> {
-    let size = calls::page_size(filter.limit);
-    let (from, to) = span_of(filter.span);
-    let cursor = filter.before.as_deref().map(calls::parse_cursor).transpose()?.unwrap_or((i64::MAX, i64::MAX));
-    let (callback, listed) = match filter.seen {
-        None => (None, None),
-        Some(LedgerSeen::CallbackOnly) => (Some(true), Some(false)),
-        Some(LedgerSeen::ListOnly) => (Some(false), Some(true)),
-        Some(LedgerSeen::Both) => (Some(true), Some(true)),
-    };
+    let size = page_size(filter.limit);
+    let (from, to) = filter.span.ms();
+    let cursor = filter.before.as_deref().map(parse_call_cursor).transpose()?.unwrap_or((i64::MAX, i64::MAX));
+    let (callback, listed) = filter.told();
     let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-    let states = (!states.is_empty()).then(|| rows::to_json("states", &states)).transpose()?;
-    let missing =
-        (!filter.missing_in.is_empty()).then(|| rows::to_json("integrations", &filter.missing_in)).transpose()?;
+    let states = (!states.is_empty()).then(|| to_json("states", &states)).transpose()?;
+    let missing = (!filter.missing_in.is_empty()).then(|| to_json("integrations", &filter.missing_in)).transpose()?;
     let mut statement = conn.prepare_cached(&format!(
         "SELECT n, call_sid, first_by, by_callback, by_list, began_ms, first_seen_ms, outcome
          FROM call INDEXED BY call_by_start WHERE {SPAN} AND (began_ms, n) < (?4, ?5)
@@ -74,7 +64,7 @@ pub(super) fn list(conn: &Connection, account: &str, filter: &LedgerFilter) -> R
         listed,
         states,
         missing,
-        rows::kind_rank(IntentKind::Log),
+        kind_rank(IntentKind::Log),
         sql_limit(size.saturating_add(1)),
     ])?;
     let (mut items, mut last, mut more) = (Vec::new(), None, false);
@@ -98,9 +88,9 @@ fn entry(conn: &Connection, row: &Row<'_>) -> Result<LedgerEntry, Fault> {
         first_by: first_by.as_deref().and_then(SeenBy::parse),
         by_callback: row.get(3)?,
         by_list: row.get(4)?,
-        began_at: rows::time(row.get(5)?)?,
-        first_seen_at: rows::time(row.get(6)?)?,
-        outcome: outcome.as_deref().map(rows::outcome).transpose()?,
+        began_at: documents::time(row.get(5)?)?,
+        first_seen_at: documents::time(row.get(6)?)?,
+        outcome: outcome.as_deref().map(documents::outcome).transpose()?,
         integrations: standings(conn, row.get(0)?)?,
     })
 }
@@ -113,14 +103,14 @@ fn standings(conn: &Connection, call: i64) -> Result<BTreeMap<String, LedgerStan
            AND link.kind = delivery.kind
          WHERE delivery.call = ?1 AND delivery.kind = ?2",
     )?;
-    let mut found = statement.query(params![call, rows::kind_rank(IntentKind::Log)])?;
+    let mut found = statement.query(params![call, kind_rank(IntentKind::Log)])?;
     let mut standings = BTreeMap::new();
     while let Some(row) = found.next()? {
         let record: Option<String> = row.get(3)?;
         let standing = LedgerStanding {
-            state: rows::state(row.get_ref(1)?.as_str().map_err(rows::alien)?)?,
+            state: documents::state(row.get_ref(1)?.as_str().map_err(rows::alien)?)?,
             reason: row.get(2)?,
-            record: record.map(|record| rows::from_json("record of a link", &record)).transpose()?,
+            record: record.map(|record| from_json("record of a link", &record)).transpose()?,
         };
         standings.insert(row.get(0)?, standing);
     }
@@ -128,7 +118,7 @@ fn standings(conn: &Connection, call: i64) -> Result<BTreeMap<String, LedgerStan
 }
 
 pub(super) fn summary(conn: &Connection, account: &str, span: Span) -> Result<LedgerSummary, Fault> {
-    let (from, to) = span_of(span);
+    let (from, to) = span.ms();
     let count = |row: &Row<'_>, at: usize| row.get::<_, Option<i64>>(at).map(|it| it.unwrap_or(0).unsigned_abs());
     let mut summary = conn
         .prepare_cached(&format!(
@@ -156,14 +146,14 @@ pub(super) fn summary(conn: &Connection, account: &str, span: Span) -> Result<Le
          JOIN delivery ON delivery.call = call.n AND kind = ?4
          WHERE call.account = ?1 AND began_ms >= ?2 AND began_ms < ?3 GROUP BY 1, 2"
     ))?;
-    let mut found = statement.query(params![account, from, to, rows::kind_rank(IntentKind::Log)])?;
+    let mut found = statement.query(params![account, from, to, kind_rank(IntentKind::Log)])?;
     while let Some(row) = found.next()? {
-        let state = rows::state(row.get_ref(1)?.as_str().map_err(rows::alien)?)?;
+        let state = documents::state(row.get_ref(1)?.as_str().map_err(rows::alien)?)?;
         summary.integrations.entry(row.get(0)?).or_default().insert(state, count(row, 2)?);
     }
     let mut statement = conn.prepare_cached(&format!(
         "SELECT exophone, count(*) FROM call INDEXED BY call_by_start
-         WHERE {SPAN} AND exophone IS NOT NULL AND json_extract(state, '$.direction') = 'incoming'
+         WHERE {SPAN} AND exophone IS NOT NULL AND NOT outgoing
          GROUP BY 1 HAVING max(by_callback) = 0 ORDER BY 2 DESC, 1"
     ))?;
     let mut found = statement.query(params![account, from, to])?;

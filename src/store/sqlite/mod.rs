@@ -42,9 +42,11 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    CallFile, CallFilter, CallRef, CallSummary, Claimed, Consent, Decision, Delivery, DeliveryFilter, Depths,
-    HookToken, LaneRef, LedgerEntry, LedgerFilter, LedgerSummary, Paged, Seq, SetAside, Settlement, Span, Store,
+    CallFile, CallFilter, CallRef, CallSummary, Claimed, Consent, Decision, Delivery, DeliveryFilter, Depths, Duty,
+    HookToken, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, Paged, Seq, SetAside, Settlement, Span, Store,
     StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
+    documents::{Draft, REDRIVE_PIECE, Settled},
+    lease::OwnLeases,
 };
 use crate::call::Receipt;
 use checkpoint::Checkpointer;
@@ -74,6 +76,8 @@ pub struct SqliteStore {
     readers: Readers,
     thread: Mutex<Option<JoinHandle<()>>>,
     commits: Arc<AtomicU64>,
+    /// Of this process alone, as the database is.
+    leases: Arc<OwnLeases>,
 }
 
 impl SqliteStore {
@@ -108,7 +112,13 @@ impl SqliteStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreError::Unwritable(format!("no thread for the writer: {error}")))?;
-        Ok(Self { commands: Some(commands), readers, thread: Mutex::new(Some(thread)), commits })
+        Ok(Self {
+            commands: Some(commands),
+            readers,
+            thread: Mutex::new(Some(thread)),
+            commits,
+            leases: Arc::default(),
+        })
     }
 
     /// Transactions made durable since the store was opened.
@@ -156,6 +166,12 @@ impl Drop for SqliteStore {
             tracing::error!("the writer thread had panicked");
         }
     }
+}
+
+/// # Errors
+/// [`StoreError::Fenced`]: somebody else has taken it over.
+fn fenced(leases: &OwnLeases, lease: &Lease) -> Result<(), Fault> {
+    if leases.holds(lease) { Ok(()) } else { Err(StoreError::Fenced.into()) }
 }
 
 /// Two processes would each believe the journal's cursor and the lanes to be theirs alone. SQLite's own locks cannot
@@ -232,16 +248,20 @@ impl Store for SqliteStore {
         &self,
         decisions: Vec<Decision>,
         set_aside: Vec<SetAside>,
-        read_up_to: Option<Seq>,
+        read_up_to: Option<(Seq, Lease)>,
     ) -> Result<(), StoreError> {
         // Documents are made here, not on the one thread everybody waits for.
-        let drafts = decisions.into_iter().map(decide::Draft::new).collect::<Result<Vec<_>, _>>()?;
+        let drafts = decisions.into_iter().map(Draft::new).collect::<Result<Vec<_>, _>>()?;
+        let leases = Arc::clone(&self.leases);
         self.write(move |work| {
+            if let Some((_, lease)) = &read_up_to {
+                fenced(&leases, lease)?;
+            }
             for draft in &drafts {
                 decide::write(work.conn, draft)?;
             }
             journal::set_aside(work.conn, &set_aside)?;
-            read_up_to.map_or(Ok(()), |seq| journal::advance(work.conn, seq))
+            read_up_to.map_or(Ok(()), |(seq, _)| journal::advance(work.conn, seq))
         })
         .await
     }
@@ -258,13 +278,18 @@ impl Store for SqliteStore {
 
     async fn claim(
         &self,
+        lease: &Lease,
         lane: &LaneRef,
         turn: Turn,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let lane = lane.clone();
-        self.write(move |work| deliveries::claim(work.conn, &lane, turn, limit, now)).await
+        let (lane, lease, leases) = (lane.clone(), lease.clone(), Arc::clone(&self.leases));
+        self.write(move |work| {
+            fenced(&leases, &lease)?;
+            deliveries::claim(work.conn, &lane, turn, limit, now)
+        })
+        .await
     }
 
     async fn next_due(&self, lane: &LaneRef) -> Result<Option<Timestamp>, StoreError> {
@@ -272,13 +297,29 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| deliveries::next_due(conn, &lane)).await
     }
 
-    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
-        let draft = deliveries::Settled::new(settlement)?;
-        self.write(move |work| deliveries::settle(work.conn, &draft)).await
+    async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<(), StoreError> {
+        let draft = Settled::new(settlement)?;
+        let (lease, leases) = (lease.clone(), Arc::clone(&self.leases));
+        self.write(move |work| {
+            fenced(&leases, &lease)?;
+            deliveries::settle(work.conn, &draft)
+        })
+        .await
     }
 
-    async fn recover(&self, not_before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
-        self.write(move |work| deliveries::recover(work.conn, not_before, now)).await
+    async fn recover(
+        &self,
+        lease: &Lease,
+        lane: &LaneRef,
+        not_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (lane, lease, leases) = (lane.clone(), lease.clone(), Arc::clone(&self.leases));
+        self.write(move |work| {
+            fenced(&leases, &lease)?;
+            deliveries::recover(work.conn, &lane, not_before, now)
+        })
+        .await
     }
 
     async fn hold_lane(&self, lane: &LaneRef, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
@@ -354,8 +395,8 @@ impl Store for SqliteStore {
         // In pieces: a hundred thousand held deliveries must not keep callbacks waiting for their commit.
         loop {
             filter.limit = match wanted {
-                0 => deliveries::REDRIVE_PIECE,
-                _ => u32::try_from(wanted - redriven.len()).unwrap_or(u32::MAX).min(deliveries::REDRIVE_PIECE),
+                0 => REDRIVE_PIECE,
+                _ => u32::try_from(wanted - redriven.len()).unwrap_or(u32::MAX).min(REDRIVE_PIECE),
             };
             let (account, piece) = (account.to_owned(), filter.clone());
             let piece =
@@ -402,14 +443,13 @@ impl Store for SqliteStore {
         self.write(move |work| credentials::put(work.conn, &lane, on_version, &sealed)).await
     }
 
-    async fn lease(&self, lane: &LaneRef, holder: Uuid, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
-        let lane = lane.clone();
-        self.write(move |work| credentials::lease(work.conn, &lane, holder, now, until)).await
+    async fn lease(&self, holder: Uuid, duties: &[Duty], ttl: Duration) -> Result<Vec<Lease>, StoreError> {
+        Ok(self.leases.lease(holder, duties, ttl))
     }
 
-    async fn release(&self, lane: &LaneRef, holder: Uuid) -> Result<(), StoreError> {
-        let lane = lane.clone();
-        self.write(move |work| credentials::release(work.conn, &lane, holder)).await
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.leases.release(lease);
+        Ok(())
     }
 
     async fn put_consent(&self, hash: [u8; 32], consent: &Consent, now: Timestamp) -> Result<(), StoreError> {

@@ -6,8 +6,12 @@ use super::fault::Fault;
 use crate::store::StoreError;
 
 /// Script `i` makes version `i + 1` out of version `i`.
-pub(super) const SCRIPTS: &[&str] =
-    &[include_str!("schema/001.sql"), include_str!("schema/002.sql"), include_str!("schema/003.sql")];
+pub(super) const SCRIPTS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+    include_str!("schema/003.sql"),
+    include_str!("schema/004.sql"),
+];
 
 /// Brings the database to the newest version, or leaves it as it was.
 pub(super) fn migrate(conn: &mut Connection, scripts: &[&str]) -> Result<(), Fault> {

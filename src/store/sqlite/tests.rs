@@ -9,7 +9,7 @@ use super::{SqliteOptions, SqliteStore, deliveries, schema};
 use crate::{
     call::IntentKind,
     store::{
-        Seq, Store, StoreError,
+        Duty, Seq, Store, StoreError,
         suite::{self, ACCOUNT, at, claim, decide, for_each_case, log, receipt},
     },
 };
@@ -71,7 +71,7 @@ async fn what_was_answered_is_there_after_reopening() {
     drop(store);
     let store = open(&dir);
     assert_eq!(store.unread(9).await.expect("unread"), [(seq, receipt(1))]);
-    assert_eq!(store.recover(at(3), at(3)).await.expect("recover"), 1);
+    assert_eq!(suite::recover(&store, at(3), at(3)).await, 1);
     store.close().await;
     store.close().await;
     let store = open(&dir);
@@ -83,7 +83,7 @@ async fn places_go_on_after_everything_was_purged() {
     let dir = folder();
     let store = open(&dir);
     let seq = store.append(receipt(1)).await.expect("append");
-    store.decide(Vec::new(), Vec::new(), Some(seq)).await.expect("decide");
+    store.decide(Vec::new(), Vec::new(), suite::up_to(&store, seq).await).await.expect("decide");
     assert_eq!(store.purge(at(99), 9).await.expect("purge"), 1);
     drop(store);
     let store = open(&dir);
@@ -116,7 +116,8 @@ async fn a_conflict_is_not_everybodys() {
     decide(&store, "a", Vec::new(), at(1)).await;
     let (release, stalled) = stall(&store).await;
     let before = store.commits();
-    let stale = store.decide(vec![suite::decision("a", 0, Vec::new(), at(2))], Vec::new(), Some(Seq(9)));
+    let read = suite::up_to(&store, Seq(9)).await;
+    let stale = store.decide(vec![suite::decision("a", 0, Vec::new(), at(2))], Vec::new(), read);
     let good = store.decide(vec![suite::decision("b", 0, Vec::new(), at(2))], Vec::new(), None);
     let release = async {
         drop(release);
@@ -133,20 +134,16 @@ async fn a_conflict_is_not_everybodys() {
     assert_eq!(unread, [(first.expect("append"), receipt(1)), (second.expect("append"), receipt(2))]);
 }
 
-/// Nobody else has the file open: whoever was renewing a token when the last process ended has died with it.
+/// Nobody else has the file open: whoever had something to do when the last process ended has died with it.
 #[tokio::test]
-async fn a_new_start_waits_for_no_turn_of_the_last() {
+async fn a_new_start_waits_for_no_lease_of_the_last() {
     let dir = folder();
+    let duty = || Duty::Token(suite::lane(suite::DESK));
     let store = open(&dir);
-    let lease = async |store: &SqliteStore, holder| {
-        store.lease(&suite::lane(suite::DESK), uuid::Uuid::from_u128(holder), at(0), at(99)).await.expect("lease")
-    };
-    assert!(lease(&store, 1).await);
+    suite::leased(&store, suite::NODE, duty()).await;
     drop(store);
     let store = open(&dir);
-    assert!(!lease(&store, 2).await, "it is durable");
-    assert_eq!(store.recover(at(0), at(0)).await.expect("recover"), 0);
-    assert!(lease(&store, 2).await);
+    suite::leased(&store, suite::OTHER, duty()).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Tokens of integrations, whose turn it is to renew them, and consents that are waited for.
+//! Tokens of integrations, and consents that are waited for.
 
 use super::*;
 use crate::store::{Consent, StoreError};
@@ -32,29 +32,6 @@ pub(in crate::store) async fn of_many_who_write_over_one_version_one_does(store:
         let stored = store.credential(&lane(DESK)).await.expect("read").expect("tokens");
         assert_eq!((stored.version, usize::from(stored.sealed[0])), (on + 1, won[0]));
     }
-}
-
-pub(in crate::store) async fn one_at_a_time_has_the_turn_and_not_for_ever(store: &dyn Store) {
-    let lease = async |lane: &LaneRef, holder, now, until| {
-        store.lease(lane, Uuid::from_u128(holder), at(now), at(until)).await.expect("lease")
-    };
-    let desk = lane(DESK);
-    assert!(lease(&desk, 1, 0, 30).await);
-    assert!(!lease(&desk, 2, 1, 31).await);
-    assert!(lease(&lane("other"), 2, 1, 31).await, "each integration has its own");
-    assert!(lease(&desk, 1, 10, 40).await, "who has it may keep it longer");
-    assert!(!lease(&desk, 2, 39, 69).await, "and does");
-    assert!(lease(&desk, 2, 40, 70).await, "who has died is not waited for");
-    assert!(!lease(&desk, 1, 41, 71).await, "nor is it his again when he was only slow");
-    // Who was too slow gives back nothing that is another's.
-    store.release(&desk, Uuid::from_u128(1)).await.expect("release");
-    assert!(!lease(&desk, 3, 42, 72).await);
-    store.release(&desk, Uuid::from_u128(2)).await.expect("release");
-    assert!(lease(&desk, 3, 42, 72).await);
-    store.release(&lane("nowhere"), Uuid::from_u128(3)).await.expect("nothing to give back");
-    let all = (10..30).map(|holder| store.lease(&desk, Uuid::from_u128(holder), at(72), at(99)));
-    let taken = futures_util::future::join_all(all).await;
-    assert_eq!(taken.iter().filter(|taken| matches!(taken, Ok(true))).count(), 1);
 }
 
 pub(in crate::store) async fn a_consent_is_good_once_and_for_a_time(store: &dyn Store) {

@@ -1,14 +1,15 @@
 //! Decisions: all or nothing, on the version they were made on, and each rule of upserting by itself.
 
 use super::*;
-use crate::store::{Seq, StoreError, StoredCall};
+use crate::store::{DeliveryFilter, SetAside, StoreError, StoredCall};
+use patchbay_kit::Contact;
 
 pub(in crate::store) async fn a_call_is_stored_and_read_back(store: &dyn Store) {
     let seq = store.append(receipt(1)).await.expect("append");
     let enquiry = Enquiry { step: 2, due_at: Some(at(60)) };
     let witnessed = vec![Witnessed { seq, event: event("a", 1) }];
     let made = Decision { witnessed, enquiry, ..decision("a", 0, vec![log("a", "one")], at(5)) };
-    store.decide(vec![made], Vec::new(), Some(seq)).await.expect("decide");
+    store.decide(vec![made], Vec::new(), up_to(store, seq).await).await.expect("decide");
     let calls = store.calls(&[call("a"), call("b")]).await.expect("calls");
     let stored = StoredCall { version: 1, events: vec![event("a", 1)], enquiry: Some(enquiry) };
     assert_eq!(calls.into_iter().collect::<Vec<_>>(), [(call("a"), stored.clone())]);
@@ -27,7 +28,7 @@ pub(in crate::store) async fn conflict_writes_nothing(store: &dyn Store) {
     let good = decision("b", 0, vec![log("b", "one")], at(2));
     for stale in [0, 2] {
         let bad = decision("a", stale, vec![log("a", "one")], at(2));
-        let refused = store.decide(vec![good.clone(), bad], Vec::new(), Some(seq)).await;
+        let refused = store.decide(vec![good.clone(), bad], Vec::new(), up_to(store, seq).await).await;
         assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
     }
     let calls = store.calls(&[call("a"), call("b")]).await.expect("calls");
@@ -44,7 +45,7 @@ pub(in crate::store) async fn the_same_event_is_kept_once_with_every_witness(sto
     let witness = |seq| Witnessed { seq, event: event("a", 1) };
     let first = Decision { witnessed: vec![witness(seqs[0])], ..decision("a", 0, Vec::new(), at(1)) };
     let then = Decision { witnessed: vec![witness(seqs[1]), witness(seqs[2])], ..decision("a", 1, Vec::new(), at(2)) };
-    store.decide(vec![first, then], Vec::new(), Some(seqs[2])).await.expect("decide");
+    store.decide(vec![first, then], Vec::new(), up_to(store, seqs[2]).await).await.expect("decide");
     let file = store.call_file(&call("a")).await.expect("call file").expect("the call");
     assert_eq!(file.call.events, [event("a", 1)]);
     assert_eq!(file.witnesses.iter().map(|witness| witness.seq).collect::<Vec<_>>(), seqs);
@@ -149,4 +150,36 @@ pub(in crate::store) async fn unwanted_in_flight_is_left_alone(store: &dyn Store
     assert_eq!(delivery(store, &log("a", "")).await.state, DeliveryState::Inflight);
     settle(store, &claimed[0], Next::Done, at(4)).await;
     assert_eq!(delivery(store, &log("a", "")).await.state, DeliveryState::Done);
+}
+
+/// A caller says what he likes. What holds a NUL may lose it; nothing else of the batch is lost for it.
+pub(in crate::store) async fn a_nul_is_no_obstacle(store: &dyn Store) {
+    let mut said = receipt(1);
+    (said.query, said.content_type) = ("n=\0".to_owned(), Some("text/\0".to_owned()));
+    let seq = store.append(said).await.expect("append");
+    let sid = "a\0b";
+    let mut made = decision(sid, 0, vec![log(sid, "on\0e")], at(5));
+    (made.state.customer, made.state.exophone) = (Some("09\0".to_owned()), Some("\0".to_owned()));
+    made.witnessed = vec![Witnessed { seq, event: event(sid, 1) }];
+    store.decide(vec![made], Vec::new(), up_to(store, seq).await).await.expect("decide");
+    let calls = store.calls(&[call(sid)]).await.expect("calls");
+    assert_eq!(calls[&call(sid)].events, [event(sid, 1)]);
+    let taken = claim(store, IntentKind::Log, at(6)).await;
+    assert_eq!(taken[0].delivery.content, log(sid, "on\0e").content);
+    let held = Next::Held { reason: "n\0t".to_owned(), probe: false };
+    let contact = Contact { at: RecordRef::new("contact", 5), name: "\0".to_owned(), ..contact_of_nobody() };
+    let told = Settlement {
+        contact: Some((format!("caller-{sid}"), Some(contact.clone()))),
+        ..settlement(&taken[0], held, at(6))
+    };
+    settled(store, told).await;
+    let set_aside = vec![SetAside { seq, error: "a \0 in it".to_owned(), at: at(7) }];
+    store.decide(Vec::new(), set_aside, None).await.expect("decide");
+    assert_eq!(store.set_aside(ACCOUNT, 9).await.expect("set aside").len(), 1);
+    store.redrive(ACCOUNT, &DeliveryFilter::default(), false, at(8)).await.expect("redrive");
+    assert_eq!(claim(store, IntentKind::Log, at(9)).await[0].contact, Some(contact));
+}
+
+fn contact_of_nobody() -> Contact {
+    Contact { at: RecordRef::new("", ""), name: String::new(), numbers: Vec::new(), updated_at: None, owner: None }
 }

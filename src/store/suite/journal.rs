@@ -1,7 +1,7 @@
 //! The journal: nothing lost, in order, read once, replayed when asked.
 
 use super::*;
-use crate::store::{Seq, SetAside};
+use crate::store::SetAside;
 
 pub(in crate::store) async fn keeps_order_and_content(store: &dyn Store) {
     let mut bare = receipt(3);
@@ -20,8 +20,8 @@ pub(in crate::store) async fn keeps_order_and_content(store: &dyn Store) {
 pub(in crate::store) async fn cursor_moves_on_and_never_back(store: &dyn Store) {
     let first = store.append(receipt(1)).await.expect("append");
     let second = store.append(receipt(2)).await.expect("append");
-    store.decide(Vec::new(), Vec::new(), Some(second)).await.expect("decide");
-    store.decide(Vec::new(), Vec::new(), Some(first)).await.expect("decide");
+    store.decide(Vec::new(), Vec::new(), up_to(store, second).await).await.expect("decide");
+    store.decide(Vec::new(), Vec::new(), up_to(store, first).await).await.expect("decide");
     assert!(store.unread(10).await.expect("unread").is_empty());
     assert_eq!(store.depths().await.expect("depths").unread_receipts, 0);
     let third = store.append(receipt(3)).await.expect("append");
@@ -30,7 +30,7 @@ pub(in crate::store) async fn cursor_moves_on_and_never_back(store: &dyn Store) 
 
 async fn set_aside(store: &dyn Store, seq: Seq) {
     let aside = SetAside { seq, error: "no CallSid".to_owned(), at: at(9) };
-    store.decide(Vec::new(), vec![aside], Some(seq)).await.expect("decide");
+    store.decide(Vec::new(), vec![aside], up_to(store, seq).await).await.expect("decide");
 }
 
 pub(in crate::store) async fn set_aside_and_replayed(store: &dyn Store) {
@@ -55,7 +55,7 @@ pub(in crate::store) async fn purge_leaves_what_is_unread_or_set_aside(store: &d
         seqs.push(store.append(receipt(number)).await.expect("append"));
     }
     set_aside(store, seqs[0]).await;
-    store.decide(Vec::new(), Vec::new(), Some(seqs[2])).await.expect("decide");
+    store.decide(Vec::new(), Vec::new(), up_to(store, seqs[2]).await).await.expect("decide");
     assert_eq!(store.purge(at(2), 10).await.expect("purge"), 0, "the second is not older than itself");
     assert_eq!(store.purge(at(100), 1).await.expect("purge"), 1);
     assert_eq!(store.purge(at(100), 10).await.expect("purge"), 1);

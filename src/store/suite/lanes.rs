@@ -7,7 +7,7 @@ pub(in crate::store) async fn takes_the_oldest_that_are_due(store: &dyn Store) {
     for (sid, due) in [("late", 50), ("old", 1), ("new", 7), ("middle", 3)] {
         decide(store, sid, vec![log(sid, "one")], at(due)).await;
     }
-    let first = store.claim(&lane(DESK), Turn::Now(IntentKind::Log), 2, at(10)).await.expect("claim");
+    let first = take(store, &lane(DESK), Turn::Now(IntentKind::Log), 2, at(10)).await;
     assert_eq!(sids(&first), ["old", "middle"]);
     assert!(first.iter().all(|one| one.delivery.state == DeliveryState::Inflight));
     assert_eq!(sids(&claim(store, IntentKind::Log, at(10)).await), ["new"]);
@@ -22,10 +22,10 @@ pub(in crate::store) async fn takes_of_its_own_lane_and_kind_only(store: &dyn St
     let taken = claim(store, IntentKind::Log, at(2)).await;
     assert_eq!(taken.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [log("a", "").id]);
     // A slow integration does not hold the call up in another one.
-    let taken = store.claim(&lane("other"), Turn::Now(IntentKind::Log), 10, at(2)).await.expect("claim");
+    let taken = take(store, &lane("other"), Turn::Now(IntentKind::Log), 10, at(2)).await;
     assert_eq!(taken.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [other.id]);
     let stranger = LaneRef { account: "acme2".to_owned(), integration: DESK.to_owned() };
-    assert!(store.claim(&stranger, Turn::Now(IntentKind::Log), 10, at(2)).await.expect("claim").is_empty());
+    assert!(take(store, &stranger, Turn::Now(IntentKind::Log), 10, at(2)).await.is_empty());
 }
 
 pub(in crate::store) async fn later_kind_waits_for_the_earlier(store: &dyn Store) {
@@ -97,7 +97,7 @@ pub(in crate::store) async fn brings_links_and_contact(store: &dyn Store) {
         contact: Some(("caller-a".to_owned(), Some(contact.clone()))),
         ..settlement(&taken[0], Next::Done, at(2))
     };
-    store.settle(done).await.expect("settle");
+    settled(store, done).await;
     let taken = claim(store, IntentKind::Recording, at(3)).await;
     assert_eq!(taken[0].links.clone().into_iter().collect::<Vec<_>>(), [(IntentKind::Log, link("a", 42))]);
     assert!(taken[0].contact.is_none(), "a note needs none");
@@ -111,14 +111,14 @@ pub(in crate::store) async fn recovers_what_was_in_flight(store: &dyn Store) {
     decide(store, "a", vec![log("a", "one")], at(1)).await;
     decide(store, "b", vec![log("b", "one")], at(50)).await;
     assert_eq!(claim(store, IntentKind::Log, at(2)).await.len(), 1);
-    assert_eq!(store.recover(at(30), at(20)).await.expect("recover"), 1);
+    assert_eq!(recover(store, at(30), at(20)).await, 1);
     let found = delivery(store, &log("a", "")).await;
     assert_eq!((found.state, found.probe, found.due_at), (DeliveryState::Pending, true, at(30)));
     assert!(!delivery(store, &log("b", "")).await.probe);
     assert!(claim(store, IntentKind::Log, at(29)).await.is_empty());
     assert!(claim(store, IntentKind::Log, at(30)).await[0].delivery.probe);
-    assert_eq!(store.recover(at(30), at(20)).await.expect("recover"), 1);
-    assert_eq!(store.recover(at(30), at(20)).await.expect("recover"), 0);
+    assert_eq!(recover(store, at(30), at(20)).await, 1);
+    assert_eq!(recover(store, at(30), at(20)).await, 0);
 }
 
 pub(in crate::store) async fn recovery_puts_the_kinds_in_order_again(store: &dyn Store) {
@@ -126,7 +126,7 @@ pub(in crate::store) async fn recovery_puts_the_kinds_in_order_again(store: &dyn
     carry_out(store, IntentKind::Log, Next::Done, at(2)).await;
     assert_eq!(claim(store, IntentKind::Recording, at(3)).await.len(), 1);
     decide(store, "a", vec![log("a", "two"), note("a", "n")], at(4)).await;
-    assert_eq!(store.recover(at(5), at(5)).await.expect("recover"), 1);
+    assert_eq!(recover(store, at(5), at(5)).await, 1);
     assert!(claim(store, IntentKind::Recording, at(9)).await.is_empty());
     carry_out(store, IntentKind::Log, Next::Done, at(9)).await;
     carry_out(store, IntentKind::Recording, Next::Done, at(9)).await;
@@ -140,7 +140,7 @@ async fn decide_past(store: &dyn Store, sid: &str, intents: Vec<Intent>, at: Tim
 }
 
 async fn claim_past(store: &dyn Store, now: Timestamp) -> Vec<Claimed> {
-    store.claim(&lane(DESK), Turn::Backfill, 10, now).await.expect("claim")
+    take(store, &lane(DESK), Turn::Backfill, 10, now).await
 }
 
 pub(in crate::store) async fn the_past_waits_while_anything_of_now_is_due(store: &dyn Store) {

@@ -62,7 +62,8 @@ pub(in crate::store) async fn shows_calls_by_who_told_of_them_and_where_they_sta
     // The first that was planned is written, the second waits for somebody, the others wait.
     let claimed = claim(store, IntentKind::Log, at(1001)).await;
     let written = Settlement { link: Some(link("both", 7)), ..settlement(&claimed[0], Next::Done, at(1002)) };
-    store.settle(written).await.expect("settle");
+    let lease = leased(store, NODE, Duty::Lane(lane(DESK))).await;
+    store.settle(&lease, written).await.expect("settle");
     settle(store, &claimed[1], held(), at(1002)).await;
     let in_state =
         |states: &[DeliveryState]| sids(store, LedgerFilter { states: states.to_vec(), ..LedgerFilter::default() });

@@ -7,6 +7,7 @@ pub(in crate::store) mod credentials;
 pub(in crate::store) mod decisions;
 pub(in crate::store) mod journal;
 pub(in crate::store) mod lanes;
+pub(in crate::store) mod leases;
 pub(in crate::store) mod ledger;
 pub(in crate::store) mod outcomes;
 
@@ -18,8 +19,8 @@ use uuid::Uuid;
 use patchbay_kit::{CallActivity, CallKey, Direction, FollowUp, FollowUpKind, Note, Outcome, RecordRef};
 
 use super::{
-    Attempt, AttemptOutcome, CallRef, Claimed, Decision, Delivery, DeliveryState, LaneRef, Link, Next, Settlement,
-    Store, Turn, Witnessed, Written,
+    Attempt, AttemptOutcome, CallRef, Claimed, Decision, Delivery, DeliveryState, Duty, LaneRef, Lease, Link, Next,
+    Seq, Settlement, Store, Turn, Witnessed, Written,
 };
 use crate::call::{
     CallEvent, CallState, Caller, Content, EventId, EventKind, Facts, Hook, Intent, IntentKind, LogContent, Receipt,
@@ -47,6 +48,7 @@ macro_rules! for_each_case {
             decisions::unwanted_is_superseded_and_may_come_back,
             decisions::what_comes_back_by_itself_is_looked_for_if_it_was_tried,
             decisions::unwanted_in_flight_is_left_alone,
+            decisions::a_nul_is_no_obstacle,
             lanes::takes_the_oldest_that_are_due,
             lanes::takes_of_its_own_lane_and_kind_only,
             lanes::later_kind_waits_for_the_earlier,
@@ -65,6 +67,7 @@ macro_rules! for_each_case {
             outcomes::again_counts_only_what_counts,
             outcomes::contacts_are_kept_and_forgotten,
             outcomes::attempts_are_trimmed,
+            outcomes::an_outcome_told_twice_counts_once,
             outcomes::redrive_by_state_and_id,
             outcomes::redrive_of_done_raises_the_revision,
             outcomes::redrive_takes_all_or_as_many_as_asked,
@@ -84,8 +87,13 @@ macro_rules! for_each_case {
             ledger::keeps_how_far_the_list_was_compared,
             credentials::tokens_are_written_over_the_version_that_was_read,
             credentials::of_many_who_write_over_one_version_one_does,
-            credentials::one_at_a_time_has_the_turn_and_not_for_ever,
             credentials::a_consent_is_good_once_and_for_a_time,
+            leases::one_node_has_it_until_it_is_given_back,
+            leases::what_is_not_renewed_falls_to_another,
+            leases::only_what_is_free_is_granted,
+            leases::of_many_who_ask_one_is_granted_it,
+            leases::who_lost_the_lane_writes_nothing,
+            leases::who_lost_the_journal_decides_nothing,
         }
     };
 }
@@ -93,6 +101,9 @@ pub(in crate::store) use for_each_case;
 
 pub(in crate::store) const ACCOUNT: &str = "acme1";
 pub(in crate::store) const DESK: &str = "desk";
+/// The node that does everything where a case is about something else, and another one.
+pub(in crate::store) const NODE: Uuid = Uuid::from_u128(0xa);
+pub(in crate::store) const OTHER: Uuid = Uuid::from_u128(0xb);
 
 /// Seconds after some beginning.
 pub(in crate::store) fn at(seconds: i64) -> Timestamp {
@@ -244,7 +255,35 @@ fn content_sid(content: &Content) -> &str {
 }
 
 pub(in crate::store) async fn claim(store: &dyn Store, kind: IntentKind, now: Timestamp) -> Vec<Claimed> {
-    store.claim(&lane(DESK), Turn::Now(kind), 10, now).await.expect("claim")
+    take(store, &lane(DESK), Turn::Now(kind), 10, now).await
+}
+
+pub(in crate::store) async fn take(
+    store: &dyn Store,
+    lane: &LaneRef,
+    turn: Turn,
+    limit: usize,
+    now: Timestamp,
+) -> Vec<Claimed> {
+    let lease = leased(store, NODE, Duty::Lane(lane.clone())).await;
+    store.claim(&lease, lane, turn, limit, now).await.expect("claim")
+}
+
+pub(in crate::store) async fn recover(store: &dyn Store, not_before: Timestamp, now: Timestamp) -> u64 {
+    let lease = leased(store, NODE, Duty::Lane(lane(DESK))).await;
+    store.recover(&lease, &lane(DESK), not_before, now).await.expect("recover")
+}
+
+/// Takes a duty that nobody else has.
+pub(in crate::store) async fn leased(store: &dyn Store, holder: Uuid, duty: Duty) -> Lease {
+    let mut granted = store.lease(holder, &[duty], Duration::from_secs(3600)).await.expect("lease");
+    assert_eq!(granted.len(), 1, "it is nobody else's");
+    granted.remove(0)
+}
+
+/// That the journal is read up to there, by whose it is to read.
+pub(in crate::store) async fn up_to(store: &dyn Store, seq: Seq) -> Option<(Seq, Lease)> {
+    Some((seq, leased(store, NODE, Duty::Journal).await))
 }
 
 pub(in crate::store) fn sids(claimed: &[Claimed]) -> Vec<&str> {
@@ -274,7 +313,12 @@ pub(in crate::store) fn settlement(claimed: &Claimed, next: Next, now: Timestamp
 }
 
 pub(in crate::store) async fn settle(store: &dyn Store, claimed: &Claimed, next: Next, now: Timestamp) {
-    store.settle(settlement(claimed, next, now)).await.expect("settle");
+    settled(store, settlement(claimed, next, now)).await;
+}
+
+pub(in crate::store) async fn settled(store: &dyn Store, settlement: Settlement) {
+    let lease = leased(store, NODE, Duty::Lane(settlement.lane.clone())).await;
+    store.settle(&lease, settlement).await.expect("settle");
 }
 
 /// Takes the one delivery of that kind that is due, and settles it.

@@ -10,7 +10,7 @@ pub(in crate::store) async fn done_is_done(store: &dyn Store) {
     decide(store, "a", vec![log("a", "one")], at(1)).await;
     let taken = claim(store, IntentKind::Log, at(2)).await;
     let done = Settlement { link: Some(link("a", 42)), ..settlement(&taken[0], Next::Done, at(2)) };
-    store.settle(done.clone()).await.expect("settle");
+    settled(store, done.clone()).await;
     let found = delivery(store, &log("a", "")).await;
     assert_eq!((found.state, found.probe, found.attempts), (DeliveryState::Done, false, 0));
     let file = store.call_file(&call("a")).await.expect("call file").expect("the call");
@@ -50,16 +50,16 @@ pub(in crate::store) async fn contacts_are_kept_and_forgotten(store: &dyn Store)
         owner: None,
     };
     decide(store, "a", vec![log("a", "one")], at(1)).await;
-    for (told, then) in [(Some(contact.clone()), Some(contact)), (None, None)] {
-        let taken = claim(store, IntentKind::Log, at(2)).await;
+    for (second, told, then) in [(2, Some(contact.clone()), Some(contact)), (4, None, None)] {
+        let taken = claim(store, IntentKind::Log, at(second)).await;
         let next = Settlement {
             contact: Some(("caller-a".to_owned(), told)),
-            ..settlement(&taken[0], again(at(2), false), at(2))
+            ..settlement(&taken[0], again(at(2), false), at(second))
         };
-        store.settle(next).await.expect("settle");
-        let taken = claim(store, IntentKind::Log, at(2)).await;
+        settled(store, next).await;
+        let taken = claim(store, IntentKind::Log, at(second + 1)).await;
         assert_eq!(taken[0].contact, then);
-        settle(store, &taken[0], again(at(2), false), at(2)).await;
+        settle(store, &taken[0], again(at(2), false), at(second + 1)).await;
     }
 }
 
@@ -71,6 +71,19 @@ pub(in crate::store) async fn attempts_are_trimmed(store: &dyn Store) {
     let file = store.call_file(&call("a")).await.expect("call file").expect("the call");
     let times: Vec<_> = file.attempts.iter().map(|(_, attempt)| attempt.at).collect();
     assert_eq!(times, (3..53).map(at).collect::<Vec<_>>());
+}
+
+/// Who does not hear that it was written tells it again; by then the delivery may be under way anew.
+pub(in crate::store) async fn an_outcome_told_twice_counts_once(store: &dyn Store) {
+    decide(store, "a", vec![log("a", "one")], at(1)).await;
+    let taken = claim(store, IntentKind::Log, at(2)).await;
+    let outcome = settlement(&taken[0], again(at(3), true), at(2));
+    settled(store, outcome.clone()).await;
+    assert_eq!(claim(store, IntentKind::Log, at(3)).await.len(), 1);
+    settled(store, outcome).await;
+    let found = delivery(store, &log("a", "")).await;
+    assert_eq!((found.state, found.attempts), (DeliveryState::Inflight, 1));
+    assert_eq!(store.call_file(&call("a")).await.expect("call file").expect("the call").attempts.len(), 1);
 }
 
 /// One call in each state; the sids are the states' names.
@@ -176,9 +189,9 @@ pub(in crate::store) async fn forgets_links(store: &dyn Store) {
     let other = intent("a", "other", IntentKind::Log, "one");
     decide(store, "a", vec![log("a", "one"), other], at(1)).await;
     for integration in [DESK, "other"] {
-        let taken = store.claim(&lane(integration), Turn::Now(IntentKind::Log), 1, at(2)).await.expect("claim");
+        let taken = take(store, &lane(integration), Turn::Now(IntentKind::Log), 1, at(2)).await;
         let done = Settlement { link: Some(link("a", 42)), ..settlement(&taken[0], Next::Done, at(2)) };
-        store.settle(done).await.expect("settle");
+        settled(store, done).await;
     }
     let left = async || {
         let file = store.call_file(&call("a")).await.expect("call file").expect("the call");
