@@ -25,6 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::Gate,
     call::{IntegrationRules, Locale, PlanRules},
     config::{self, Account, Config, ContextUrl, Integration, StoreUrl},
     connect::{
@@ -36,6 +37,7 @@ use crate::{
     context::{Context, MemoryContext, RedisContext, RedisOptions},
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
+    directory::Agents,
     exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute, SweepRules, Sweeper},
     hooks::{self, Answers, Doors},
     key::MasterKey,
@@ -76,6 +78,9 @@ pub struct Services {
     pub doors: ArcSwap<Doors>,
     pub answers: Answers,
     pub decider: Arc<Decider>,
+    /// The user mapping.
+    pub agents: Arc<Agents>,
+    pub gate: Gate,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub exotel: HashMap<String, ExotelClient>,
     pub key: MasterKey,
@@ -204,12 +209,16 @@ impl Service {
             exotel.insert(account.sid.clone(), client);
         }
         let lanes = Arc::new(lanes);
+        let agents = Agents::load(&config.accounts, Arc::clone(&store), key.clone()).await.map_err(store_error)?;
+        let agents = Arc::new(agents);
+        agents.resume(&stopping).await.map_err(store_error)?;
         let enquiries = Arc::new(Notify::new());
         workers.spawn(fan_out(Arc::clone(&enquiries), enquiry_wakes, stopping.clone()));
         let decider = Arc::new(Decider {
             store: Arc::clone(&store),
             node: Arc::clone(&node),
             accounts: rules,
+            agents: Arc::clone(&agents),
             lanes: Arc::clone(&lanes),
             metrics: Arc::clone(&metrics),
             wake: Arc::clone(&journal),
@@ -222,6 +231,8 @@ impl Service {
         let tokens = store.hook_token_hashes(now).await.map_err(store_error)?;
         let doors = ArcSwap::from_pointee(Doors::new(&config.accounts, tokens, &key));
         let drain = config.server.drain_timeout;
+        let sids = config.accounts.iter().map(|account| account.sid.clone());
+        let gate = Gate::new(Arc::clone(&store), key.clone(), config.server.admin_token.as_ref(), sids);
         let services = Arc::new(Services {
             config,
             store,
@@ -230,6 +241,8 @@ impl Service {
             doors,
             answers: Answers::default(),
             decider,
+            agents,
+            gate,
             lanes,
             exotel,
             key,
@@ -351,6 +364,11 @@ async fn hear(services: Arc<Services>, node: Arc<Node>) {
             News::Tokens => {
                 if let Err(error) = services.reload_doors().await {
                     tracing::warn!(%error, "hook tokens of other nodes cannot be read");
+                }
+            }
+            News::Agents => {
+                if let Err(error) = services.agents.reload_all().await {
+                    tracing::warn!(%error, "the user mapping, which another node has changed, cannot be read");
                 }
             }
             News::Credential => {
@@ -634,14 +652,8 @@ fn account_rules(
             follow_up_kinds: connector(integration).follow_ups().map_or(&[][..], |follow_ups| follow_ups.kinds()),
             mask_numbers: integration.settings.flag("mask_numbers"),
             texts: Arc::clone(&integration.texts),
-            crm_users: account
-                .agents
-                .iter()
-                .filter_map(|agent| Some((agent.number.clone(), agent.crm_user.get(&integration.name)?.clone())))
-                .collect(),
         })
         .collect();
-    let emails = account.agents.iter().filter_map(|agent| Some((agent.number.clone(), agent.email.clone()?)));
     let (key, public_url, sid) = (key.clone(), Arc::clone(public_url), account.sid.clone());
     AccountRules {
         locale: locale(account),
@@ -649,7 +661,6 @@ fn account_rules(
             account: account.sid.clone(),
             country: account.country.clone(),
             integrations,
-            agent_emails: emails.collect(),
             recording_link: Arc::new(move |call_sid| {
                 pages::recording::link(public_url.get().map_or("", String::as_str), &key, &sid, call_sid, None)
             }),
@@ -674,6 +685,9 @@ async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToke
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "removed old, settled calls and their callbacks"),
             Err(error) => tracing::warn!(%error, "old calls could not be removed"),
+        }
+        if let Err(error) = store.forget(Timestamp::now(), older_than, PURGE_ROWS).await {
+            tracing::warn!(%error, "sessions that are over could not be removed");
         }
         tokio::select! {
             () = tokio::time::sleep(PURGE_EVERY) => {}

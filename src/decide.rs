@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     call::{CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, normalise, plan, popups},
     delivery::LaneHandle,
+    directory::Agents,
     store::{
         CallFilter, CallRef, Decision, Duty, LaneRef, Lease, Node, Seq, SetAside, Store, StoreError, StoredCall, Term,
         Witnessed,
@@ -47,6 +48,7 @@ pub struct Decider {
     pub store: Arc<dyn Store>,
     pub node: Arc<Node>,
     pub accounts: HashMap<String, AccountRules>,
+    pub agents: Arc<Agents>,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub metrics: Arc<Metrics>,
     /// Woken by every durable receipt.
@@ -174,10 +176,11 @@ impl Decider {
         let mut all = Vec::new();
         for decision in decisions {
             let Some(rules) = self.accounts.get(&decision.call.account) else { continue };
+            let agents = self.agents.of(&decision.call.account);
             for integration in rules.plan.integrations.iter().filter(|integration| integration.popups) {
                 let lane = LaneRef { account: decision.call.account.clone(), integration: integration.name.clone() };
                 let events = decision.witnessed.iter().map(|one| &one.event);
-                let hints = popups(&decision.state, events, integration, &rules.plan, now);
+                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping(), now);
                 all.extend(hints.into_iter().map(|hint| (lane.clone(), hint)));
             }
         }
@@ -275,6 +278,7 @@ impl Decider {
         now: Timestamp,
     ) -> Result<Decision, String> {
         let rules = self.accounts.get(&call.account).ok_or("its account is not in the configuration any more")?;
+        let agents = self.agents.of(&call.account);
         guarded(|| {
             let stored = was.iter().flat_map(|was| &was.events);
             let events: Vec<&CallEvent> = stored.chain(witnessed.iter().map(|one| &one.event)).collect();
@@ -289,7 +293,7 @@ impl Decider {
             }
             let past = state.started_at.is_some_and(|started| now.duration_since(started) > PAST);
             let backfill = past && state.seen.by_list_alone();
-            let intents = crate::call::plan(&state, &rules.plan, enquiry.step);
+            let intents = crate::call::plan(&state, &rules.plan, agents.mapping(), enquiry.step);
             Ok(Decision {
                 call: call.clone(),
                 on_version: was.map_or(0, |was| was.version),

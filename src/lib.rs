@@ -1,5 +1,6 @@
 //! Patchbay, as a library: `main.rs` and the end-to-end tests build the same service from it.
 
+pub mod access;
 pub mod app;
 pub mod call;
 pub mod check;
@@ -11,6 +12,7 @@ pub mod crash;
 pub mod decide;
 pub mod delivery;
 pub mod demo;
+pub mod directory;
 pub mod exotel;
 pub mod hooks;
 pub mod key;

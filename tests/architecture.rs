@@ -126,8 +126,26 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/context", &["key", "store"]),
         ("src/exotel", &["call", "connect", "store", "telemetry"]),
         ("src/delivery", &["call", "connect", "crash", "store", "telemetry"]),
-        ("src/hooks", &["app", "call", "config", "context", "crash", "key", "store", "telemetry"]),
-        ("src/web", &["app", "call", "connect", "context", "delivery", "exotel", "hooks", "key", "store", "telemetry"]),
+        ("src/directory", &["call", "config", "key", "store"]),
+        ("src/access", &["directory", "key", "store"]),
+        ("src/hooks", &["app", "call", "config", "context", "crash", "directory", "key", "store", "telemetry"]),
+        (
+            "src/web",
+            &[
+                "access",
+                "app",
+                "call",
+                "connect",
+                "context",
+                "delivery",
+                "directory",
+                "exotel",
+                "hooks",
+                "key",
+                "store",
+                "telemetry",
+            ],
+        ),
     ];
     for (part, below) in rules {
         let own = part.trim_start_matches("src/");
@@ -152,6 +170,21 @@ fn sql_and_http_each_have_one_place() {
         if !client {
             assert!(!text.contains("reqwest::Client"), "{place}: there is one HTTP client, src/connect/transport.rs");
         }
+    }
+}
+
+#[test]
+fn the_api_is_mounted_behind_its_guard_alone() {
+    // Health, recordings and the way back from a consent are no part of it.
+    let others = ["src/web/auth.rs", "src/web/mod.rs", "src/web/integrations.rs"];
+    for (path, text) in sources("src/web") {
+        let place = path.to_string_lossy().into_owned();
+        let mounts = text.contains(".route(") || text.contains("web::resource(") || text.contains("web::scope(");
+        assert!(
+            !mounts || others.contains(&place.as_str()),
+            "{place}: an endpoint belongs into its table, with its role"
+        );
+        assert!(!text.contains(".route(\"/api"), "{place} mounts an endpoint beside the guard");
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod compose;
 mod contact_choice;
 pub mod event;
+mod mapping;
 pub mod normalise;
 pub mod person;
 pub mod phone;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};
+pub use mapping::{Mapped, UserMapping};
 pub use normalise::{Locale, Poison, normalise};
 pub use person::{Asked, FollowUpWish, PersonRequest};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};

@@ -7,6 +7,7 @@ use patchbay_kit::{CallKey, Direction, Party, Phase};
 
 use super::{
     event::{CallEvent, EventKind},
+    mapping::UserMapping,
     phone,
     plan::{AgentHint, IntegrationRules, PlanRules},
     state::CallState,
@@ -45,6 +46,7 @@ pub fn popups<'a>(
     events: impl IntoIterator<Item = &'a CallEvent>,
     integration: &IntegrationRules,
     rules: &PlanRules,
+    agents: &UserMapping,
     now: Timestamp,
 ) -> Vec<PopupHint> {
     let mut hints: Vec<PopupHint> = Vec::new();
@@ -68,7 +70,7 @@ pub fn popups<'a>(
             direction: state.direction,
             customer: phone::party(state.customer.as_deref(), &rules.country),
             exophone: phone::party(state.exophone.as_deref(), &rules.country),
-            agent: super::plan::hint(&agent, event.facts.agent_email.as_deref(), integration, rules),
+            agent: super::plan::hint(&agent, event.facts.agent_email.as_deref(), integration, rules, agents),
             agent_number,
             external_id: caller.external_id,
             started_at: state.started_at,

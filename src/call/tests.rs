@@ -66,8 +66,14 @@ pub(super) fn integration(name: &str, format: TextFormat, notes: bool) -> Integr
         mask_numbers: false,
         assign: true,
         texts: texts(format),
-        crm_users: BTreeMap::from([("+919711581199".to_owned(), "81007555518".to_owned())]),
     }
+}
+
+/// One agent, who is the same user in the CRM of every integration there is in these tests.
+pub(super) fn mapping() -> UserMapping {
+    let names = ["support", "a", "b", "html", "plain", "noteless"];
+    let crm_user = names.into_iter().map(|name| (name.to_owned(), "81007555518".to_owned())).collect();
+    UserMapping::new([("+919711581199".to_owned(), Mapped { email: None, crm_user })])
 }
 
 pub(super) fn rules(integrations: Vec<IntegrationRules>) -> PlanRules {
@@ -75,7 +81,6 @@ pub(super) fn rules(integrations: Vec<IntegrationRules>) -> PlanRules {
         account: "acme".to_owned(),
         country: "IN".to_owned(),
         integrations,
-        agent_emails: BTreeMap::new(),
         recording_link: Arc::new(|sid| format!("https://calls.example.com/r/{sid}?exp=1&sig=abc")),
         enquiry_schedule: [20, 60, 300].map(Duration::from_secs).into(),
     }
@@ -271,7 +276,7 @@ fn every_flow_leads_to_the_expected_records() {
             integration("plain", TextFormat::Plain, true),
             integration("noteless", TextFormat::Html, false),
         ]);
-        let intents = plan(&state, &rules, 0);
+        let intents = plan(&state, &rules, &mapping(), 0);
         let mut notes = Vec::new();
         for intent in &intents {
             match &intent.content {

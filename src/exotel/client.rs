@@ -257,8 +257,7 @@ pub(super) fn judge(reply: &Response, safety: Safety) -> Result<Value, ExotelErr
 }
 
 fn retry_after(reply: &Response) -> Duration {
-    let said = reply.header("retry-after").and_then(|text| text.trim().parse::<f64>().ok());
-    said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(PAUSE).min(LONGEST_PAUSE)
+    reply.retry_after().unwrap_or(PAUSE).min(LONGEST_PAUSE)
 }
 
 /// What an error body says.

@@ -13,8 +13,8 @@ use super::intake::Arrived;
 use crate::{
     app::Services,
     call::{Hook, normalise, phone},
-    config::Account,
     context::{Context, KnownOwner},
+    directory::Roster,
     store::LaneRef,
 };
 
@@ -143,7 +143,9 @@ async fn ask(services: Data<Services>, lane: LaneRef, number: PhoneNumber) -> Op
             return None;
         }
     };
-    let numbers = dialled(services.account(&lane.account)?, &lane.integration, owner.at.as_ref(), &owner.numbers);
+    let agents = services.agents.of(&lane.account);
+    let country = &services.account(&lane.account)?.country;
+    let numbers = dialled(&agents, country, &lane.integration, owner.at.as_ref(), &owner.numbers);
     if numbers.is_empty() {
         return None;
     }
@@ -153,12 +155,18 @@ async fn ask(services: Data<Services>, lane: LaneRef, number: PhoneNumber) -> Op
 }
 
 /// An owner's numbers as Exotel can dial them; of one without any, those that the user mapping has for him.
-fn dialled(account: &Account, integration: &str, owner: Option<&RecordRef>, numbers: &[String]) -> Vec<String> {
-    let mapped = account.agents.iter().filter(|agent| {
+fn dialled(
+    agents: &Roster,
+    country: &str,
+    integration: &str,
+    owner: Option<&RecordRef>,
+    numbers: &[String],
+) -> Vec<String> {
+    let mapped = agents.agents().map(|agent| &agent.profile).filter(|agent| {
         let user = agent.crm_user.get(integration);
         user.is_some() && user == owner.map(|owner| &owner.id)
     });
-    let read = |raw: &str| match phone::parse(raw, &account.country) {
+    let read = |raw: &str| match phone::parse(raw, country) {
         Some(number) => Some(number.e164),
         None => phone::is_sip(raw).then(|| raw.trim().to_owned()),
     };
@@ -170,7 +178,7 @@ fn dialled(account: &Account, integration: &str, owner: Option<&RecordRef>, numb
     };
     numbers.iter().filter_map(|raw| read(raw)).for_each(&mut add);
     if dialled.is_empty() {
-        dialled.extend(mapped.map(|agent| agent.number.clone()));
+        dialled.extend(mapped.filter_map(|agent| agent.number.clone()));
     }
     dialled
 }
@@ -180,6 +188,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::directory::Profile;
 
     #[tokio::test]
     async fn a_caller_waits_no_longer_than_the_deadline() {
@@ -209,30 +218,19 @@ mod tests {
 
     #[test]
     fn an_owner_is_dialled_where_the_crm_says_or_else_the_mapping() {
-        let text = r#"
-            [[account]]
-            sid = "acme1"
-            api_key = "k"
-            api_token = "t"
-            [[account.integration]]
-            connector = "freshdesk"
-            name = "crm"
-            base_url = "http://127.0.0.1:1"
-            api_key = "x"
-            [[account.agent]]
-            number = "+919945476362"
-            crm_user = { crm = "77" }
-        "#;
-        let config = crate::config::parse("test", text, &Default::default()).expect("a configuration");
-        let account = &config.accounts[0];
+        let agents = Roster::of([Profile {
+            number: Some("+919945476362".to_owned()),
+            crm_user: [("crm".to_owned(), "77".to_owned())].into(),
+            ..Profile::default()
+        }]);
         let of = |id: &str, numbers: &[&str]| {
             let numbers: Vec<String> = numbers.iter().map(|&number| number.to_owned()).collect();
-            dialled(account, "crm", Some(&RecordRef::new("user", id)), &numbers)
+            dialled(&agents, "IN", "crm", Some(&RecordRef::new("user", id)), &numbers)
         };
         assert_eq!(of("77", &["097115 81199", "+91-9711581199", "sip:ravi"]), ["+919711581199", "sip:ravi"]);
         assert_eq!(of("77", &["", "ext. 12"]), ["+919945476362"]);
         assert!(of("78", &[]).is_empty());
-        assert!(dialled(account, "crm", None, &[]).is_empty());
+        assert!(dialled(&agents, "IN", "crm", None, &[]).is_empty());
     }
 
     #[test]

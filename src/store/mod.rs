@@ -1,5 +1,6 @@
 //! The truth: receipts, calls, deliveries, links. The only SQL of Patchbay is below this module.
 
+mod directory;
 mod documents;
 mod lease;
 mod postgres;
@@ -18,6 +19,9 @@ use patchbay_kit::{CallActivity, Contact, FollowUp, Note, Outcome, RecordRef};
 
 use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, SeenBy, plan::Enquiry};
 
+pub use directory::{
+    AuditEntry, AuditFilter, Audited, Change, Directory, Document, DocumentKind, DocumentRef, Writing,
+};
 pub use lease::{Duty, Lease, Node, Term};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -37,9 +41,12 @@ pub enum StoreError {
     Unwritable(String),
     #[error("the database cannot be read: {0}")]
     Unreadable(String),
-    /// Somebody else changed the call since it was read: read it again and decide anew.
-    #[error("the call was changed meanwhile")]
+    /// Somebody else changed it since it was read: read it again and decide anew.
+    #[error("it was changed meanwhile")]
     Conflict,
+    /// Another document has the name that this one was to have.
+    #[error("another has this name")]
+    Taken,
     /// Another node has taken over what this was done in the name of: it is not this one's to write any more.
     #[error("another node has taken this over")]
     Fenced,
@@ -529,6 +536,8 @@ pub enum News {
     Tokens,
     /// An integration has other tokens.
     Credential,
+    /// Agents of the user mapping were changed.
+    Agents,
 }
 
 /// Counts for `/metrics` and `/readyz`.
@@ -542,7 +551,7 @@ pub struct Depths {
 
 /// What the service asks of its database: operations of the domain, each one transaction.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
+pub trait Store: Directory {
     /// Makes a receipt durable. Resolves once it is on disk, not before.
     async fn append(&self, receipt: Receipt) -> Result<Seq, StoreError>;
 

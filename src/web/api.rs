@@ -5,21 +5,23 @@ use std::time::Duration;
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
-    web::{self, Bytes, Data, Path, ServiceConfig},
+    web::{Bytes, Data, Path},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use patchbay_kit::Outcome;
-use secrecy::ExposeSecret;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::{recording, timeline};
+use super::{
+    auth::{Endpoint, delete, get, post},
+    recording, timeline,
+};
 use crate::{
+    access::{Caller, GateError, Role},
     app::Services,
+    directory::DirectoryError,
     hooks,
     store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, StoreError},
 };
@@ -35,35 +37,48 @@ const LINK: Duration = Duration::from_secs(15 * 60);
 /// How long a rotated hook token goes on working, so that flows can be changed one by one.
 const OVERLAP: Duration = Duration::from_secs(7 * 86_400);
 
-pub(super) fn routes(config: &mut ServiceConfig) {
-    let at = |path: &str| format!("/api/v1/accounts/{{sid}}{path}");
-    config
-        .route("/api/v1/accounts", web::get().to(accounts))
-        .route(&at("/calls"), web::get().to(calls))
-        .route(&at("/calls/{call_sid}"), web::get().to(call))
-        .route(&at("/calls/{call_sid}/resync"), web::post().to(resync))
-        .route(&at("/calls/{call_sid}/recording"), web::get().to(recording_link))
-        .route(&at("/deliveries"), web::get().to(deliveries))
-        .route(&at("/deliveries/retry"), web::post().to(retry))
-        .route(&at("/receipts"), web::get().to(set_aside))
-        .route(&at("/receipts/replay"), web::post().to(replay))
-        .route(&at("/hooks"), web::get().to(list_hooks))
-        .route(&at("/hooks"), web::post().to(make_hook))
-        .route(&at("/hooks/{id}/rotate"), web::post().to(rotate_hook))
-        .route(&at("/hooks/{id}"), web::delete().to(delete_hook));
-}
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    get("/api/v1/accounts", Role::Agent, |route| route.to(accounts)),
+    get("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(calls)),
+    get("/api/v1/accounts/{sid}/calls/{call_sid}", Role::Agent, |route| route.to(call)),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/resync", Role::Admin, |route| route.to(resync)).noted(),
+    get("/api/v1/accounts/{sid}/calls/{call_sid}/recording", Role::Agent, |route| route.to(recording_link)),
+    get("/api/v1/accounts/{sid}/deliveries", Role::Admin, |route| route.to(deliveries)),
+    post("/api/v1/accounts/{sid}/deliveries/retry", Role::Admin, |route| route.to(retry)).noted(),
+    get("/api/v1/accounts/{sid}/receipts", Role::Admin, |route| route.to(set_aside)),
+    post("/api/v1/accounts/{sid}/receipts/replay", Role::Admin, |route| route.to(replay)).noted(),
+    get("/api/v1/accounts/{sid}/hooks", Role::Admin, |route| route.to(list_hooks)),
+    post("/api/v1/accounts/{sid}/hooks", Role::Admin, |route| route.to(make_hook)).noted(),
+    post("/api/v1/accounts/{sid}/hooks/{id}/rotate", Role::Admin, |route| route.to(rotate_hook)).noted(),
+    delete("/api/v1/accounts/{sid}/hooks/{id}", Role::Admin, |route| route.to(delete_hook)).noted(),
+];
 
 /// What can be wrong with a request to the API. One table: code, status, words.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error("{0}")]
     BadRequest(String),
-    #[error("give the admin token as `Authorization: Bearer …`")]
+    #[error("sign in, or give a token as `Authorization: Bearer …`")]
     Unauthorized,
+    /// What was given to come in with is wrong.
+    #[error("{0}")]
+    SignIn(String),
+    #[error("{0}")]
+    Forbidden(String),
     #[error("the API is closed: set server.admin_token")]
     Closed,
     #[error("{0}")]
     NotFound(String),
+    /// It is not as whoever asks believes it to be.
+    #[error("{0}")]
+    Conflict(String),
+    #[error("at most {0} bytes")]
+    TooLarge(usize),
+    #[error("too many attempts: try again in {} s", .0.as_secs() + 1)]
+    TooMany(Duration),
+    /// A CRM, or Exotel, does not answer as it should.
+    #[error("{0}")]
+    Upstream(String),
     #[error("{}", of_store(.0))]
     Store(#[from] StoreError),
 }
@@ -81,7 +96,13 @@ impl ApiError {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::SignIn(_) => (StatusCode::UNAUTHORIZED, "wrong_credentials"),
             Self::Closed => (StatusCode::FORBIDDEN, "api_closed"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
+            Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Store(StoreError::BadCursor) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
@@ -96,6 +117,9 @@ impl ApiError {
         let mut answer = HttpResponseBuilder::new(status);
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Self::TooMany(wait) = self {
+            answer.insert_header((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()));
         }
         answer.json(json!({ "error": { "code": code, "message": self.to_string() } }))
     }
@@ -113,23 +137,29 @@ impl actix_web::ResponseError for ApiError {
 
 pub(super) type Answer = Result<HttpResponse, ApiError>;
 
-/// Lets the bearer of the admin token in; the comparison takes the same time however wrong the token is.
-pub(super) fn admin(request: &HttpRequest, services: &Services) -> Result<(), ApiError> {
-    let expected = services.config.server.admin_token.as_ref().ok_or(ApiError::Closed)?;
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let hash = |text: &str| Sha256::digest(text.as_bytes());
-    let same = hash(given.unwrap_or_default()).ct_eq(&hash(expected.expose_secret()));
-    if bool::from(same) { Ok(()) } else { Err(ApiError::Unauthorized) }
+impl From<DirectoryError> for ApiError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Unknown => Self::NotFound(error.to_string()),
+            DirectoryError::Invalid(_) => Self::BadRequest(error.to_string()),
+            DirectoryError::ReadOnly | DirectoryError::Changed => Self::Conflict(error.to_string()),
+            DirectoryError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
-pub(super) fn known(services: &Services, sid: &str) -> Result<(), ApiError> {
-    match services.account(sid) {
-        Some(_) => Ok(()),
-        None => Err(ApiError::NotFound(format!("there is no account {sid:?}"))),
+impl From<GateError> for ApiError {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::WrongPassword | GateError::WrongToken => Self::SignIn(error.to_string()),
+            GateError::TooMany(wait) => Self::TooMany(wait),
+            GateError::Unknown(_) => Self::NotFound(error.to_string()),
+            GateError::Invalid(..) => Self::BadRequest(error.to_string()),
+            GateError::Changed | GateError::Taken => Self::Conflict(error.to_string()),
+            GateError::Forbidden(_) => Self::Forbidden(error.to_string()),
+            GateError::NotNow(reason) => Self::Store(StoreError::Unwritable(reason)),
+            GateError::Store(error) => Self::Store(error),
+        }
     }
 }
 
@@ -147,12 +177,12 @@ pub(super) fn limit(asked: Option<u32>) -> u32 {
     asked.unwrap_or(50).clamp(1, PAGE)
 }
 
-async fn accounts(request: HttpRequest, services: Data<Services>) -> Answer {
-    admin(&request, &services)?;
+async fn accounts(services: Data<Services>, caller: Caller) -> Answer {
     let accounts: Vec<Value> = services
         .config
         .accounts
         .iter()
+        .filter(|account| caller.may_see(&account.sid))
         .map(|account| json!({ "sid": account.sid, "api": account.api_url.as_str(), "country": account.country }))
         .collect();
     Ok(HttpResponse::Ok().json(json!({ "accounts": accounts })))
@@ -171,8 +201,6 @@ struct CallsQuery {
 }
 
 async fn calls(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
     let asked: CallsQuery = query(&request)?;
     let digits = asked.number.map(|text| {
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
@@ -191,10 +219,8 @@ async fn calls(request: HttpRequest, services: Data<Services>, sid: Path<String>
     Ok(HttpResponse::Ok().json(json!({ "calls": page.items, "next": page.next })))
 }
 
-async fn call(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
-    admin(&request, &services)?;
+async fn call(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (account, call_sid) = path.into_inner();
-    known(&services, &account)?;
     let file = services.store.call_file(&CallRef { account, call_sid }).await?;
     let file = file.ok_or_else(|| ApiError::NotFound("there is no such call".to_owned()))?;
     Ok(HttpResponse::Ok().json(timeline::call(&file)))
@@ -211,10 +237,8 @@ struct Resync {
     rewrite: bool,
 }
 
-async fn resync(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
-    admin(&request, &services)?;
+async fn resync(services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
     let (account, call_sid) = path.into_inner();
-    known(&services, &account)?;
     let asked: Resync = body(&bytes)?;
     let call = CallRef { account: account.clone(), call_sid: call_sid.clone() };
     if asked.rewrite {
@@ -238,10 +262,8 @@ fn wake(services: &Services, account: &str) {
     services.lanes.iter().filter(|(lane, _)| lane.account == account).for_each(|(_, handle)| handle.wake());
 }
 
-async fn recording_link(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
-    admin(&request, &services)?;
+async fn recording_link(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (account, call_sid) = path.into_inner();
-    known(&services, &account)?;
     let file = services.store.call_file(&CallRef { account: account.clone(), call_sid: call_sid.clone() }).await?;
     match file.map(|file| file.state.recording_url.is_some()) {
         Some(true) => {}
@@ -278,8 +300,6 @@ fn states(names: &[String]) -> Result<Vec<DeliveryState>, ApiError> {
 }
 
 async fn deliveries(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
     let asked: DeliveriesQuery = query(&request)?;
     let filter = DeliveryFilter {
         ids: Vec::new(),
@@ -318,9 +338,7 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>,
     })
 }
 
-async fn retry(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
+async fn retry(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
     let asked: Retry = body(&bytes)?;
     let mut states = states(&asked.states)?;
     if states.is_empty() && asked.ids.is_empty() && asked.call_sid.is_none() && asked.integration.is_none() {
@@ -350,8 +368,6 @@ struct ReceiptsQuery {
 
 /// Callbacks that were answered 200 and could not be read: what came, and why.
 async fn set_aside(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
     let asked: ReceiptsQuery = query(&request)?;
     let found = services.store.set_aside(&sid, limit(asked.limit) as usize).await?;
     let items: Vec<Value> = found
@@ -373,17 +389,13 @@ async fn set_aside(request: HttpRequest, services: Data<Services>, sid: Path<Str
     Ok(HttpResponse::Ok().json(json!({ "receipts": items })))
 }
 
-async fn replay(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
+async fn replay(services: Data<Services>, sid: Path<String>) -> Answer {
     let receipts = services.store.replay_set_aside(&sid).await?;
     services.journal.notify_one();
     Ok(HttpResponse::Accepted().json(json!({ "receipts": receipts })))
 }
 
-async fn list_hooks(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
+async fn list_hooks(services: Data<Services>, sid: Path<String>) -> Answer {
     let tokens = services.store.hook_tokens(&sid).await?;
     let base = basic_base(services.public_url(), &sid);
     let families = families(&services, &sid, "<hook_token>");
@@ -414,9 +426,7 @@ struct NewHook {
     label: String,
 }
 
-async fn make_hook(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
+async fn make_hook(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
     let asked: NewHook = body(&bytes)?;
     if asked.label.chars().count() > 100 {
         return Err(ApiError::BadRequest("label: at most 100 characters".to_owned()));
@@ -456,10 +466,8 @@ fn random_token() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-async fn rotate_hook(request: HttpRequest, services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
-    admin(&request, &services)?;
+async fn rotate_hook(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
     let (sid, id) = path.into_inner();
-    known(&services, &sid)?;
     let tokens = services.store.hook_tokens(&sid).await?;
     let old = tokens.into_iter().find(|token| token.id == id && token.expires_at.is_none());
     let old = old.ok_or_else(|| ApiError::NotFound("there is no such token, or it was rotated before".to_owned()))?;
@@ -470,10 +478,8 @@ async fn rotate_hook(request: HttpRequest, services: Data<Services>, path: Path<
     Ok(HttpResponse::Created().json(made))
 }
 
-async fn delete_hook(request: HttpRequest, services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
-    admin(&request, &services)?;
+async fn delete_hook(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
     let (sid, id) = path.into_inner();
-    known(&services, &sid)?;
     if !services.store.expire_hook_token(&sid, id, Timestamp::now()).await? {
         return Err(ApiError::NotFound("there is no such token".to_owned()));
     }

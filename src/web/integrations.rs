@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::{StatusCode, header::ContentType},
     web::{self, Bytes, Data, Path, Query, ServiceConfig},
 };
@@ -15,8 +15,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::api::{Answer, ApiError, admin, body};
+use super::{
+    api::{Answer, ApiError, body},
+    auth::{Endpoint, get, post},
+};
 use crate::{
+    access::Role,
     app::Services,
     connect::oauth::{Keeper, TokenError, consent},
     delivery::{Access, LaneHandle},
@@ -28,15 +32,18 @@ pub const CALLBACK: &str = "/oauth/callback";
 /// The longest past that is planned at once.
 const DAYS: u32 = 3660;
 
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    get("/api/v1/accounts/{sid}/integrations", Role::Admin, |route| route.to(list)),
+    get("/api/v1/accounts/{sid}/integrations/{name}", Role::Admin, |route| route.to(show)),
+    post("/api/v1/accounts/{sid}/integrations/{name}/verify", Role::Admin, |route| route.to(verify)).noted(),
+    // What comes of it are credentials.
+    post("/api/v1/accounts/{sid}/integrations/{name}/connect", Role::SuperAdmin, |route| route.to(connect)).noted(),
+    post("/api/v1/accounts/{sid}/integrations/{name}/backfill", Role::Admin, |route| route.to(backfill)).noted(),
+];
+
+/// Where no caller of ours comes, but a person whom the CRM sends back.
 pub(super) fn routes(config: &mut ServiceConfig) {
-    let at = |path: &str| format!("/api/v1/accounts/{{sid}}/integrations{path}");
-    config
-        .route(&at(""), web::get().to(list))
-        .route(&at("/{name}"), web::get().to(show))
-        .route(&at("/{name}/verify"), web::post().to(verify))
-        .route(&at("/{name}/connect"), web::post().to(connect))
-        .route(&at("/{name}/backfill"), web::post().to(backfill))
-        .route(CALLBACK, web::get().to(callback));
+    config.route(CALLBACK, web::get().to(callback));
 }
 
 /// How far the calls of the past are planned for an integration.
@@ -63,8 +70,7 @@ impl Backfills {
     }
 }
 
-async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
+async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
     let account = services.account(&sid).ok_or_else(|| ApiError::NotFound(format!("there is no account {sid:?}")))?;
     let mut items = Vec::new();
     for integration in &account.integrations {
@@ -73,8 +79,7 @@ async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>)
     Ok(HttpResponse::Ok().json(json!({ "integrations": items })))
 }
 
-async fn show(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
-    admin(&request, &services)?;
+async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, name) = path.into_inner();
     Ok(HttpResponse::Ok().json(standing(&services, &sid, &name).await?))
 }
@@ -114,8 +119,7 @@ fn keeper(lane: &LaneHandle) -> Option<&Arc<Keeper>> {
     }
 }
 
-async fn verify(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
-    admin(&request, &services)?;
+async fn verify(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, name) = path.into_inner();
     let lane = lane(&services, &sid, &name)?;
     let mut trace = Vec::new();
@@ -129,8 +133,7 @@ async fn verify(request: HttpRequest, services: Data<Services>, path: Path<(Stri
 }
 
 /// Begins a consent: where the person is to go.
-async fn connect(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>) -> Answer {
-    admin(&request, &services)?;
+async fn connect(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, name) = path.into_inner();
     let lane = lane(&services, &sid, &name)?;
     let keeper = keeper(lane).ok_or_else(|| {
@@ -235,13 +238,7 @@ struct Past {
 }
 
 /// Plans the calls of the last days for an integration that was added later.
-async fn backfill(
-    request: HttpRequest,
-    services: Data<Services>,
-    path: Path<(String, String)>,
-    bytes: Bytes,
-) -> Answer {
-    admin(&request, &services)?;
+async fn backfill(services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
     let (sid, name) = path.into_inner();
     let lane = lane(&services, &sid, &name)?.lane().clone();
     let asked: Past = body(&bytes)?;

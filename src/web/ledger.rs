@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{self, Bytes, Data, Path, ServiceConfig},
+    web::{Bytes, Data, Path},
 };
 use futures_util::stream;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Answer, ApiError, admin, known, limit, query};
+use super::{
+    api::{Answer, ApiError, limit, query},
+    auth::{Endpoint, get},
+};
 use crate::{
+    access::Role,
     app::Services,
     store::{DeliveryState, LedgerEntry, LedgerFilter, LedgerSeen, LedgerSummary, Span, StoreError, SweepCursor},
 };
@@ -25,13 +29,11 @@ const MISSING: &str = "missing";
 /// Nothing is planned, because the call's outcome is not known yet.
 const OPEN: &str = "open";
 
-pub(super) fn routes(config: &mut ServiceConfig) {
-    let at = |path: &str| format!("/api/v1/accounts/{{sid}}{path}");
-    config
-        .route(&at("/ledger"), web::get().to(page))
-        .route(&at("/ledger.csv"), web::get().to(csv))
-        .route(&at("/ledger/summary"), web::get().to(summary));
-}
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    get("/api/v1/accounts/{sid}/ledger", Role::Admin, |route| route.to(page)),
+    get("/api/v1/accounts/{sid}/ledger.csv", Role::Admin, |route| route.to(csv)),
+    get("/api/v1/accounts/{sid}/ledger/summary", Role::Admin, |route| route.to(summary)),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,8 +82,6 @@ fn filter(asked: LedgerQuery, integrations: &[String], limit: u32) -> Result<Led
 }
 
 async fn page(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
     let asked: LedgerQuery = query(&request)?;
     let (integrations, limit) = (integrations(&services, &sid), limit(asked.limit));
     let page = services.store.ledger(&sid, &filter(asked, &integrations, limit)?).await?;
@@ -118,8 +118,6 @@ fn shown(entry: &LedgerEntry, integrations: &[String]) -> Value {
 
 /// All that matches, page by page as it is read: it may be a year.
 async fn csv(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
     let asked: LedgerQuery = query(&request)?;
     let integrations = integrations(&services, &sid);
     let filter = filter(asked, &integrations, PIECE)?;
@@ -184,8 +182,6 @@ struct SummaryQuery {
 }
 
 async fn summary(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
-    admin(&request, &services)?;
-    known(&services, &sid)?;
     let asked: SummaryQuery = query(&request)?;
     let span = Span { from: asked.from, to: asked.to };
     let summary = services.store.ledger_summary(&sid, span).await?;

@@ -1,6 +1,8 @@
 //! What people and their tools call: the API, recordings, health and metrics.
 
+mod access;
 pub mod api;
+mod auth;
 mod authed;
 mod health;
 pub mod integrations;
@@ -8,11 +10,14 @@ pub mod ledger;
 mod people;
 pub mod recording;
 pub mod timeline;
+mod users;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Data, ServiceConfig},
 };
+
+pub use auth::{Endpoint, Wants};
 
 use crate::{app::Services, hooks, telemetry::HookLabels};
 
@@ -27,10 +32,25 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/r/{sid}/{call_sid}", web::get().to(recording::serve))
         .route("/r/{sid}/{call_sid}", web::head().to(recording::serve))
         .route("/r/authed/{sid}/{integration}/{external_id}", web::get().to(authed::serve))
-        .configure(api::routes)
-        .configure(integrations::routes)
-        .configure(ledger::routes)
-        .configure(people::routes);
+        .configure(integrations::routes);
+    for endpoints in TABLES {
+        auth::mount(config, endpoints);
+    }
+}
+
+/// All that is called under `/api`, with the role that each wants. The first that fits is taken: what is named stands before
+/// what has an id in the same place.
+const TABLES: &[&[Endpoint]] = &[
+    access::ENDPOINTS,
+    api::ENDPOINTS,
+    integrations::ENDPOINTS,
+    ledger::ENDPOINTS,
+    people::ENDPOINTS,
+    users::ENDPOINTS,
+];
+
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    TABLES.iter().copied().flatten()
 }
 
 /// Every path that is nothing. One that looks like a hook is counted as such: a mistyped flow loses calls.

@@ -2,8 +2,8 @@
 //! so that they are durable, can be replayed, and hold whatever the call's own events say later.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, Bytes, Data, Path, ServiceConfig},
+    HttpResponse,
+    web::{Bytes, Data, Path},
 };
 use jiff::Timestamp;
 use patchbay_kit::{FollowUpKind, RecordRef};
@@ -11,8 +11,12 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::api::{self, Answer, ApiError};
+use super::{
+    api::{self, Answer, ApiError},
+    auth::{Endpoint, post},
+};
 use crate::{
+    access::{Caller, Role},
     app::Services,
     call::{Asked, FollowUpWish, PersonRequest},
     store::{CallRef, LaneRef, StoreError},
@@ -20,14 +24,10 @@ use crate::{
 
 /// The longest text in a request: CRMs cut subjects at 255.
 const TEXT_CHARS: usize = 255;
-/// Who asked, as long as there is one token for all who may.
-const ADMIN: &str = "admin";
-
-pub(super) fn routes(config: &mut ServiceConfig) {
-    config
-        .route("/api/v1/accounts/{sid}/calls/{call_sid}/contact", web::post().to(contact))
-        .route("/api/v1/accounts/{sid}/calls/{call_sid}/follow-up", web::post().to(follow_up));
-}
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/contact", Role::Agent, |route| route.to(contact)).noted(),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/follow-up", Role::Agent, |route| route.to(follow_up)).noted(),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,15 +37,15 @@ struct Chosen {
     id: String,
 }
 
-async fn contact(request: HttpRequest, services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
-    let call = call(&request, &services, path).await?;
+async fn contact(services: Data<Services>, caller: Caller, path: Path<(String, String)>, bytes: Bytes) -> Answer {
+    let call = call(&services, path).await?;
     let Chosen { integration, kind, id } = api::body(&bytes)?;
     for (name, text) in [("kind", &kind), ("id", &id)] {
         if text.trim().is_empty() || text.chars().count() > TEXT_CHARS {
             return Err(ApiError::BadRequest(format!("{name}: must have 1 to {TEXT_CHARS} characters")));
         }
     }
-    ask(&services, call, integration, Asked::Contact { record: RecordRef::new(kind.trim(), id.trim()) }).await
+    ask(&services, &caller, call, integration, Asked::Contact { record: RecordRef::new(kind.trim(), id.trim()) }).await
 }
 
 #[derive(Deserialize)]
@@ -57,26 +57,19 @@ struct Wanted {
     due_at: Option<Timestamp>,
 }
 
-async fn follow_up(
-    request: HttpRequest,
-    services: Data<Services>,
-    path: Path<(String, String)>,
-    bytes: Bytes,
-) -> Answer {
-    let call = call(&request, &services, path).await?;
+async fn follow_up(services: Data<Services>, caller: Caller, path: Path<(String, String)>, bytes: Bytes) -> Answer {
+    let call = call(&services, path).await?;
     let Wanted { integration, kind, subject, due_at } = api::body(&bytes)?;
     if subject.as_ref().is_some_and(|subject| subject.chars().count() > TEXT_CHARS) {
         return Err(ApiError::BadRequest(format!("subject: at most {TEXT_CHARS} characters")));
     }
     let subject = subject.filter(|subject| !subject.trim().is_empty());
-    ask(&services, call, integration, Asked::FollowUp { wish: FollowUpWish { kind, subject, due_at } }).await
+    ask(&services, &caller, call, integration, Asked::FollowUp { wish: FollowUpWish { kind, subject, due_at } }).await
 }
 
-/// The call that is meant, if whoever asks may and there is one.
-async fn call(request: &HttpRequest, services: &Services, path: Path<(String, String)>) -> Result<CallRef, ApiError> {
-    api::admin(request, services)?;
+/// The call that is meant, if there is one.
+async fn call(services: &Services, path: Path<(String, String)>) -> Result<CallRef, ApiError> {
     let (account, call_sid) = path.into_inner();
-    api::known(services, &account)?;
     let call = CallRef { account, call_sid };
     if services.store.calls(std::slice::from_ref(&call)).await?.is_empty() {
         return Err(ApiError::NotFound("there is no such call".to_owned()));
@@ -84,7 +77,7 @@ async fn call(request: &HttpRequest, services: &Services, path: Path<(String, St
     Ok(call)
 }
 
-async fn ask(services: &Services, call: CallRef, integration: String, asked: Asked) -> Answer {
+async fn ask(services: &Services, caller: &Caller, call: CallRef, integration: String, asked: Asked) -> Answer {
     let account = services.account(&call.account);
     let there: Vec<&str> = account.iter().flat_map(|one| &one.integrations).map(|one| one.name.as_str()).collect();
     if !there.contains(&integration.as_str()) {
@@ -105,7 +98,7 @@ async fn ask(services: &Services, call: CallRef, integration: String, asked: Ask
             )));
         }
     }
-    let request = PersonRequest { call_sid: call.call_sid, integration, by: ADMIN.to_owned(), asked };
+    let request = PersonRequest { call_sid: call.call_sid, integration, by: caller.who.clone(), asked };
     let id = Uuid::now_v7();
     let receipt = request.receipt(id, &call.account, Timestamp::now());
     let receipt = receipt.map_err(|error| StoreError::Unreadable(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! The real binary, a strict Freshdesk and a simulated Exotel: what a user of Patchbay would notice.
 
 mod api;
+mod auth;
 mod authed;
 mod connect;
 mod context;
@@ -16,3 +17,4 @@ mod operations;
 mod owners;
 mod recordings;
 mod rig;
+mod users;

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
 /// The wait after a 429 that does not say how long.
 const WAIT: Duration = Duration::from_secs(60);
 /// The longest wait that is believed.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 160;
 
 /// An error body. Everything in it is optional: a proxy sends HTML.
 ///
@@ -24,7 +22,7 @@ struct Said {
 impl Said {
     fn of(reply: &Response) -> Self {
         let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(cut);
+        let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(words::said);
         Self { word: text("status").or_else(|| text("error")), text: text("message").or_else(|| text("detail")) }
     }
 
@@ -109,11 +107,7 @@ pub(crate) fn gone() -> Failure {
 
 /// The wait that a 429 asks for.
 fn retry_after(reply: &Response) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(WAIT, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(WAIT, |wait| wait.min(WAIT_MAX))
 }
 
 /// Our words, and what Freshchat said.
@@ -121,12 +115,5 @@ fn phrase(ours: &str, said: &Said) -> String {
     match &said.text {
         Some(text) => format!("{ours} (\"{text}\")"),
         None => ours.to_owned(),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SAID_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
     }
 }

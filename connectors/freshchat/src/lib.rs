@@ -199,15 +199,6 @@ fn is_id(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
-fn mentions(text: &str, key: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !key.is_empty()
-        && text
-            .match_indices(key)
-            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
-}
-
 /// Whether two texts say the same: how Freshchat treats spaces and line ends in what it takes is not known.
 fn same(one: &str, other: &str) -> bool {
     one.split_whitespace().eq(other.split_whitespace())
@@ -216,15 +207,6 @@ fn same(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_call_sid_is_found_whole_or_not_at_all() {
-        assert!(mentions("CallSid : 1a2b\n", "1a2b"));
-        assert!(mentions("1a2b5 and 1a2b", "1a2b"));
-        assert!(!mentions("CallSid : 1a2b5", "1a2b"));
-        assert!(!mentions("CallSid : 91a2b", "1a2b"));
-        assert!(!mentions("anything", ""));
-    }
 
     #[test]
     fn spaces_make_no_difference_and_all_else_does() {

@@ -15,27 +15,24 @@ pub static MANIFEST: Manifest = Manifest {
     origin: Origin::Domain { setting: "domain", suffixes: &[".freshchat.com", ".myfreshworks.com"] },
     auth: AuthScheme::Header { name: "authorization", prefix: "Bearer ", secret: "api_key" },
     settings: &[
-        Setting {
-            key: "domain",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "The chat URL beside the API token: acme.freshchat.com, or acme-123.myfreshworks.com in the suite",
-        },
-        Setting {
-            key: "api_key",
-            kind: SettingKind::Text,
-            required: true,
-            secret: true,
-            help: "The API token: Admin, Configure, API Tokens, Generate Token. It ends on a day of its own",
-        },
-        Setting {
-            key: "channel_id",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "The id of the channel (topic) in which calls are written down, best one of their own: Phone",
-        },
+        Setting::open(
+            "domain",
+            SettingKind::Text,
+            "The chat URL beside the API token: acme.freshchat.com, or acme-123.myfreshworks.com in the suite",
+        )
+        .required(),
+        Setting::secret(
+            "api_key",
+            SettingKind::Text,
+            "The API token: Admin, Configure, API Tokens, Generate Token. It ends on a day of its own",
+        )
+        .required(),
+        Setting::open(
+            "channel_id",
+            SettingKind::Text,
+            "The id of the channel (topic) in which calls are written down, best one of their own: Phone",
+        )
+        .required(),
     ],
     quotas: &[
         // There is a limit, and its numbers are not documented ("Freshchat API, Status and error messages" [V] names

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use patchbay_kit::{Exchange, Failure, Request, Step};
+use patchbay_kit::{Exchange, Failure, Request, Step, words};
 use serde::Deserialize;
 
 use crate::{
     NOT_FOUND, PER_PAGE,
     errors::{classify, speaks},
-    mentions, path, same,
+    path, same,
 };
 
 /// How far Exotel's clock and Freshchat's may disagree, time zones in the settings included.
@@ -114,7 +114,7 @@ impl Scan {
     fn is(&self, message: &Shown) -> bool {
         message.message_type.as_deref() == Some("private")
             && match &self.want {
-                Want::First { key } => mentions(&message.text(), key),
+                Want::First { key } => words::mentions(&message.text(), key),
                 Want::Text(text) => same(&message.text(), text),
             }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
 /// What was being written; settles which table of the configuration a remedy names.
@@ -16,8 +16,6 @@ pub(crate) enum On {
 const WAIT: Duration = Duration::from_secs(60);
 /// The longest wait that is believed. Accounts of before 2018 have a budget of an hour, none has a longer one.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 160;
 /// Field errors that are told; a refused ticket may have dozens of mandatory fields.
 const FIELDS_TOLD: usize = 5;
 
@@ -89,7 +87,7 @@ struct Said {
 impl Said {
     fn of(reply: &Response) -> Self {
         let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let text = |key: &str| body.get(key).and_then(Value::as_str).map(cut);
+        let text = |key: &str| body.get(key).and_then(Value::as_str).map(words::said);
         Self { code: text("code"), text: text("description").or_else(|| text("message")), errors: field_errors(&body) }
     }
 }
@@ -101,7 +99,7 @@ pub(crate) fn field_errors_of(reply: &Response) -> Vec<FieldError> {
 
 fn field_errors(body: &Value) -> Vec<FieldError> {
     let read = |entry: &Value| {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str).map(cut).unwrap_or_default();
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).map(words::said).unwrap_or_default();
         FieldError {
             field: text("field"),
             code: text("code"),
@@ -184,11 +182,7 @@ fn about(errors: &[FieldError]) -> Option<About> {
 
 /// The wait that a 429 asks for.
 fn retry_after(reply: &Response) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(WAIT, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(WAIT, |wait| wait.min(WAIT_MAX))
 }
 
 /// Our words, and what Freshdesk said.
@@ -241,12 +235,5 @@ fn remedy(field: &str, code: &str, on: On) -> String {
         "invalid_field" => format!(": Freshdesk has no such field; remove `{key}` from the integration"),
         "invalid_value" | "datatype_mismatch" => format!(": correct `{key}` in the integration"),
         _ => String::new(),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SAID_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
     }
 }

@@ -71,12 +71,7 @@ impl Connector for Freshdesk {
     /// "Freshdesk API v2, Rate Limit" [V]. Some accounts answer decimals, `700.0` [C], and a request that is turned
     /// away by a proxy carries no such headers.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
-        let number = |name: &str| {
-            let value: f64 = reply.header(name)?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        };
-        let (limit, remaining) = (number("x-ratelimit-total"), number("x-ratelimit-remaining"));
-        (limit.is_some() || remaining.is_some()).then_some(Allowance { limit, remaining })
+        Allowance::told(reply.number("x-ratelimit-total"), reply.number("x-ratelimit-remaining"))
     }
 
     fn activities(&self) -> &dyn Activities {
@@ -129,27 +124,4 @@ fn path<const N: usize>(rest: [&str; N]) -> Vec<String> {
 /// the contact or the agent it stood for, which is the right verdict on an id that came from somewhere else.
 fn id_value(id: &str) -> Value {
     id.parse::<u64>().map_or_else(|_| Value::from(id), Value::from)
-}
-
-/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
-fn mentions(text: &str, key: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !key.is_empty()
-        && text
-            .match_indices(key)
-            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_sid_is_found_whole_or_not_at_all() {
-        assert!(mentions("CallSid: 1a2b<br>", "1a2b"));
-        assert!(mentions("1a2b5 and 1a2b", "1a2b"));
-        assert!(!mentions("CallSid: 1a2b5", "1a2b"));
-        assert!(!mentions("CallSid: 91a2b", "1a2b"));
-        assert!(!mentions("anything", ""));
-    }
 }

@@ -15,27 +15,23 @@ pub static MANIFEST: Manifest = Manifest {
     // Any password does; X is what the documentation shows. "Freshdesk API v2, Authentication" [V]
     auth: AuthScheme::Basic { user: "api_key", password: "X" },
     settings: &[
-        Setting {
-            key: "domain",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "Where agents log in: acme.freshdesk.com (not an address of your own that leads there)",
-        },
-        Setting {
-            key: "api_key",
-            kind: SettingKind::Text,
-            required: true,
-            secret: true,
-            help: "The API key of an administrator: profile picture, Profile settings, View API key",
-        },
-        Setting {
-            key: "assign_tickets",
-            kind: SettingKind::Bool,
-            required: false,
-            secret: false,
-            help: "true: a ticket is assigned to the agent who answered the call",
-        },
+        Setting::open(
+            "domain",
+            SettingKind::Text,
+            "Where agents log in: acme.freshdesk.com (not an address of your own that leads there)",
+        )
+        .required(),
+        Setting::secret(
+            "api_key",
+            SettingKind::Text,
+            "The API key of an administrator: profile picture, Profile settings, View API key",
+        )
+        .required(),
+        Setting::open(
+            "assign_tickets",
+            SettingKind::Bool,
+            "true: a ticket is assigned to the agent who answered the call",
+        ),
     ],
     quotas: &[
         // Requests per minute and account: 50 on trial, 200 Growth, 400 Pro, 700 Enterprise ("Freshdesk API v2, Rate

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use patchbay_kit::{
-    CallActivity, Exchange, Failure, Kind, Note, Notes, RecordRef, Request, Response, Retry, StatusCode, Step,
+    CallActivity, Exchange, Failure, Kind, Note, Notes, RecordRef, Request, Response, Retry, StatusCode, Step, words,
 };
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{Freshdesk, Id, PER_PAGE, mentions, path, tickets::gone};
+use crate::{Freshdesk, Id, PER_PAGE, path, tickets::gone};
 
 /// Pages of a ticket's conversation that are looked through. They come oldest first, and a recording follows its call
 /// by minutes, so its note stands on the first.
@@ -41,7 +41,7 @@ impl Search {
                     return Err(gone(&self.ticket));
                 }
                 let entries: Vec<Listed> = reply.json()?;
-                let holds = |text: &Option<String>| text.as_ref().is_some_and(|text| mentions(text, &self.key));
+                let holds = |text: &Option<String>| text.as_ref().is_some_and(|text| words::mentions(text, &self.key));
                 // A public reply that quotes the CallSid is somebody else's.
                 let note = entries.iter().find(|one| one.private && (holds(&one.body) || holds(&one.body_text)));
                 if let Some(note) = note {

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Exchange, Failure, Kind, RecordRef, Request, Response, Retry, StatusCode,
-    Step, Text, Updates,
+    Step, Text, Updates, words,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{Freshdesk, Id, PER_PAGE, id_value, mentions, path};
+use crate::{Freshdesk, Id, PER_PAGE, id_value, path};
 
 /// Pages of a caller's tickets that are looked through, newest first. Who has made 500 tickets since the day before
 /// this call is no caller.
@@ -51,7 +51,7 @@ impl Search {
         }
         request.then(move |reply| {
             let tickets: Vec<Listed> = reply.json()?;
-            let holds = |text: &Option<String>| text.as_ref().is_some_and(|text| mentions(text, &self.key));
+            let holds = |text: &Option<String>| text.as_ref().is_some_and(|text| words::mentions(text, &self.key));
             if let Some(ticket) = tickets.iter().find(|one| holds(&one.description) || holds(&one.description_text)) {
                 return Ok(Step::Done(Some(RecordRef::new("ticket", ticket.id))));
             }

@@ -5,7 +5,7 @@
 
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, RecordRef, Request, Response, Retry,
-    StatusCode, Step, Text, Updates,
+    StatusCode, Step, Text, Updates, words,
 };
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ const GONE: &[StatusCode] = &[StatusCode::NOT_FOUND];
 
 /// Whether a note is the one of this call's log.
 fn is_log_of(note: &Stands, key: &str) -> bool {
-    text::mentions(&note.text, key) && !text::is_of_recording(&note.text)
+    words::mentions(&note.text, key) && !text::is_of_recording(&note.text)
 }
 
 impl Activities for Freshsales {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
 /// The wait after a 429 that does not say how long. The budget is one of an hour, of which nobody knows when it begins.
@@ -11,8 +11,6 @@ const WAIT: Duration = Duration::from_secs(300);
 const WAIT_BEHIND: Duration = Duration::from_secs(60);
 /// The longest wait that is believed.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 160;
 /// Messages that are told.
 const TOLD: usize = 5;
 
@@ -29,7 +27,7 @@ impl Said {
         let errors = body.get("errors").unwrap_or(&Value::Null);
         let code = match errors.get("code") {
             Some(Value::Number(code)) => Some(code.to_string()),
-            Some(Value::String(code)) => Some(cut(code)),
+            Some(Value::String(code)) => Some(words::said(code)),
             _ => None,
         };
         let places = [errors.get("message"), Some(errors), body.get("message"), body.get("error")];
@@ -47,16 +45,9 @@ impl Said {
 
 fn texts(value: &Value) -> Vec<String> {
     match value {
-        Value::String(text) if !text.is_empty() => vec![cut(text)],
-        Value::Array(items) => items.iter().filter_map(Value::as_str).map(cut).collect(),
+        Value::String(text) if !text.is_empty() => vec![words::said(text)],
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(words::said).collect(),
         _ => Vec::new(),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SAID_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
     }
 }
 
@@ -150,9 +141,5 @@ fn phrase(ours: &str, said: &Said) -> String {
 
 /// The wait that a 429 asks for.
 fn retry_after(reply: &Response) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(WAIT, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(WAIT, |wait| wait.min(WAIT_MAX))
 }

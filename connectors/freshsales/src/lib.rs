@@ -75,13 +75,8 @@ impl Connector for Freshsales {
 
     /// Not documented for Freshsales; these are the names other Freshworks products use.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
-        let number = |name: &str| {
-            let value: f64 = reply.header(name)?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        };
-        let limit = number("x-ratelimit-total").or_else(|| number("x-ratelimit-limit"));
-        let remaining = number("x-ratelimit-remaining");
-        (limit.is_some() || remaining.is_some()).then_some(Allowance { limit, remaining })
+        let limit = reply.number("x-ratelimit-total").or_else(|| reply.number("x-ratelimit-limit"));
+        Allowance::told(limit, reply.number("x-ratelimit-remaining"))
     }
 
     fn activities(&self) -> &dyn Activities {

@@ -15,34 +15,28 @@ pub static MANIFEST: Manifest = Manifest {
     // "Freshsales API, Authentication: API key" [V]
     auth: AuthScheme::Header { name: "authorization", prefix: "Token token=", secret: "api_key" },
     settings: &[
-        Setting {
-            key: "domain",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "The bundle alias: acme.myfreshworks.com, or acme.freshsales.io for the classic product",
-        },
-        Setting {
-            key: "api_key",
-            kind: SettingKind::Text,
-            required: true,
-            secret: true,
-            help: "The API key of an administrator: profile picture, Settings, API Settings",
-        },
-        Setting {
-            key: "number_format",
-            kind: SettingKind::Text,
-            required: false,
-            secret: false,
-            help: "How new contacts' numbers are written: national (10 digits, Indian numbers only; default) or e164",
-        },
-        Setting {
-            key: "calls_as_json",
-            kind: SettingKind::Bool,
-            required: false,
-            secret: false,
-            help: "true: call logs are sent as JSON, not as a form; only if Freshsales refuses the form",
-        },
+        Setting::open(
+            "domain",
+            SettingKind::Text,
+            "The bundle alias: acme.myfreshworks.com, or acme.freshsales.io for the classic product",
+        )
+        .required(),
+        Setting::secret(
+            "api_key",
+            SettingKind::Text,
+            "The API key of an administrator: profile picture, Settings, API Settings",
+        )
+        .required(),
+        Setting::open(
+            "number_format",
+            SettingKind::Text,
+            "How new contacts' numbers are written: national (10 digits, Indian numbers only; default) or e164",
+        ),
+        Setting::open(
+            "calls_as_json",
+            SettingKind::Bool,
+            "true: call logs are sent as JSON, not as a form; only if Freshsales refuses the form",
+        ),
     ],
     quotas: &[
         // 1000 requests per hour and account on Free and Growth, 2000 on Pro, 5000 on Enterprise (Freshworks support,

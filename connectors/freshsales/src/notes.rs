@@ -2,6 +2,7 @@
 
 use patchbay_kit::{
     About, CallActivity, Exchange, Failure, Kind, Note, Notes, RecordRef, Request, Response, Retry, StatusCode, Step,
+    words,
 };
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ const GONE: &[StatusCode] = &[StatusCode::NOT_FOUND];
 impl Notes for Freshsales {
     fn find(&self, _: &RecordRef, of: &CallActivity, note: &Note) -> Option<Exchange<Option<RecordRef>>> {
         let key = note.key.0.clone();
-        let wanted = move |note: &Stands| text::mentions(&note.text, &key) && text::is_of_recording(&note.text);
+        let wanted = move |note: &Stands| words::mentions(&note.text, &key) && text::is_of_recording(&note.text);
         Some(self.look("note.find", of.contact.as_ref()?, wanted, |looked| {
             Ok(Step::Done(match looked {
                 Looked::Found(note) => Some(RecordRef::new("note", note.id)),

@@ -1,5 +1,7 @@
 //! The small pieces of HTML around the core's texts, and how a text is recognised when it is read back.
 
+use patchbay_kit::words;
+
 /// The subject stands in the first line of a call log's note, because a log has no title.
 const SUBJECT_OPEN: &str = "<div><b>";
 const SUBJECT_CLOSE: &str = "</b></div>";
@@ -9,13 +11,13 @@ const RECORDING: &str = "Recording and duration";
 
 /// The note of a call log.
 pub(crate) fn of_call(subject: &str, body: &str) -> String {
-    format!("{SUBJECT_OPEN}{}{SUBJECT_CLOSE}{body}", escape(subject))
+    format!("{SUBJECT_OPEN}{}{SUBJECT_CLOSE}{body}", words::escaped(subject))
 }
 
 /// The same with only one of its parts written anew. `None`: it has not this form any more.
 pub(crate) fn with_part(stands: &str, subject: Option<&str>, body: Option<&str>) -> Option<String> {
     let (was_subject, was_body) = stands.strip_prefix(SUBJECT_OPEN)?.split_once(SUBJECT_CLOSE)?;
-    let subject = subject.map_or_else(|| was_subject.to_owned(), escape);
+    let subject = subject.map_or_else(|| was_subject.to_owned(), words::escaped);
     Some(format!("{SUBJECT_OPEN}{subject}{SUBJECT_CLOSE}{}", body.unwrap_or(was_body)))
 }
 
@@ -31,30 +33,6 @@ pub(crate) fn is_of_recording(text: &str) -> bool {
         rest = behind.trim_start();
     }
     rest.starts_with(RECORDING)
-}
-
-/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
-pub(crate) fn mentions(text: &str, key: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !key.is_empty()
-        && text
-            .match_indices(key)
-            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -82,14 +60,5 @@ mod tests {
         for other in [of_call("Incoming Call", "Recording and duration"), String::new(), "<".to_owned()] {
             assert!(!is_of_recording(&other), "{other}");
         }
-    }
-
-    #[test]
-    fn a_call_sid_is_found_whole_or_not_at_all() {
-        assert!(mentions("CallSid: 1a2b<br>", "1a2b"));
-        assert!(mentions("1a2b5 and 1a2b", "1a2b"));
-        assert!(!mentions("CallSid: 1a2b5", "1a2b"));
-        assert!(!mentions("CallSid: 91a2b", "1a2b"));
-        assert!(!mentions("anything", ""));
     }
 }

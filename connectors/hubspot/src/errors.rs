@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
 /// What was being written; settles which table of the configuration a remedy names.
@@ -32,8 +32,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A lock on a record lasts this long ("Error handling" [V], 423).
 const LOCK: Duration = Duration::from_secs(2);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 200;
 /// Refused properties that are told.
 const PROPERTIES_TOLD: usize = 5;
 /// Before the list of refused properties inside a message.
@@ -75,7 +73,7 @@ impl Said {
         let text = |key: &str| body.get(key).and_then(Value::as_str);
         let texts = |path: &str| {
             let list = body.pointer(path).and_then(Value::as_array);
-            list.into_iter().flatten().filter_map(Value::as_str).map(cut).collect::<Vec<_>>()
+            list.into_iter().flatten().filter_map(Value::as_str).map(words::said).collect::<Vec<_>>()
         };
         let errors = body.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut refused: Vec<Refused> = errors.iter().filter_map(refused).collect();
@@ -88,13 +86,13 @@ impl Said {
         let mut scopes = texts("/context/requiredGranularScopes");
         scopes.extend(errors.iter().flat_map(|error| {
             let list = error.pointer("/context/requiredGranularScopes").and_then(Value::as_array);
-            list.into_iter().flatten().filter_map(Value::as_str).map(cut).collect::<Vec<_>>()
+            list.into_iter().flatten().filter_map(Value::as_str).map(words::said).collect::<Vec<_>>()
         }));
         Self {
             message: text("message")
-                .map(|message| cut(message.split(LIST_IN_MESSAGE).next().unwrap_or(message).trim())),
-            category: text("category").or_else(|| text("errorType")).map(cut),
-            policy: text("policyName").map(cut),
+                .map(|message| words::said(message.split(LIST_IN_MESSAGE).next().unwrap_or(message).trim())),
+            category: text("category").or_else(|| text("errorType")).map(words::said),
+            policy: text("policyName").map(words::said),
             missing: texts("/context/properties"),
             scopes,
             refused,
@@ -111,8 +109,8 @@ impl Said {
 
 /// `{"message","code","in","context":{"propertyName":["…"]}}` [S]
 fn refused(error: &Value) -> Option<Refused> {
-    let text = |key: &str| error.get(key).and_then(Value::as_str).map(cut);
-    let named = error.pointer("/context/propertyName/0").and_then(Value::as_str).map(cut);
+    let text = |key: &str| error.get(key).and_then(Value::as_str).map(words::said);
+    let named = error.pointer("/context/propertyName/0").and_then(Value::as_str).map(words::said);
     Some(Refused {
         property: named.or_else(|| text("in"))?,
         code: text("code").unwrap_or_default(),
@@ -122,7 +120,7 @@ fn refused(error: &Value) -> Option<Refused> {
 
 /// `{"isValid":false,"message","error","name"}` [C]
 fn refused_in_message(error: &Value) -> Option<Refused> {
-    let text = |key: &str| error.get(key).and_then(Value::as_str).map(cut);
+    let text = |key: &str| error.get(key).and_then(Value::as_str).map(words::said);
     Some(Refused {
         property: text("name")?,
         code: text("error").unwrap_or_default(),
@@ -132,8 +130,7 @@ fn refused_in_message(error: &Value) -> Option<Refused> {
 
 /// Reads a reply that is not a success. Statuses are those of "Error handling" [V] unless a row says otherwise.
 pub(crate) fn classify(reply: &Response, on: On, app: bool) -> Failure {
-    let wait = reply.header("retry-after").and_then(|value| value.trim().parse::<f64>().ok());
-    let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(|wait| wait.min(WAIT_MAX));
+    let wait = reply.retry_after().map(|wait| wait.min(WAIT_MAX));
     read(reply.status.as_u16(), &Said::of(reply), wait, on, app)
 }
 
@@ -272,11 +269,4 @@ fn told(said: &Said, on: On) -> String {
         all.push(format!("and {} more", said.refused.len() - PROPERTIES_TOLD));
     }
     format!("HubSpot refuses {}", all.join("; "))
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SAID_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
 }

@@ -129,13 +129,7 @@ impl Connector for HubSpot {
 
     /// "API usage guidelines, Rate limits" [V]: the headers of the rolling ten seconds. Search has none.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
-        let number = |name: &str| {
-            let value: f64 = reply.header(name)?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        };
-        let limit = number("x-hubspot-ratelimit-max");
-        let remaining = number("x-hubspot-ratelimit-remaining");
-        (limit.is_some() || remaining.is_some()).then_some(Allowance { limit, remaining })
+        Allowance::told(reply.number("x-hubspot-ratelimit-max"), reply.number("x-hubspot-ratelimit-remaining"))
     }
 
     fn activities(&self) -> &dyn Activities {

@@ -37,48 +37,32 @@ pub static MANIFEST: Manifest = Manifest {
     origin: Origin::Fixed("https://api.hubapi.com"),
     auth: AuthScheme::OAuth(&OAUTH),
     settings: &[
-        Setting {
-            key: "access_token",
-            kind: SettingKind::Text,
-            required: false,
-            secret: true,
-            help: "The access token of a private app (Settings, Integrations, Private Apps): pat-…; instead of the app below",
-        },
-        Setting {
-            key: "client_id",
-            kind: SettingKind::Text,
-            required: false,
-            secret: false,
-            help: "The client ID of an app with OAuth (developer account, Apps, Auth)",
-        },
-        Setting {
-            key: "client_secret",
-            kind: SettingKind::Text,
-            required: false,
-            secret: true,
-            help: "The client secret of that app",
-        },
-        Setting {
-            key: "refresh_token",
-            kind: SettingKind::Text,
-            required: false,
-            secret: true,
-            help: "The refresh token of that app's installation; `patchbay connect` gets one",
-        },
-        Setting {
-            key: "call_sid_property",
-            kind: SettingKind::Text,
-            required: false,
-            secret: false,
-            help: "The unique property of calls, tasks and tickets that holds the CallSid; default exotel_call_sid",
-        },
-        Setting {
-            key: "missed_follow_up",
-            kind: SettingKind::Text,
-            required: false,
-            secret: false,
-            help: "What a missed call or voicemail leads to: task (default), ticket or none",
-        },
+        Setting::secret(
+            "access_token",
+            SettingKind::Text,
+            "The access token of a private app (Settings, Integrations, Private Apps): pat-…; instead of the app below",
+        ),
+        Setting::open(
+            "client_id",
+            SettingKind::Text,
+            "The client ID of an app with OAuth (developer account, Apps, Auth)",
+        ),
+        Setting::secret("client_secret", SettingKind::Text, "The client secret of that app"),
+        Setting::secret(
+            "refresh_token",
+            SettingKind::Text,
+            "The refresh token of that app's installation; `patchbay connect` gets one",
+        ),
+        Setting::open(
+            "call_sid_property",
+            SettingKind::Text,
+            "The unique property of calls, tasks and tickets that holds the CallSid; default exotel_call_sid",
+        ),
+        Setting::open(
+            "missed_follow_up",
+            SettingKind::Text,
+            "What a missed call or voicemail leads to: task (default), ticket or none",
+        ),
     ],
     quotas: &[
         // Ten rolling seconds and app: 100 for private apps on Free and Starter, 110 with OAuth, 190 on Professional and

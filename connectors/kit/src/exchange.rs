@@ -1,12 +1,12 @@
 //! One exchange with a CRM, described: a request, and the function that reads its reply.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::{Failure, Kind, Retry};
+use crate::{Allowance, Failure, Kind, Retry};
 
 /// What a path segment may hold unencoded: RFC 3986's unreserved characters.
 const SEGMENT: &percent_encoding::AsciiSet =
@@ -254,6 +254,17 @@ impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+
+    /// A header as an amount ([`Allowance::amount`]).
+    pub fn number(&self, name: &str) -> Option<f64> {
+        Allowance::amount(self.header(name)?)
+    }
+
+    /// How long the reply asks to wait: `Retry-After` in seconds (RFC 9110 §10.2.3). Its other form, a date, would need
+    /// a clock.
+    pub fn retry_after(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.number("retry-after")?).ok()
+    }
 }
 
 /// Outcome of reading one reply: finished, or one more exchange is needed.
@@ -323,6 +334,21 @@ mod tests {
         };
         assert!(said("\n <!doctype html><title>Sign in</title>").contains("web page"));
         assert!(said("[1").contains("unreadable reply"));
+    }
+
+    #[test]
+    fn a_header_that_is_no_amount_says_nothing() {
+        let told = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static(value))]);
+            let reply = Response { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() };
+            (reply.number("Retry-After"), reply.retry_after())
+        };
+        assert_eq!(told(" 1.5 "), (Some(1.5), Some(Duration::from_millis(1500))));
+        assert_eq!(told("0"), (Some(0.0), Some(Duration::ZERO)));
+        assert_eq!(told("1e300"), (Some(1e300), None));
+        for value in ["", "-1", "NaN", "inf", "Wed, 21 Oct 2015 07:28:00 GMT"] {
+            assert_eq!(told(value), (None, None), "{value}");
+        }
     }
 
     #[test]

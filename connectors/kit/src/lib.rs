@@ -11,6 +11,7 @@ mod manifest;
 pub mod mask;
 mod phone;
 mod record;
+pub mod words;
 
 pub use connector::{Activities, Agents, Connector, Contacts, FollowUps, Notes, Owners, Popups, Updates};
 pub use exchange::{Base, Body, Exchange, Request, Response, Safety, Step};

@@ -112,6 +112,24 @@ pub struct Setting {
     pub help: &'static str,
 }
 
+impl Setting {
+    /// One that may be left out, and seen.
+    pub const fn open(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
+        Self { key, kind, required: false, secret: false, help }
+    }
+
+    /// One that may be left out, and must not be seen.
+    pub const fn secret(key: &'static str, kind: SettingKind, help: &'static str) -> Self {
+        Self { key, kind, required: false, secret: true, help }
+    }
+
+    /// That it must be there.
+    #[must_use]
+    pub const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+}
+
 /// The settings an adapter may see: none of the secret ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -183,6 +201,18 @@ pub struct Allowance {
     pub limit: Option<f64>,
     /// Requests left in this period.
     pub remaining: Option<f64>,
+}
+
+impl Allowance {
+    /// `None` where a reply tells neither.
+    pub fn told(limit: Option<f64>, remaining: Option<f64>) -> Option<Self> {
+        (limit.is_some() || remaining.is_some()).then_some(Self { limit, remaining })
+    }
+
+    /// Reads an amount; decimals are one, what is below nothing is none.
+    pub fn amount(text: &str) -> Option<f64> {
+        text.trim().parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)
+    }
 }
 
 /// How the CRM reads the texts that are written into it.

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
 /// The wait after a limit that does not say over what time it counts ("Get Users", response codes [V]).
 const WAIT: Duration = Duration::from_secs(5);
 /// The wait for a limit of a day: it is asked again now and then, as nobody says when the day is over.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 200;
 
 /// The envelope of every error ("Error Handling" [V]).
 pub(crate) struct Said {
@@ -22,7 +20,7 @@ pub(crate) struct Said {
 impl Said {
     pub(crate) fn of(reply: &Response) -> Self {
         let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let text = |key: &str| body.get(key).and_then(Value::as_str).map(cut).unwrap_or_default();
+        let text = |key: &str| body.get(key).and_then(Value::as_str).map(words::said).unwrap_or_default();
         Self { kind: text("ExceptionType"), message: text("ExceptionMessage") }
     }
 
@@ -158,11 +156,4 @@ fn wait(message: &str) -> Duration {
 /// Our words, and what LeadSquared said.
 fn phrase(ours: &str, said: &Said) -> String {
     if said.message.is_empty() { ours.to_owned() } else { format!("{ours} (\"{}\")", said.message) }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SAID_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
 }

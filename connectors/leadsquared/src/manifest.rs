@@ -8,17 +8,9 @@ use patchbay_kit::{
 
 use crate::settings::{AGENT_POPUP_URL, CALL_LOG_URL, CALL_ROUTE_URL};
 
-const fn setting(key: &'static str, kind: SettingKind, help: &'static str) -> Setting {
-    Setting { key, kind, required: false, secret: false, help }
-}
-
 /// A URL that is a secret: who knows it may use it.
 const fn capability(key: &'static str, help: &'static str) -> Setting {
-    Setting { key, kind: SettingKind::Url, required: true, secret: true, help }
-}
-
-const fn secret(key: &'static str, help: &'static str) -> Setting {
-    Setting { key, kind: SettingKind::Text, required: false, secret: true, help }
+    Setting::secret(key, SettingKind::Url, help).required()
 }
 
 /// LeadSquared in the catalogue.
@@ -36,22 +28,26 @@ pub static MANIFEST: Manifest = Manifest {
         ),
         capability(AGENT_POPUP_URL, "The Agent Popup API of the Universal Telephony Connector"),
         capability(CALL_LOG_URL, "The Call Log API of the Universal Telephony Connector (.../LogCallComplete/...)"),
-        secret("access_key", "An administrator's Access Key: My Account, Settings, API and Webhooks"),
-        secret("secret_key", "The Secret Key beside it"),
-        setting(
+        Setting::secret(
+            "access_key",
+            SettingKind::Text,
+            "An administrator's Access Key: My Account, Settings, API and Webhooks",
+        ),
+        Setting::secret("secret_key", SettingKind::Text, "The Secret Key beside it"),
+        Setting::open(
             "api_url",
             SettingKind::Url,
             "With keys: the API host of the organisation's region, https://api-in21.leadsquared.com",
         ),
-        setting(
+        Setting::open(
             "call_times",
             SettingKind::Text,
             "How the Call Log API reads times: \"utc\" (default, as documented) or \"account\", the account's own clock",
         ),
-        setting("call_start_timer", SettingKind::Text, "Click-to-call from this time of day on, HH:MM:SS"),
-        setting("call_end_timer", SettingKind::Text, "Click-to-call until this time of day, HH:MM:SS"),
-        setting("call_allowed_days", SettingKind::Texts, "Days of click-to-call: [\"Monday\", ...]; default all"),
-        setting("enable_outbound_popup", SettingKind::Bool, "true: a popup for outgoing calls as well"),
+        Setting::open("call_start_timer", SettingKind::Text, "Click-to-call from this time of day on, HH:MM:SS"),
+        Setting::open("call_end_timer", SettingKind::Text, "Click-to-call until this time of day, HH:MM:SS"),
+        Setting::open("call_allowed_days", SettingKind::Texts, "Days of click-to-call: [\"Monday\", ...]; default all"),
+        Setting::open("enable_outbound_popup", SettingKind::Bool, "true: a popup for outgoing calls as well"),
     ],
     quotas: &[
         // So many calls of the v2 API within five seconds, by plan and of all of the organisation's software together; no

@@ -1,5 +1,6 @@
 //! The delimited text that LeadSquared makes of a call log, in which the posted body comes back.
 
+use patchbay_kit::words;
 use serde_json::Value;
 
 /// What LeadSquared puts between a key and its value, and after a value.
@@ -40,7 +41,7 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 fn is_of(note: &str, key: &str) -> bool {
     match session(note) {
         Some(session) => session == key,
-        None => mentions(note, key),
+        None => words::mentions(note, key),
     }
 }
 
@@ -49,15 +50,6 @@ fn session(note: &str) -> Option<String> {
     let data = data.strip_suffix("{next}").unwrap_or(data);
     let data: Value = serde_json::from_str(data).ok()?;
     Some(data.get("CallSessionId")?.as_str()?.to_owned())
-}
-
-/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
-fn mentions(text: &str, key: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !key.is_empty()
-        && text
-            .match_indices(key)
-            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry, StatusCode};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, StatusCode, words};
 use serde_json::Value;
 
 use crate::settings::Org;
@@ -18,8 +18,6 @@ const WAIT_CONCURRENT: Duration = Duration::from_secs(5);
 const WAIT_DAILY: Duration = Duration::from_secs(900);
 /// The longest wait that is believed.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 160;
 /// Errors that are told of one reply.
 const TOLD: usize = 3;
 
@@ -33,7 +31,7 @@ pub(crate) struct Said {
 
 impl Said {
     fn of(entry: &Value) -> Self {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str).map(cut).unwrap_or_default();
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).map(words::said).unwrap_or_default();
         let fields = entry.get("fields").and_then(Value::as_array);
         // Lists within a success (collections, upserts) call it `statusCode`.
         let code = [text("errorCode"), text("statusCode"), text("error")].into_iter().find(|code| !code.is_empty());
@@ -41,8 +39,8 @@ impl Said {
         let message = [whole("message"), whole("error_description")].into_iter().find(|text| !text.is_empty());
         Self {
             code: code.unwrap_or_default(),
-            message: message.map(|text| cut(without_query(text))).unwrap_or_default(),
-            fields: fields.into_iter().flatten().filter_map(Value::as_str).map(cut).collect(),
+            message: message.map(|text| words::said(without_query(text))).unwrap_or_default(),
+            fields: fields.into_iter().flatten().filter_map(Value::as_str).map(words::said).collect(),
         }
     }
 
@@ -212,11 +210,7 @@ pub(crate) fn unexpected(what: &str) -> Failure {
 
 /// The wait that a reply asks for; Salesforce's own never do.
 fn wait(reply: &Response, usual: Duration) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(usual, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(usual, |wait| wait.min(WAIT_MAX))
 }
 
 /// Our words, and what Salesforce said.
@@ -269,11 +263,4 @@ fn remedy(code: &str, field: &str, org: &Org) -> String {
 fn without_query(text: &str) -> &str {
     let after = text.rsplit_once("ERROR at Row").and_then(|(_, rest)| rest.split_once('\n'));
     after.map_or(text, |(_, rest)| rest).trim()
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SAID_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
 }

@@ -78,9 +78,8 @@ impl Connector for Salesforce {
         let usage =
             reply.header("sforce-limit-info")?.split(';').find_map(|part| part.trim().strip_prefix("api-usage="))?;
         let (used, limit) = usage.split_once('/')?;
-        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
-        let (used, limit) = (number(used)?, number(limit)?);
-        Some(Allowance { limit: Some(limit), remaining: Some((limit - used).max(0.0)) })
+        let (used, limit) = (Allowance::amount(used)?, Allowance::amount(limit)?);
+        Allowance::told(Some(limit), Some((limit - used).max(0.0)))
     }
 
     fn activities(&self) -> &dyn Activities {

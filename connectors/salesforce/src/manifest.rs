@@ -27,14 +27,6 @@ static TOKENS: OAuth = OAuth {
     assertion: Some(Assertion { subject: "username", key_file: "private_key_file" }),
 };
 
-const fn open(key: &'static str, kind: SettingKind, help: &'static str) -> Setting {
-    Setting { key, kind, required: false, secret: false, help }
-}
-
-const fn secret(key: &'static str, kind: SettingKind, help: &'static str) -> Setting {
-    Setting { key, kind, required: false, secret: true, help }
-}
-
 /// Salesforce in the catalogue.
 pub static MANIFEST: Manifest = Manifest {
     id: "salesforce",
@@ -42,56 +34,64 @@ pub static MANIFEST: Manifest = Manifest {
     origin: Origin::Token,
     auth: AuthScheme::OAuth(&TOKENS),
     settings: &[
-        open(
+        Setting::open(
             "login_url",
             SettingKind::Url,
             "Where users log in: https://{my domain}.my.salesforce.com, or https://test.salesforce.com for a sandbox",
         ),
-        Setting { required: true, ..open("client_id", SettingKind::Text, "The external client app's consumer key") },
-        secret(
+        Setting::open("client_id", SettingKind::Text, "The external client app's consumer key").required(),
+        Setting::secret(
             "client_secret",
             SettingKind::Text,
             "The external client app's consumer secret; not needed with private_key_file",
         ),
-        secret("refresh_token", SettingKind::Text, "A refresh token; `patchbay connect` gets one"),
-        open("username", SettingKind::Text, "Instead of a refresh token: the user whom private_key_file lets in"),
-        secret(
+        Setting::secret("refresh_token", SettingKind::Text, "A refresh token; `patchbay connect` gets one"),
+        Setting::open(
+            "username",
+            SettingKind::Text,
+            "Instead of a refresh token: the user whom private_key_file lets in",
+        ),
+        Setting::secret(
             "private_key_file",
             SettingKind::File,
             "Instead of a refresh token: the private key (PEM) of the certificate in the app",
         ),
-        open(
+        Setting::open(
             "default_object",
             SettingKind::Text,
             "What an unknown caller becomes: Lead (default), Contact, Account or Case",
         ),
-        open(
+        Setting::open(
             "object_priority",
             SettingKind::Texts,
             "Where callers are looked for, first wins: Contact, Lead, Account (default), Opportunity, Case; Case(SuppliedPhone, Phone__c) names the fields",
         ),
-        open(
+        Setting::open(
             "call_sid_field",
             SettingKind::Text,
             "The unique external id field of tasks that holds the CallSid; default Exotel_Call_Sid__c",
         ),
-        open(
+        Setting::open(
             "caller_id_field",
             SettingKind::Text,
             "The unique external id field of the default object that keeps callers from being made twice; default Exotel_Caller_Id__c, \"none\" to do without",
         ),
-        open(
+        Setting::open(
             "call_fields",
             SettingKind::Texts,
             "Fields of tasks for the facts of a call: \"recording_url=Recording_URL__c\"; by default all of the set-up page",
         ),
-        open(
+        Setting::open(
             "missed_status",
             SettingKind::Text,
             "Status of the tasks of missed calls and voicemails; default Not Started, so that they are open",
         ),
-        open("mask_numbers", SettingKind::Bool, "true: only the last four digits of customers' numbers are written"),
-        open("api_version", SettingKind::Text, "Version of the REST API; default 62.0"),
+        Setting::open(
+            "mask_numbers",
+            SettingKind::Bool,
+            "true: only the last four digits of customers' numbers are written",
+        ),
+        Setting::open("api_version", SettingKind::Text, "Version of the REST API; default 62.0"),
     ],
     quotas: &[
         // In 24 hours: 100 000 and more by edition and licences ("Salesforce Developer Limits, API Requests" [V]); the

@@ -16,6 +16,7 @@ mod message;
 pub mod oauth;
 pub mod salesforce;
 mod server;
+mod shelf;
 mod window;
 pub mod zoho_crm;
 pub mod zoho_desk;

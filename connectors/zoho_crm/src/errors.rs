@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
 /// The wait after a 429: of too many requests at once, which is soon over.
 const WAIT: Duration = Duration::from_secs(30);
 /// The wait when the credits of the rolling day are used up; they come back bit by bit.
 const WAIT_CREDITS: Duration = Duration::from_secs(15 * 60);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 160;
 
 /// What was being written; settles which table of the configuration a remedy names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,13 +78,13 @@ impl Refusal {
         let details = value.get("details").unwrap_or(&Value::Null);
         let (name, path) = (text(details, "api_name"), text(details, "json_path"));
         let field = match name.as_str() {
-            "id" => path.rsplit('.').nth(1).filter(|field| !field.contains('[')).map(cut),
+            "id" => path.rsplit('.').nth(1).filter(|field| !field.contains('[')).map(words::said),
             "" => None,
             name => Some(name.to_owned()),
         };
         let id = |value: &Value| value.get("id").and_then(Value::as_str).map(str::to_owned);
         Some(Self {
-            code: cut(code),
+            code: words::said(code),
             holder: details.get("duplicate_record").and_then(id).or_else(|| id(details)),
             column: Some(text(details, "column_name")).filter(|column| !column.is_empty()),
             gone: code == "INVALID_DATA" && field.is_none() && (name == "id" || message.contains("id given")),
@@ -257,9 +255,5 @@ pub(crate) fn malformed() -> Failure {
 }
 
 fn text(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).map(cut).unwrap_or_default()
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(SAID_CHARS).collect()
+    value.get(key).and_then(Value::as_str).map(words::said).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use patchbay_kit::{CallActivity, Exchange, FollowUp, FollowUpKind, FollowUps, RecordRef, Step};
+use patchbay_kit::{CallActivity, Exchange, FollowUp, FollowUpKind, FollowUps, RecordRef, Step, words};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -40,15 +40,6 @@ fn at(kind: FollowUpKind, id: &str) -> RecordRef {
     )
 }
 
-/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
-fn mentions(text: &str, key: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !key.is_empty()
-        && text
-            .match_indices(key)
-            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
-}
-
 impl FollowUps for ZohoCrm {
     fn kinds(&self) -> &'static [FollowUpKind] {
         &[FollowUpKind::Task, FollowUpKind::Call, FollowUpKind::Event]
@@ -76,7 +67,8 @@ impl FollowUps for ZohoCrm {
             Answer::Rows(rows) => {
                 let text =
                     |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
-                let its = rows.iter().find(|row| text(row, "Description").is_some_and(|text| mentions(&text, &key)));
+                let its =
+                    rows.iter().find(|row| text(row, "Description").is_some_and(|text| words::mentions(&text, &key)));
                 Ok(Step::Done(its.and_then(|row| text(row, "id")).map(|id| at(kind, &id))))
             }
             Answer::Refused(refusal) => Err(refusal.failure(on(kind))),

@@ -113,8 +113,7 @@ impl Connector for ZohoCrm {
 
     /// `X-API-CREDITS-REMAINING`, from half of the credits on ("API Limits", v8 [V]).
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
-        let remaining: f64 = reply.header("x-api-credits-remaining")?.trim().parse().ok()?;
-        (remaining.is_finite() && remaining >= 0.0).then_some(Allowance { limit: None, remaining: Some(remaining) })
+        Allowance::told(None, reply.number("x-api-credits-remaining"))
     }
 
     fn activities(&self) -> &dyn Activities {

@@ -57,55 +57,43 @@ pub static MANIFEST: Manifest = Manifest {
     origin: Origin::Token,
     auth: AuthScheme::OAuth(&OAUTH),
     settings: &[
-        Setting {
-            key: "accounts_url",
-            kind: SettingKind::Url,
-            required: false,
-            secret: false,
-            help: "The accounts server of your data centre: https://accounts.zoho.in (default), .com, .eu, .com.au, .jp, .sa",
-        },
-        Setting {
-            key: "client_id",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "Of the client in the API console of your data centre: https://api-console.zoho.in",
-        },
-        Setting {
-            key: "client_secret",
-            kind: SettingKind::Text,
-            required: true,
-            secret: true,
-            help: "Of the same client; it differs from one data centre to the next",
-        },
-        Setting {
-            key: "refresh_token",
-            kind: SettingKind::Text,
-            required: false,
-            secret: true,
-            help: "From a consent with access_type=offline; `patchbay connect` gets one",
-        },
-        Setting {
-            key: "phonebridge",
-            kind: SettingKind::Bool,
-            required: false,
-            secret: false,
-            help: "true: PhoneBridge shows the calls to agents and logs them; needs a client registered as its provider",
-        },
-        Setting {
-            key: "call_sid_field",
-            kind: SettingKind::Text,
-            required: false,
-            secret: false,
-            help: "API name of the custom field on Calls that holds the CallSid: Exotel_CallSid (default)",
-        },
-        Setting {
-            key: "missed_follow_up",
-            kind: SettingKind::Text,
-            required: false,
-            secret: false,
-            help: "What a missed call or voicemail leads to: task (default), call, event or none",
-        },
+        Setting::open(
+            "accounts_url",
+            SettingKind::Url,
+            "The accounts server of your data centre: https://accounts.zoho.in (default), .com, .eu, .com.au, .jp, .sa",
+        ),
+        Setting::open(
+            "client_id",
+            SettingKind::Text,
+            "Of the client in the API console of your data centre: https://api-console.zoho.in",
+        )
+        .required(),
+        Setting::secret(
+            "client_secret",
+            SettingKind::Text,
+            "Of the same client; it differs from one data centre to the next",
+        )
+        .required(),
+        Setting::secret(
+            "refresh_token",
+            SettingKind::Text,
+            "From a consent with access_type=offline; `patchbay connect` gets one",
+        ),
+        Setting::open(
+            "phonebridge",
+            SettingKind::Bool,
+            "true: PhoneBridge shows the calls to agents and logs them; needs a client registered as its provider",
+        ),
+        Setting::open(
+            "call_sid_field",
+            SettingKind::Text,
+            "API name of the custom field on Calls that holds the CallSid: Exotel_CallSid (default)",
+        ),
+        Setting::open(
+            "missed_follow_up",
+            SettingKind::Text,
+            "What a missed call or voicemail leads to: task (default), call, event or none",
+        ),
     ],
     quotas: &[
         // Credits in a rolling day, by edition and users; the header says what is left once half is used. Too many at

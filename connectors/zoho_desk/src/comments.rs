@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     CallActivity, CallKey, Changed, Exchange, Failure, Kind, Note, Notes, RecordRef, Request, Response, Retry,
-    StatusCode, Step,
+    StatusCode, Step, words,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     Api, PER_PAGE, ZohoDesk,
     errors::{self, On},
-    mentions, path,
+    path,
     tickets::{GONE, gone, refusal},
     wire::{self, Id},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Listed {
 impl Listed {
     /// A public comment that quotes the CallSid is somebody else's.
     pub(crate) fn is_private_and_names(&self, key: &str) -> bool {
-        self.is_public == Some(false) && self.content.as_ref().is_some_and(|text| mentions(text, key))
+        self.is_public == Some(false) && self.content.as_ref().is_some_and(|text| words::mentions(text, key))
     }
 }
 
@@ -89,7 +89,7 @@ fn unmentioned(content: &str) -> String {
 
 /// A call's subject and body in one text.
 fn text_of(call: &CallActivity) -> String {
-    format!("<div><b>{}</b></div>{}", wire::escaped(&call.subject), call.body)
+    format!("<div><b>{}</b></div>{}", words::escaped(&call.subject), call.body)
 }
 
 /// Writes a missed call on an open ticket; where that cannot be commented on, `otherwise`.

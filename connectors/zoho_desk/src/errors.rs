@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchbay_kit::{About, Failure, Kind, Response, Retry};
+use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
 /// What was being written; settles which table of the configuration a remedy names.
@@ -18,8 +18,6 @@ const BUSY: Duration = Duration::from_secs(5);
 const SPENT: Duration = Duration::from_secs(900);
 /// The longest wait that is believed: credits come back once a day.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Characters kept of anything the far side says.
-const SAID_CHARS: usize = 160;
 /// Field errors that are told; a refused ticket may have dozens of mandatory fields.
 const FIELDS_TOLD: usize = 5;
 
@@ -45,7 +43,7 @@ struct Said {
 impl Said {
     fn of(reply: &Response) -> Self {
         let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(cut);
+        let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(words::said);
         Self { code: text("errorCode"), text: text("message"), errors: errors_in(&body) }
     }
 }
@@ -57,7 +55,7 @@ pub(crate) fn field_errors(reply: &Response) -> Vec<FieldError> {
 
 fn errors_in(body: &Value) -> Vec<FieldError> {
     let read = |entry: &Value| {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str).map(cut).unwrap_or_default();
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).map(words::said).unwrap_or_default();
         FieldError { field: text("fieldName").trim_start_matches('/').to_owned(), kind: text("errorType") }
     };
     body.get("errors").and_then(Value::as_array).map(|errors| errors.iter().map(read).collect()).unwrap_or_default()
@@ -138,11 +136,7 @@ fn about(errors: &[FieldError]) -> Option<About> {
 
 /// The wait that a 429 asks for, in seconds.
 fn wait(reply: &Response, otherwise: Duration) -> Duration {
-    reply
-        .header("retry-after")
-        .and_then(|value| value.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .map_or(otherwise, |wait| wait.min(WAIT_MAX))
+    reply.retry_after().map_or(otherwise, |wait| wait.min(WAIT_MAX))
 }
 
 /// Our words, and what Zoho Desk said.
@@ -192,12 +186,5 @@ fn remedy(field: &str, kind: &str, on: On) -> String {
         ),
         "invalid" => format!(": correct `{key}` in the integration, or remove it if Zoho Desk has no such field"),
         _ => String::new(),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SAID_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
     }
 }

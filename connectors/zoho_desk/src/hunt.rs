@@ -7,11 +7,11 @@
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use patchbay_kit::{CallActivity, Exchange, Failure, RecordRef, Request, Response, StatusCode, Step};
+use patchbay_kit::{CallActivity, Exchange, Failure, RecordRef, Request, Response, StatusCode, Step, words};
 use serde::Deserialize;
 
 use crate::{
-    Api, PER_PAGE, comments, mentions, path,
+    Api, PER_PAGE, comments, path,
     wire::{self, Id},
 };
 
@@ -186,7 +186,7 @@ impl Hunt {
             .then(move |reply| {
                 if !NOT_TO_BE_SEEN.contains(&reply.status) {
                     let ticket: Opened = reply.json()?;
-                    let names = ticket.description.is_some_and(|text| mentions(&text, &self.key));
+                    let names = ticket.description.is_some_and(|text| words::mentions(&text, &self.key));
                     if names && ticket.is_trashed != Some(true) {
                         return Ok(Step::Done(Some(RecordRef::new("ticket", &id))));
                     }

@@ -112,13 +112,9 @@ impl Connector for ZohoDesk {
     /// "Ratelimit Response Headers" [V]: credits that are left today, and how many this request cost. How many there
     /// are in all is in no header.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
-        let number = |name: &str| {
-            let value: f64 = reply.header(name)?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        };
-        let cost = number("x-rate-limit-request-weight-v3").unwrap_or(1.0).max(1.0);
-        let left = number("x-rate-limit-remaining-v3")?;
-        Some(Allowance { limit: None, remaining: Some((left / cost).floor()) })
+        let cost = reply.number("x-rate-limit-request-weight-v3").unwrap_or(1.0).max(1.0);
+        let left = reply.number("x-rate-limit-remaining-v3").map(|left| (left / cost).floor());
+        Allowance::told(None, left)
     }
 
     fn activities(&self) -> &dyn Activities {
@@ -161,27 +157,9 @@ fn path<const N: usize>(rest: [&str; N]) -> Vec<String> {
     ["api", "v1"].into_iter().chain(rest).map(str::to_owned).collect()
 }
 
-/// Whether a text holds this very CallSid, not a longer one that begins or ends with it.
-fn mentions(text: &str, key: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !key.is_empty()
-        && text
-            .match_indices(key)
-            .any(|(at, _)| !letter(text[..at].chars().next_back()) && !letter(text[at + key.len()..].chars().next()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_call_sid_is_found_whole_or_not_at_all() {
-        assert!(mentions("CallSid : 1a2b</div>", "1a2b"));
-        assert!(mentions("1a2b5 and 1a2b", "1a2b"));
-        assert!(!mentions("CallSid: 1a2b5", "1a2b"));
-        assert!(!mentions("CallSid: 91a2b", "1a2b"));
-        assert!(!mentions("anything", ""));
-    }
 
     #[test]
     fn every_problem_is_told_with_its_key() {

@@ -57,48 +57,31 @@ pub static MANIFEST: Manifest = Manifest {
     origin: Origin::BesideAuthority { from: "accounts", to: "desk" },
     auth: AuthScheme::OAuth(&OAUTH),
     settings: &[
-        Setting {
-            key: "accounts_url",
-            kind: SettingKind::Url,
-            required: false,
-            secret: false,
-            help: "Zoho's accounts server in your data centre: https://accounts.zoho.in (default), .com, .eu, .com.au …",
-        },
-        Setting {
-            key: "client_id",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "Of the client made for Patchbay in Zoho's API console: 1000.…",
-        },
-        Setting {
-            key: "client_secret",
-            kind: SettingKind::Text,
-            required: true,
-            secret: true,
-            help: "The client's secret, of the same data centre as accounts_url",
-        },
-        Setting {
-            key: "refresh_token",
-            kind: SettingKind::Text,
-            required: false,
-            secret: true,
-            help: "From an administrator's consent; `patchbay connect` gets one",
-        },
-        Setting {
-            key: "org_id",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "The organisation's id: Setup, Developer Space, API",
-        },
-        Setting {
-            key: "department_id",
-            kind: SettingKind::Text,
-            required: true,
-            secret: false,
-            help: "The id of the department that gets the tickets: the last number in the address of its page in Setup",
-        },
+        Setting::open(
+            "accounts_url",
+            SettingKind::Url,
+            "Zoho's accounts server in your data centre: https://accounts.zoho.in (default), .com, .eu, .com.au …",
+        ),
+        Setting::open("client_id", SettingKind::Text, "Of the client made for Patchbay in Zoho's API console: 1000.…")
+            .required(),
+        Setting::secret(
+            "client_secret",
+            SettingKind::Text,
+            "The client's secret, of the same data centre as accounts_url",
+        )
+        .required(),
+        Setting::secret(
+            "refresh_token",
+            SettingKind::Text,
+            "From an administrator's consent; `patchbay connect` gets one",
+        ),
+        Setting::open("org_id", SettingKind::Text, "The organisation's id: Setup, Developer Space, API").required(),
+        Setting::open(
+            "department_id",
+            SettingKind::Text,
+            "The id of the department that gets the tickets: the last number in the address of its page in Setup",
+        )
+        .required(),
     ],
     quotas: &[
         // Credits per day and organisation: 5 000 free, 50 000 and more with Standard, 100 000 and more with Enterprise,

@@ -70,22 +70,6 @@ pub(crate) fn items<T: DeserializeOwned>(reply: &Response) -> Result<Vec<T>, Fai
     Ok(reply.json::<List<T>>()?.data)
 }
 
-/// Text as it stands in HTML.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use patchbay_kit::{
     About, Activities, Agents, Allowance, Assigns, AuthScheme, CallActivity, Changed, Connector, Contact, Contacts,
     Exchange, Failure, FollowUps, Identity, Kind, Manifest, NewContact, Notes, Origin, Owners, PhoneNumber, Popups,
     Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings, StatusCode, Text,
-    TextFormat, TextRules, Updates,
+    TextFormat, TextRules, Updates, words,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -19,13 +19,7 @@ pub static MANIFEST: Manifest = Manifest {
     origin: Origin::Fixed("https://api.karibu.example"),
     // "Karibu API v1, Keys": the key alone, without a scheme before it.
     auth: AuthScheme::Header { name: "x-karibu-key", prefix: "", secret: "api_key" },
-    settings: &[Setting {
-        key: "api_key",
-        kind: SettingKind::Text,
-        required: true,
-        secret: true,
-        help: "The API key: Settings, Developers, New key",
-    }],
+    settings: &[Setting::secret("api_key", SettingKind::Text, "The API key: Settings, Developers, New key").required()],
     // "Karibu API v1, Limits": per key.
     quotas: &[Quota { name: "key", per: Duration::from_secs(60), limit: Some(120), labels: &[] }],
     // "Karibu API v1, Calls": title and text.
@@ -44,8 +38,6 @@ const FILLED: &[&str] =
     &["call_ref", "contact_id", "title", "text", "direction", "outcome", "started_at", "seconds", "recording_url"];
 /// After a 429 that does not say how long.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Of Karibu's own words in a failure.
-const MESSAGE_CHARS: usize = 300;
 
 /// One integration with one Karibu account.
 #[derive(Debug)]
@@ -86,7 +78,7 @@ impl Connector for Karibu {
     fn classify(&self, reply: &Response) -> Failure {
         // A proxy's page is no refusal of Karibu's: then the status alone speaks.
         let Refusal { code, message, field } = reply.json::<Refused>().unwrap_or_default().error;
-        let message: String = message.chars().take(MESSAGE_CHARS).collect();
+        let message = words::said(&message);
         let failure = match (reply.status.as_u16(), code.as_str()) {
             (401, _) => Failure::new(Kind::Unauthorized, Retry::Never)
                 .because("Karibu refuses the API key: make a new one and set `api_key`"),
@@ -105,8 +97,7 @@ impl Connector for Karibu {
             (400 | 422, _) => Failure::new(Kind::Invalid, Retry::Never).because(format!("`{field}`: {message}")),
             (409, _) => Failure::new(Kind::Conflict, Retry::Never).because(message),
             (429, _) => {
-                let seconds = reply.header("retry-after").and_then(|value| value.trim().parse().ok());
-                let wait = seconds.map_or(PAUSE, Duration::from_secs);
+                let wait = reply.retry_after().unwrap_or(PAUSE);
                 Failure::new(Kind::RateLimited, Retry::After(wait)).because("too many requests")
             }
             (500.., _) => Failure::new(Kind::Unavailable, Retry::Backoff).because(message),

@@ -6,7 +6,7 @@ use handlebars::{
 };
 use serde_json::{Value, json};
 
-use patchbay_kit::TextFormat;
+use patchbay_kit::{TextFormat, words};
 
 use super::TextError;
 
@@ -64,27 +64,11 @@ pub(super) fn render(
 /// The values are escaped before the template sees them, so that `{{{raw}}}` is as safe as `{{value}}`.
 fn escaped(value: &Value) -> Value {
     match value {
-        Value::String(text) => Value::String(escape(text)),
+        Value::String(text) => Value::String(words::escaped(text)),
         Value::Array(items) => items.iter().map(escaped).collect(),
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), escaped(value))).collect(),
         value => value.clone(),
     }
-}
-
-/// Escapes for HTML text and quoted attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// Compiles a template and tries it; what is wrong is added to `errors`.

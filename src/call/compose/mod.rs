@@ -13,7 +13,7 @@ use handlebars::Handlebars;
 use jiff::tz::Offset;
 use serde_json::Value;
 
-use patchbay_kit::{Direction, Outcome, TextFormat, TextRules};
+use patchbay_kit::{Direction, Outcome, TextFormat, TextRules, words};
 
 use super::state::CallState;
 use values::{Caps, Extras};
@@ -173,7 +173,7 @@ impl Texts {
         }
         let sid = values::clean(&state.call_sid);
         match self.rules.format {
-            TextFormat::Html => format!("CallSid : {}", check::escape(&sid)),
+            TextFormat::Html => format!("CallSid : {}", words::escaped(&sid)),
             TextFormat::Plain => format!("CallSid : {sid}"),
         }
     }

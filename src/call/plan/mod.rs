@@ -5,7 +5,7 @@ mod enquiry;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use patchbay_kit::{
 use super::{
     compose::{Texts, UNKNOWN_CALLER, shown_number},
     event::AttemptStatus,
+    mapping::UserMapping,
     phone,
     state::{AgentAttempt, CallState},
 };
@@ -138,11 +139,8 @@ pub struct IntegrationRules {
     /// Records are assigned to the answering agent.
     pub assign: bool,
     pub texts: Arc<Texts>,
-    /// The user mapping: agent's number in E.164 or `sip:…` → CRM user id.
-    pub crm_users: BTreeMap<String, String>,
 }
 
-/// The user mapping holds agents' numbers.
 impl fmt::Debug for IntegrationRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IntegrationRules")
@@ -160,8 +158,6 @@ pub struct PlanRules {
     pub account: String,
     pub country: String,
     pub integrations: Vec<IntegrationRules>,
-    /// The user mapping: agent's number in E.164 or `sip:…` → e-mail.
-    pub agent_emails: BTreeMap<String, String>,
     /// Patchbay's own signed link to a call's recording.
     pub recording_link: Arc<dyn Fn(&str) -> String + Send + Sync>,
     /// When, after the call's end became known, its details are asked for, until they are complete.
@@ -175,10 +171,11 @@ impl fmt::Debug for PlanRules {
 }
 
 /// Plans for a call: all intents that now hold, in order of kind. A call whose outcome is not known yet has none.
+/// `agents` is the user mapping as it is now.
 ///
 /// `asked` is the number of questions for details that the schedule has used up, so that a note does not wait for a
 /// recording that will not come.
-pub fn plan(state: &CallState, rules: &PlanRules, asked: usize) -> Vec<Intent> {
+pub fn plan(state: &CallState, rules: &PlanRules, agents: &UserMapping, asked: usize) -> Vec<Intent> {
     let exhausted = asked >= rules.enquiry_schedule.len();
     // Details that stay half empty for good must not hide the call.
     let outcome = if exhausted { Some(state.final_outcome()) } else { state.outcome };
@@ -198,7 +195,7 @@ pub fn plan(state: &CallState, rules: &PlanRules, asked: usize) -> Vec<Intent> {
         if !integration.updates && !call.last {
             continue;
         }
-        add(IntentKind::Log, log(state, shown, &call, integration, rules));
+        add(IntentKind::Log, log(state, shown, &call, integration, rules, agents));
         if call.noted && integration.notes {
             let body = integration.texts.note(shown, outcome, call.link.as_deref());
             add(IntentKind::Recording, Content::Recording(Note { key: CallKey(state.call_sid.clone()), body }));
@@ -233,6 +230,7 @@ fn log(
     call: &Settled,
     integration: &IntegrationRules,
     rules: &PlanRules,
+    agents: &UserMapping,
 ) -> Content {
     let Settled { outcome, noted, .. } = *call;
     let link = call.link.as_deref();
@@ -249,7 +247,7 @@ fn log(
         caller.name = shown_number(shown.customer.as_deref());
     }
     let chosen = state.choices.get(&integration.name).cloned();
-    Content::Log(Box::new(LogContent { activity, caller, agent: agent(state, integration, rules), chosen }))
+    Content::Log(Box::new(LogContent { activity, caller, agent: agent(state, integration, rules, agents), chosen }))
 }
 
 /// What is to be done after the call: what somebody asked for, else what a missed caller is owed.
@@ -356,28 +354,31 @@ pub(super) fn caller(state: &CallState, country: &str) -> Caller {
 }
 
 /// The agent whose call it is, where records are assigned: with what is known of him that a CRM may know too, if anything is.
-fn agent(state: &CallState, integration: &IntegrationRules, rules: &PlanRules) -> Option<AgentHint> {
+fn agent(
+    state: &CallState,
+    integration: &IntegrationRules,
+    rules: &PlanRules,
+    agents: &UserMapping,
+) -> Option<AgentHint> {
     if !integration.assign {
         return None;
     }
     let agent = state.agent()?;
-    Some(hint(&agent.agent, agent.email.as_deref(), integration, rules))
+    Some(hint(&agent.agent, agent.email.as_deref(), integration, rules, agents))
 }
 
 /// What is known of an agent that a CRM may know too.
-pub(super) fn hint(agent: &str, email: Option<&str>, integration: &IntegrationRules, rules: &PlanRules) -> AgentHint {
-    let crm_user = mapped(&integration.crm_users, agent, &rules.country);
-    let email = email.map(str::to_owned).or_else(|| mapped(&rules.agent_emails, agent, &rules.country));
-    AgentHint { crm_user, email }
-}
-
-fn mapped(users: &BTreeMap<String, String>, agent: &str, country: &str) -> Option<String> {
-    match phone::parse(agent, country) {
-        Some(number) => users.get(&number.e164).cloned(),
-        None => {
-            let sip = agent.trim();
-            users.iter().find(|(known, _)| known.trim().eq_ignore_ascii_case(sip)).map(|(_, user)| user.clone())
-        }
+pub(super) fn hint(
+    agent: &str,
+    email: Option<&str>,
+    integration: &IntegrationRules,
+    rules: &PlanRules,
+    agents: &UserMapping,
+) -> AgentHint {
+    let mapped = agents.of(agent, &rules.country);
+    AgentHint {
+        crm_user: mapped.and_then(|mapped| mapped.crm_user.get(&integration.name).cloned()),
+        email: email.map(str::to_owned).or_else(|| mapped?.email.clone()),
     }
 }
 

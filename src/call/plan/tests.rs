@@ -5,8 +5,9 @@ use patchbay_kit::TextFormat;
 
 use super::*;
 use crate::call::{
+    Mapped,
     receipt::Hook,
-    tests::{integration, read, rules},
+    tests::{integration, mapping, read, rules},
 };
 
 fn state(queries: &[&str]) -> CallState {
@@ -27,14 +28,14 @@ fn one() -> PlanRules {
 }
 
 fn log(state: &CallState, rules: &PlanRules) -> LogContent {
-    match plan(state, rules, 0).swap_remove(0).content {
+    match plan(state, rules, &mapping(), 0).swap_remove(0).content {
         Content::Log(log) => *log,
         _ => panic!("the log comes first"),
     }
 }
 
 fn kinds(state: &CallState, asked: usize) -> Vec<IntentKind> {
-    plan(state, &one(), asked).iter().map(|intent| intent.kind).collect()
+    plan(state, &one(), &mapping(), asked).iter().map(|intent| intent.kind).collect()
 }
 
 const ANSWERED: &str = "event=answered&DialCallStatus=completed&DialCallDuration=34";
@@ -74,13 +75,13 @@ fn the_note_waits_for_the_recording_until_no_more_is_asked() {
 fn a_crm_without_notes_gets_them_in_its_record() {
     let rules = rules(vec![integration("b", TextFormat::Html, true), integration("a", TextFormat::Plain, false)]);
     let known = state(&[&format!("{ANSWERED}&{RECORDED}")]);
-    let intents = plan(&known, &rules, 0);
+    let intents = plan(&known, &rules, &mapping(), 0);
     let shown: Vec<_> = intents.iter().map(|intent| (intent.integration.as_str(), intent.kind)).collect();
     assert_eq!(shown, [("b", IntentKind::Log), ("a", IntentKind::Log), ("b", IntentKind::Recording)]);
     let Content::Log(log) = &intents[1].content else { panic!() };
     assert!(log.activity.body.contains("Call Recording: https://calls.example.com/r/c1?exp=1&sig=abc"));
     assert!(log.activity.body.contains("Call Duration: 34s"));
-    let Content::Log(log) = &plan(&state(&[ANSWERED]), &rules, 0)[1].content else { panic!() };
+    let Content::Log(log) = &plan(&state(&[ANSWERED]), &rules, &mapping(), 0)[1].content else { panic!() };
     assert!(!log.activity.body.contains("Recording"));
 }
 
@@ -131,13 +132,20 @@ fn the_agent_who_answered_is_hinted_at() {
     // Somebody answered and nothing is known of him: that is said where the record is written.
     let unmapped = log(&state(&[&format!("{ANSWERED}&DialWhomNumber=09999999999")]), &rules).agent;
     assert_eq!(unmapped, Some(AgentHint { crm_user: None, email: None }));
-    rules.agent_emails.insert("+919999999999".to_owned(), "b@example.com".to_owned());
-    rules.agent_emails.insert("sip:Bob".to_owned(), "bob@example.com".to_owned());
-    let email = |agent: &str, rules: &PlanRules| {
-        log(&state(&[&format!("{ANSWERED}&DialWhomNumber={agent}")]), rules).agent.and_then(|hint| hint.email)
+    let with = |email: &str| Mapped { email: Some(email.to_owned()), ..Mapped::default() };
+    let agents = UserMapping::new([
+        ("+919999999999".to_owned(), with("b@example.com")),
+        ("sip:Bob".to_owned(), with("bob@example.com")),
+    ]);
+    let email = |agent: &str| {
+        let known = state(&[&format!("{ANSWERED}&DialWhomNumber={agent}")]);
+        match plan(&known, &rules, &agents, 0).swap_remove(0).content {
+            Content::Log(log) => log.agent.and_then(|hint| hint.email),
+            _ => panic!("the log comes first"),
+        }
     };
-    assert_eq!(email("09999999999", &rules).as_deref(), Some("b@example.com"));
-    assert_eq!(email("sip:bob", &rules).as_deref(), Some("bob@example.com"));
+    assert_eq!(email("09999999999").as_deref(), Some("b@example.com"));
+    assert_eq!(email("sip:bob").as_deref(), Some("bob@example.com"));
     assert_eq!(log(&state(&["event=missed&DialWhomNumber=09711581199"]), &rules).agent, None);
     rules.integrations[0].assign = false;
     assert_eq!(log(&answered("09711581199"), &rules).agent, None);
@@ -146,7 +154,7 @@ fn the_agent_who_answered_is_hinted_at() {
 #[test]
 fn ids_are_stable_and_never_collide() {
     let known = state(&[&format!("{ANSWERED}&{RECORDED}")]);
-    let ids = |rules: &PlanRules| plan(&known, rules, 0).iter().map(|intent| intent.id).collect::<Vec<_>>();
+    let ids = |rules: &PlanRules| plan(&known, rules, &mapping(), 0).iter().map(|intent| intent.id).collect::<Vec<_>>();
     assert_eq!(ids(&one()), ids(&one()));
     let mut all = BTreeSet::new();
     for (account, integration, call) in
@@ -249,6 +257,18 @@ mod asking {
         assert!(enquire(&ringing(), &SCHEDULE, Some(due(0, 22)), true, at(week - 1)).due_at.is_some());
         assert_eq!(enquire(&ringing(), &SCHEDULE, Some(due(0, 22)), true, at(week + 1)), NEVER(3));
         assert_eq!(enquire(&ringing(), &SCHEDULE, None, false, at(week + 1)), NEVER(3));
+    }
+
+    #[test]
+    fn an_old_call_that_the_list_alone_tells_of_is_asked_about_once() {
+        let week = 7 * 24 * 3600;
+        let mut listed = ringing();
+        (listed.seen.callback, listed.seen.list) = (false, true);
+        let now = at(week + 1);
+        assert_eq!(enquire(&listed, &SCHEDULE, None, false, now), due(2, week + 1));
+        assert_eq!(enquire(&listed, &SCHEDULE, Some(due(2, week + 1)), true, now), NEVER(3));
+        assert_eq!(enquire(&listed, &SCHEDULE, Some(NEVER(3)), false, now), NEVER(3));
+        assert_eq!(enquire(&listed, &[], None, false, now), NEVER(0));
     }
 
     #[test]

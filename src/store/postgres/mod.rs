@@ -10,6 +10,7 @@ mod calls;
 mod credentials;
 mod decide;
 mod deliveries;
+mod directory;
 mod fault;
 mod journal;
 mod leases;
@@ -42,9 +43,10 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    CallFile, CallFilter, CallRef, CallSummary, Claimed, Consent, Decision, Delivery, DeliveryFilter, Depths, Duty,
-    HookToken, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged, Seq, SetAside, Settlement, Span,
-    Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
+    AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Consent, Decision,
+    Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind, DocumentRef, Duty, HookToken, LaneRef, Lease,
+    LedgerEntry, LedgerFilter, LedgerSummary, News, Paged, Seq, SetAside, Settlement, Span, Store, StoreError,
+    StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
 };
 use crate::call::Receipt;
@@ -420,5 +422,43 @@ impl Store for PostgresStore {
         }
         tasks.for_each(|task| task.abort());
         self.pool.close();
+    }
+}
+
+#[async_trait]
+impl Directory for PostgresStore {
+    async fn documents(&self, account: &str, kind: DocumentKind) -> Result<Vec<Document>, StoreError> {
+        looking!(self, |tx| directory::list(tx, account, kind))
+    }
+
+    async fn document(&self, at: &DocumentRef) -> Result<Option<Document>, StoreError> {
+        looking!(self, |tx| directory::find(tx, at))
+    }
+
+    async fn document_named(
+        &self,
+        account: &str,
+        kind: DocumentKind,
+        name: &str,
+    ) -> Result<Option<Document>, StoreError> {
+        looking!(self, |tx| directory::named(tx, account, kind, name))
+    }
+
+    async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
+        let agents = changes.iter().any(|change| change.at.kind == DocumentKind::Agent);
+        let draft = super::directory::Draft::new(changes, log)?;
+        writing!(self, |tx| directory::change(tx, &draft, now))?;
+        if agents {
+            self.wire.tell(News::Agents);
+        }
+        Ok(())
+    }
+
+    async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError> {
+        looking!(self, |tx| directory::audit(tx, filter))
+    }
+
+    async fn forget(&self, now: Timestamp, log_before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        writing!(self, |tx| directory::forget(tx, now, log_before, limit))
     }
 }

@@ -21,7 +21,7 @@ const CHANNEL: &str = "patchbay";
 /// Between attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
-const ALL: [News; 5] = [News::Journal, News::Work, News::Lease, News::Tokens, News::Credential];
+const ALL: [News; 6] = [News::Journal, News::Work, News::Lease, News::Tokens, News::Credential, News::Agents];
 
 fn name(news: News) -> &'static str {
     match news {
@@ -30,6 +30,7 @@ fn name(news: News) -> &'static str {
         News::Lease => "lease",
         News::Tokens => "tokens",
         News::Credential => "credential",
+        News::Agents => "agents",
     }
 }
 

@@ -9,6 +9,7 @@ mod checkpoint;
 mod credentials;
 mod decide;
 mod deliveries;
+mod directory;
 mod fault;
 mod journal;
 mod ledger;
@@ -42,9 +43,10 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    CallFile, CallFilter, CallRef, CallSummary, Claimed, Consent, Decision, Delivery, DeliveryFilter, Depths, Duty,
-    HookToken, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, Paged, Seq, SetAside, Settlement, Span, Store,
-    StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
+    AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Consent, Decision,
+    Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind, DocumentRef, Duty, HookToken, LaneRef, Lease,
+    LedgerEntry, LedgerFilter, LedgerSummary, Paged, Seq, SetAside, Settlement, Span, Store, StoreError, StoredCall,
+    StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
     lease::OwnLeases,
 };
@@ -506,5 +508,42 @@ impl Store for SqliteStore {
                 tracing::error!("the writer thread had panicked");
             }
         }
+    }
+}
+
+#[async_trait]
+impl Directory for SqliteStore {
+    async fn documents(&self, account: &str, kind: DocumentKind) -> Result<Vec<Document>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| directory::list(conn, &account, kind)).await
+    }
+
+    async fn document(&self, at: &DocumentRef) -> Result<Option<Document>, StoreError> {
+        let at = at.clone();
+        self.readers.read(move |conn| directory::find(conn, &at)).await
+    }
+
+    async fn document_named(
+        &self,
+        account: &str,
+        kind: DocumentKind,
+        name: &str,
+    ) -> Result<Option<Document>, StoreError> {
+        let (account, name) = (account.to_owned(), name.to_owned());
+        self.readers.read(move |conn| directory::named(conn, &account, kind, &name)).await
+    }
+
+    async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
+        let draft = super::directory::Draft::new(changes, log)?;
+        self.write(move |work| directory::change(work.conn, &draft, now)).await
+    }
+
+    async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError> {
+        let filter = filter.clone();
+        self.readers.read(move |conn| directory::audit(conn, &filter)).await
+    }
+
+    async fn forget(&self, now: Timestamp, log_before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.write(move |work| directory::forget(work.conn, now, log_before, limit)).await
     }
 }

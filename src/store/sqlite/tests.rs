@@ -259,7 +259,7 @@ async fn a_database_of_version_1_is_migrated() {
 #[tokio::test]
 async fn calls_of_a_database_without_a_ledger_are_in_it_after_the_migration() {
     let dir = folder();
-    drop(SqliteStore::open_with(options(&dir), &schema::SCRIPTS[..2]).expect("open"));
+    drop(SqliteStore::open_with(options(&dir), &schema::SCRIPTS[..4]).expect("open"));
     let conn = Connection::open(options(&dir).path).expect("open");
     conn.execute_batch(
         r#"INSERT INTO call (n, account, call_sid, version, first_seen_ms, updated_ms, enquiry_step, outcome, state)

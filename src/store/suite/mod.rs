@@ -5,6 +5,7 @@
 pub(in crate::store) mod calls;
 pub(in crate::store) mod credentials;
 pub(in crate::store) mod decisions;
+pub(in crate::store) mod documents;
 pub(in crate::store) mod journal;
 pub(in crate::store) mod lanes;
 pub(in crate::store) mod leases;
@@ -88,6 +89,11 @@ macro_rules! for_each_case {
             credentials::tokens_are_written_over_the_version_that_was_read,
             credentials::of_many_who_write_over_one_version_one_does,
             credentials::a_consent_is_good_once_and_for_a_time,
+            documents::a_document_is_kept_as_written_and_versioned,
+            documents::a_document_on_another_version_is_a_conflict,
+            documents::a_document_has_its_name_alone,
+            documents::the_log_is_listed_by_page_and_account,
+            documents::what_is_over_is_forgotten,
             leases::one_node_has_it_until_it_is_given_back,
             leases::what_is_not_renewed_falls_to_another,
             leases::only_what_is_free_is_granted,

@@ -31,10 +31,10 @@ pub use self::{
 };
 use self::{
     limits::{Meter, Route},
-    model::{FIRST_AGENT, FIRST_CONTACT, FIRST_CONVERSATION, FIRST_TICKET, SEEDED_AT, Shelf},
+    model::{FIRST_AGENT, FIRST_CONTACT, FIRST_CONVERSATION, FIRST_TICKET, SEEDED_AT},
     refusal::{Answer, Refusal},
 };
-use crate::{Reply, Request, Sandbox};
+use crate::{Reply, Request, Sandbox, shelf::Shelf};
 
 /// What one Freshdesk account differs in from another.
 #[derive(Clone, Debug)]

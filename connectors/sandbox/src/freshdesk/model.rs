@@ -1,12 +1,11 @@
-//! What a Freshdesk account holds, in the shape it shows it, and the shelf it is held on.
-
-use std::{collections::BTreeMap, time::Duration};
+//! What a Freshdesk account holds, in the shape it shows it.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::text;
+use crate::shelf::Record;
 
 // The ranges do not meet, so that an id of one kind never passes for one of another. All but the tickets' are beyond
 // 32 bits, as Freshdesk's are.
@@ -231,11 +230,6 @@ fn seconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(&text::timestamp(*at))
 }
 
-/// What can stand on a [`Shelf`].
-pub(super) trait Record: Clone {
-    fn set_id(&mut self, id: u64);
-}
-
 impl Record for Contact {
     fn set_id(&mut self, id: u64) {
         self.id = id;
@@ -246,70 +240,4 @@ impl Record for Ticket {
     fn set_id(&mut self, id: u64) {
         self.id = id;
     }
-}
-
-/// Records by id, each with the versions that search may still be showing.
-#[derive(Clone, Debug)]
-pub(super) struct Shelf<T> {
-    next: u64,
-    records: BTreeMap<u64, Kept<T>>,
-}
-
-#[derive(Clone, Debug)]
-struct Kept<T> {
-    latest: T,
-    since: Timestamp,
-    older: Vec<(Timestamp, T)>,
-}
-
-impl<T: Record> Shelf<T> {
-    pub(super) fn starting_at(first: u64) -> Self {
-        Self { next: first, records: BTreeMap::new() }
-    }
-
-    /// Adds a record under the next id.
-    pub(super) fn insert(&mut self, mut record: T, since: Timestamp) -> u64 {
-        let id = self.next;
-        self.next += 1;
-        record.set_id(id);
-        self.records.insert(id, Kept { latest: record, since, older: Vec::new() });
-        id
-    }
-
-    pub(super) fn get(&self, id: u64) -> Option<&T> {
-        self.records.get(&id).map(|kept| &kept.latest)
-    }
-
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.records.values().map(|kept| &kept.latest)
-    }
-
-    /// Alters a record; the version before stays searchable for `lag`.
-    pub(super) fn change(&mut self, id: u64, now: Timestamp, lag: Duration, change: impl FnOnce(&mut T)) {
-        let Some(kept) = self.records.get_mut(&id) else {
-            return;
-        };
-        if !lag.is_zero() {
-            kept.older.push((kept.since, kept.latest.clone()));
-            // Of the versions search has taken in, only the newest can still be shown.
-            let taken_in = kept.older.iter().rposition(|(since, _)| indexed(*since, lag, now));
-            kept.older.drain(..taken_in.unwrap_or(0));
-        }
-        kept.since = now;
-        change(&mut kept.latest);
-    }
-
-    /// The records as search knows them.
-    pub(super) fn as_indexed(&self, now: Timestamp, lag: Duration) -> impl Iterator<Item = &T> {
-        self.records.values().filter_map(move |kept| {
-            if indexed(kept.since, lag, now) {
-                return Some(&kept.latest);
-            }
-            kept.older.iter().rev().find(|(since, _)| indexed(*since, lag, now)).map(|(_, version)| version)
-        })
-    }
-}
-
-fn indexed(since: Timestamp, lag: Duration, now: Timestamp) -> bool {
-    since.checked_add(lag).is_ok_and(|from| from <= now)
 }

@@ -12,7 +12,7 @@ use super::{
     next, object,
     refusal::{Answer, Refusal},
 };
-use crate::{Reply, Request};
+use crate::{Reply, Request, shelf::indexed};
 
 /// Fields by which people can be looked up and upserted.
 const INDEXED: [&str; 4] = ["mobile_number", "work_number", "email", "external_id"];
@@ -141,7 +141,7 @@ impl Freshsales {
         }
         let taken_in = |id: &u64| {
             let since = self.written.get(id).copied().unwrap_or(Timestamp::MIN);
-            since.checked_add(self.settings.lookup_lag).is_ok_and(|from| from <= now)
+            indexed(since, self.settings.lookup_lag, now)
         };
         let found: Vec<&Contact> = self
             .index

@@ -8,6 +8,8 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::shelf::Past;
+
 /// When what was there from the beginning was made: 2024-01-01T00:00:00Z.
 pub(super) const SEEDED_AT: Timestamp = Timestamp::constant(1_704_067_200, 0);
 
@@ -98,39 +100,32 @@ impl Object {
     }
 }
 
-/// Objects of one kind, each with the versions that search may still be showing.
+/// Objects of one kind, each with its past.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shelf {
-    kept: BTreeMap<u64, Kept>,
+    kept: BTreeMap<u64, (Object, Past<Object>)>,
     /// Unique values: property and value to the object that has it.
     unique: BTreeMap<(String, String), u64>,
-}
-
-#[derive(Clone, Debug)]
-struct Kept {
-    latest: Object,
-    since: Timestamp,
-    older: Vec<(Timestamp, Object)>,
 }
 
 impl Shelf {
     pub(super) fn insert(&mut self, number: u64, object: Object, since: Timestamp, unique: &[String]) {
         self.index(number, &object, unique);
-        self.kept.insert(number, Kept { latest: object, since, older: Vec::new() });
+        self.kept.insert(number, (object, Past::new(since)));
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Object> {
-        id.parse().ok().and_then(|number: u64| self.kept.get(&number)).map(|kept| &kept.latest)
+        id.parse().ok().and_then(|number: u64| self.kept.get(&number)).map(|(latest, _)| latest)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Object> {
-        self.kept.values().map(|kept| &kept.latest)
+        self.kept.values().map(|(latest, _)| latest)
     }
 
     /// Who has this value of a unique property, archived or not.
     pub(super) fn holder(&self, property: &str, value: &str) -> Option<&Object> {
         let number = self.unique.get(&(property.to_owned(), value.to_owned()))?;
-        self.kept.get(number).map(|kept| &kept.latest)
+        self.kept.get(number).map(|(latest, _)| latest)
     }
 
     /// Alters an object; the version before stays searchable for `lag`.
@@ -143,25 +138,19 @@ impl Shelf {
         change: impl FnOnce(&mut Object),
     ) {
         let Ok(number) = id.parse::<u64>() else { return };
-        let Some(kept) = self.kept.get_mut(&number) else { return };
+        let Some((latest, past)) = self.kept.get_mut(&number) else { return };
         for property in unique {
-            if let Some(value) = kept.latest.get(property) {
+            if let Some(value) = latest.get(property) {
                 let key = (property.clone(), value.to_owned());
                 if self.unique.get(&key) == Some(&number) {
                     self.unique.remove(&key);
                 }
             }
         }
-        if !lag.is_zero() {
-            kept.older.push((kept.since, kept.latest.clone()));
-            // Of the versions search has taken in, only the newest can still be shown.
-            let taken_in = kept.older.iter().rposition(|(since, _)| indexed(*since, lag, now));
-            kept.older.drain(..taken_in.unwrap_or(0));
-        }
-        kept.since = now;
-        change(&mut kept.latest);
-        kept.latest.updated_at = now;
-        let object = kept.latest.clone();
+        past.replace(latest, now, lag);
+        change(latest);
+        latest.updated_at = now;
+        let object = latest.clone();
         self.index(number, &object, unique);
     }
 
@@ -179,15 +168,6 @@ impl Shelf {
 
     /// The objects as search knows them.
     pub(super) fn as_indexed(&self, now: Timestamp, lag: Duration) -> impl Iterator<Item = &Object> {
-        self.kept.values().filter_map(move |kept| {
-            if indexed(kept.since, lag, now) {
-                return Some(&kept.latest);
-            }
-            kept.older.iter().rev().find(|(since, _)| indexed(*since, lag, now)).map(|(_, version)| version)
-        })
+        self.kept.values().filter_map(move |(latest, past)| past.as_indexed(latest, now, lag))
     }
-}
-
-fn indexed(since: Timestamp, lag: Duration, now: Timestamp) -> bool {
-    since.checked_add(lag).is_ok_and(|from| from <= now)
 }

@@ -10,7 +10,7 @@ use super::{
     refusal::{Answer, Refusal},
     telephony,
 };
-use crate::{Reply, Request};
+use crate::{Reply, Request, shelf::indexed};
 
 /// "This API will retrieve the details of up to 25 activities in a single call", unless more are asked for.
 const ROWS: u32 = 25;
@@ -114,7 +114,7 @@ impl LeadSquared {
             .iter()
             .filter(|activity| u32::from(activity.event) == event)
             .filter(|activity| from <= activity.modified_on && activity.modified_on <= to)
-            .filter(|activity| activity.modified_on.checked_add(self.settings.list_lag).is_ok_and(|at| at <= now))
+            .filter(|activity| indexed(activity.modified_on, self.settings.list_lag, now))
             .collect();
         if descending {
             of_time.reverse();

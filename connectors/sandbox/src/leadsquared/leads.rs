@@ -12,7 +12,7 @@ use super::{
     phone,
     refusal::{Answer, Refusal},
 };
-use crate::{Reply, Request};
+use crate::{Reply, Request, shelf::indexed};
 
 /// Fields that every organisation has.
 const STANDARD: &[&str] = &[
@@ -105,7 +105,7 @@ impl LeadSquared {
         let found: Vec<Map<String, Value>> = self
             .leads
             .iter()
-            .filter(|lead| lead.created_on.checked_add(self.settings.list_lag).is_ok_and(|from| from <= now))
+            .filter(|lead| indexed(lead.created_on, self.settings.list_lag, now))
             .filter(|lead| lead.get(&field).eq_ignore_ascii_case(&value))
             .map(|lead| {
                 let mut shown = self.shown(lead);

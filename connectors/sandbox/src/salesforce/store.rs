@@ -1,4 +1,4 @@
-//! The records of the org, each with the versions that search may still be showing.
+//! The records of the org, each with its past.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,6 +7,8 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+
+use crate::shelf::Past;
 
 /// A record's values by field name.
 pub(super) type Values = Map<String, Value>;
@@ -22,8 +24,7 @@ pub struct Record {
     pub values: Map<String, Value>,
     /// In the recycle bin.
     pub deleted: bool,
-    since: Timestamp,
-    older: Vec<(Timestamp, Values)>,
+    past: Past<Values>,
 }
 
 impl Record {
@@ -50,11 +51,7 @@ impl Record {
 
     /// The values as search knows them.
     pub(super) fn indexed(&self, now: Timestamp, lag: Duration) -> Option<&Values> {
-        let known = |since: Timestamp| since.checked_add(lag).is_ok_and(|from| from <= now);
-        if known(self.since) {
-            return Some(&self.values);
-        }
-        self.older.iter().rev().find(|(since, _)| known(*since)).map(|(_, values)| values)
+        self.past.as_indexed(&self.values, now, lag)
     }
 }
 
@@ -78,7 +75,7 @@ impl Store {
     pub(super) fn insert(&mut self, object: &'static str, id: &str, values: Values, keys: &[String], since: Timestamp) {
         self.hold(object, id, &values, keys);
         self.order.push(id.to_owned());
-        let record = Record { object, id: id.to_owned(), values, deleted: false, since, older: Vec::new() };
+        let record = Record { object, id: id.to_owned(), values, deleted: false, past: Past::new(since) };
         self.records.insert(id.to_owned(), record);
     }
 
@@ -98,10 +95,7 @@ impl Store {
         let Some(record) = self.records.get_mut(id) else { return };
         let before = record.values.clone();
         change(record);
-        if !lag.is_zero() {
-            record.older.push((record.since, before.clone()));
-        }
-        record.since = now;
+        record.past.replace(&before, now, lag);
         let (object, values) = (record.object, record.values.clone());
         for key in keys {
             if let Some(held) = before.get(key).and_then(Value::as_str)

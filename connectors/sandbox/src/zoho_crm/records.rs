@@ -15,7 +15,7 @@ use super::{
     schema::{self, Field, Kind, Refers},
     users::Page,
 };
-use crate::{Reply, Request};
+use crate::{Reply, Request, shelf::indexed};
 
 const RECORDS_MAX: usize = 100;
 const TRIGGERS: &[&str] = &["workflow", "approval", "blueprint", "pathfinder", "orchestration"];
@@ -185,7 +185,7 @@ impl ZohoCrm {
         let page = Page::of(request)?;
         let lag = self.settings.index_lag;
         let found = module.living().filter(|record| {
-            record.created.checked_add(lag).is_ok_and(|from| from <= now)
+            indexed(record.created, lag, now)
                 && module.fields.iter().any(|field| {
                     field.kind == kind && record.values.get(&field.name).and_then(Value::as_str) == Some(wanted)
                 })

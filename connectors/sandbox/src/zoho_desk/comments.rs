@@ -103,7 +103,7 @@ impl ZohoDesk {
             commented_at: now,
             modified_at: None,
         });
-        self.tickets.change(ticket, now, |ticket| ticket.modified_at = now);
+        self.tickets.change(ticket, now, self.settings.contact_tickets_lag, |ticket| ticket.modified_at = now);
         Ok(Reply::json(StatusCode::OK, &self.shown_comment(self.live_comment(ticket, id)?)))
     }
 

@@ -105,7 +105,7 @@ impl ZohoDesk {
 
     /// Puts a contact into the recycle bin, as an agent does in the browser.
     pub fn trash_contact(&mut self, id: u64, now: Timestamp) {
-        self.contacts.change(id, now, |contact| {
+        self.contacts.change(id, now, self.settings.index_lag, |contact| {
             contact.trashed = true;
             contact.modified_at = now;
         });
@@ -203,7 +203,7 @@ impl ZohoDesk {
         let mut changed = self.live_contact(id).ok_or_else(Refusal::not_found)?.clone();
         self.read_contact(request, false)?.apply(&mut changed, now);
         self.unique(&changed)?;
-        self.contacts.change(id, now, |contact| *contact = changed.clone());
+        self.contacts.change(id, now, self.settings.index_lag, |contact| *contact = changed.clone());
         Ok(Reply::json(StatusCode::OK, &self.whole_contact(&changed)))
     }
 

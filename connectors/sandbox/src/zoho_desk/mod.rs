@@ -30,12 +30,13 @@ use jiff::Timestamp;
 pub use self::model::{Agent, Comment, Contact, Ticket};
 use self::{
     credits::Meter,
-    model::{FIRST_AGENT, FIRST_COMMENT, FIRST_CONTACT, FIRST_TICKET, Shelf},
+    model::{FIRST_AGENT, FIRST_COMMENT, FIRST_CONTACT, FIRST_TICKET},
     refusal::{Answer, Refusal},
 };
 use crate::{
     Reply, Request, Sandbox,
     oauth::{Grants, Rules},
+    shelf::Shelf,
 };
 
 /// Access tokens live an hour, ten may be asked for in ten minutes, fifteen live at once (§6.a).

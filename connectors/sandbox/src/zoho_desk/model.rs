@@ -1,9 +1,9 @@
-//! What an organisation holds, and the shelf it is held on.
-
-use std::{collections::BTreeMap, time::Duration};
+//! What an organisation holds.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+use crate::shelf::Record;
 
 // The ranges do not meet, so that an id of one kind never passes for one of another.
 pub(super) const FIRST_CONTACT: u64 = 7_000_000_100_001;
@@ -138,11 +138,6 @@ pub struct Comment {
     pub modified_at: Option<Timestamp>,
 }
 
-/// What can stand on a [`Shelf`].
-pub(super) trait Record: Clone {
-    fn set_id(&mut self, id: u64);
-}
-
 impl Record for Contact {
     fn set_id(&mut self, id: u64) {
         self.id = id;
@@ -152,66 +147,5 @@ impl Record for Contact {
 impl Record for Ticket {
     fn set_id(&mut self, id: u64) {
         self.id = id;
-    }
-}
-
-/// Records by id, each with the versions that a search may still be showing.
-#[derive(Clone, Debug)]
-pub(super) struct Shelf<T> {
-    next: u64,
-    records: BTreeMap<u64, Kept<T>>,
-}
-
-#[derive(Clone, Debug)]
-struct Kept<T> {
-    latest: T,
-    since: Timestamp,
-    older: Vec<(Timestamp, T)>,
-}
-
-impl<T: Record> Shelf<T> {
-    pub(super) fn starting_at(first: u64) -> Self {
-        Self { next: first, records: BTreeMap::new() }
-    }
-
-    /// Adds a record under the next id.
-    pub(super) fn insert(&mut self, mut record: T, since: Timestamp) -> u64 {
-        let id = self.next;
-        self.next += 1;
-        record.set_id(id);
-        self.records.insert(id, Kept { latest: record, since, older: Vec::new() });
-        id
-    }
-
-    pub(super) fn get(&self, id: u64) -> Option<&T> {
-        self.records.get(&id).map(|kept| &kept.latest)
-    }
-
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.records.values().map(|kept| &kept.latest)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// Alters a record; the version before stays what a search knows until it has taken in the new one.
-    pub(super) fn change(&mut self, id: u64, now: Timestamp, change: impl FnOnce(&mut T)) {
-        if let Some(kept) = self.records.get_mut(&id) {
-            kept.older.push((kept.since, kept.latest.clone()));
-            kept.since = now;
-            change(&mut kept.latest);
-        }
-    }
-
-    /// The records as an index that is `lag` behind knows them.
-    pub(super) fn as_indexed(&self, now: Timestamp, lag: Duration) -> impl DoubleEndedIterator<Item = &T> {
-        let taken_in = move |since: Timestamp| since.checked_add(lag).is_ok_and(|from| from <= now);
-        self.records.values().filter_map(move |kept| {
-            if taken_in(kept.since) {
-                return Some(&kept.latest);
-            }
-            kept.older.iter().rev().find(|(since, _)| taken_in(*since)).map(|(_, version)| version)
-        })
     }
 }

@@ -101,7 +101,7 @@ impl ZohoDesk {
 
     /// Alters a ticket as a person does in the browser.
     pub fn change_ticket(&mut self, id: u64, now: Timestamp, change: impl FnOnce(&mut Ticket)) {
-        self.tickets.change(id, now, |ticket| {
+        self.tickets.change(id, now, self.settings.contact_tickets_lag, |ticket| {
             change(ticket);
             ticket.modified_at = now;
         });
@@ -239,7 +239,7 @@ impl ZohoDesk {
         only(request, &["disableClosureNotification"])?;
         let mut changed = self.live_ticket(id)?.clone();
         self.read_ticket(request, Some(&changed))?.apply(&mut changed, now);
-        self.tickets.change(id, now, |ticket| *ticket = changed.clone());
+        self.tickets.change(id, now, self.settings.contact_tickets_lag, |ticket| *ticket = changed.clone());
         Ok(Reply::json(StatusCode::OK, &self.whole_ticket(&changed)))
     }
 

@@ -1,25 +1,31 @@
--- Version 2: the ledger. Who told of each call, and how far Exotel's own list was compared with it.
+-- Version 2: what people keep here, and who changed it.
 
-ALTER TABLE call
-  ADD COLUMN first_by    TEXT,
-  ADD COLUMN by_callback BOOLEAN NOT NULL DEFAULT TRUE,
-  ADD COLUMN by_list     BOOLEAN NOT NULL DEFAULT FALSE,
-  ADD COLUMN outgoing    BOOLEAN NOT NULL DEFAULT FALSE,
-  -- 0: none came, 1: of dialling, 2: of ringing or answering.
-  ADD COLUMN popups      BIGINT  NOT NULL DEFAULT 0,
-  -- When the call was: one that the list alone told of was seen long after.
-  ADD COLUMN began_ms    BIGINT  GENERATED ALWAYS AS (coalesce(started_ms, first_seen_ms)) STORED;
--- Until now there were callbacks alone. The documents are looked at as texts: one may hold what no JSON of the server's may.
-UPDATE call SET first_by = 'callback', outgoing = state LIKE '%"direction":"outgoing"%', popups = coalesce((
-  SELECT max(CASE WHEN body LIKE '%"kind":"ringing"%' OR body LIKE '%"kind":"answered"%' THEN 2
-    WHEN body LIKE '%"kind":"dialing"%' OR body LIKE '%"kind":"attempt_ended"%' THEN 1 ELSE 0 END)
-  FROM event WHERE event.call = call.n), 0);
-CREATE INDEX call_by_start ON call (account, began_ms, n);
-
-CREATE TABLE sweep (
-  account    TEXT   COLLATE "C" NOT NULL PRIMARY KEY,
-  -- Older calls are not asked for.
-  since_ms   BIGINT NOT NULL,
-  -- Up to there the list was compared.
-  reached_ms BIGINT NOT NULL
+-- Agents, users, sessions, tokens, imports. account '' is the service itself.
+CREATE TABLE document (
+  account    TEXT COLLATE "C" NOT NULL,
+  kind       TEXT COLLATE "C" NOT NULL,
+  id         TEXT COLLATE "C" NOT NULL,
+  version    BIGINT NOT NULL,
+  -- What no other of its account and kind may have.
+  name       TEXT COLLATE "C",
+  body       TEXT    NOT NULL,
+  sealed     BYTEA,
+  created_ms BIGINT NOT NULL,
+  updated_ms BIGINT NOT NULL,
+  expires_ms BIGINT,
+  PRIMARY KEY (account, kind, id)
 );
+CREATE UNIQUE INDEX document_name ON document (account, kind, name) WHERE name IS NOT NULL;
+CREATE INDEX document_expiry ON document (expires_ms) WHERE expires_ms IS NOT NULL;
+
+CREATE TABLE audit (
+  seq     BIGINT NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at_ms   BIGINT NOT NULL,
+  by_whom TEXT    NOT NULL,
+  account TEXT COLLATE "C" NOT NULL,
+  kind    TEXT COLLATE "C" NOT NULL,
+  id      TEXT COLLATE "C" NOT NULL,
+  action  TEXT    NOT NULL,
+  changed TEXT    NOT NULL
+);
+CREATE INDEX audit_account ON audit (account, seq);

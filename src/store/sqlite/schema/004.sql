@@ -1,25 +1,31 @@
--- Version 4: the ledger. Who told of each call, and how far Exotel's own list was compared with it.
+-- Version 4: what people keep here, and who changed it.
 
-ALTER TABLE call ADD COLUMN first_by TEXT;
-ALTER TABLE call ADD COLUMN by_callback INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE call ADD COLUMN by_list INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE call ADD COLUMN outgoing INTEGER NOT NULL DEFAULT 0;
--- 0: none came, 1: of dialling, 2: of ringing or answering.
-ALTER TABLE call ADD COLUMN popups INTEGER NOT NULL DEFAULT 0;
--- Until now there were callbacks alone.
-UPDATE call SET first_by = 'callback', outgoing = json_extract(state, '$.direction') = 'outgoing', popups = coalesce((
-  SELECT max(CASE json_extract(body, '$.kind')
-    WHEN 'ringing' THEN 2 WHEN 'answered' THEN 2 WHEN 'dialing' THEN 1 WHEN 'attempt_ended' THEN 1 ELSE 0 END)
-  FROM event WHERE event.call = call.n), 0);
-
--- When the call was: one that the list alone told of was seen long after.
-ALTER TABLE call ADD COLUMN began_ms INTEGER GENERATED ALWAYS AS (coalesce(started_ms, first_seen_ms)) VIRTUAL;
-CREATE INDEX call_by_start ON call (account, began_ms);
-
-CREATE TABLE sweep (
-  account    TEXT    PRIMARY KEY,
-  -- Older calls are not asked for.
-  since_ms   INTEGER NOT NULL,
-  -- Up to there the list was compared.
-  reached_ms INTEGER NOT NULL
+-- Agents, users, sessions, tokens, imports. account '' is the service itself.
+CREATE TABLE document (
+  account    TEXT    NOT NULL,
+  kind       TEXT    NOT NULL,
+  id         TEXT    NOT NULL,
+  version    INTEGER NOT NULL,
+  -- What no other of its account and kind may have.
+  name       TEXT,
+  body       TEXT    NOT NULL,
+  sealed     BLOB,
+  created_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL,
+  expires_ms INTEGER,
+  PRIMARY KEY (account, kind, id)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX document_name ON document (account, kind, name) WHERE name IS NOT NULL;
+CREATE INDEX document_expiry ON document (expires_ms) WHERE expires_ms IS NOT NULL;
+
+CREATE TABLE audit (
+  seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+  at_ms   INTEGER NOT NULL,
+  by_whom TEXT    NOT NULL,
+  account TEXT    NOT NULL,
+  kind    TEXT    NOT NULL,
+  id      TEXT    NOT NULL,
+  action  TEXT    NOT NULL,
+  changed TEXT    NOT NULL
+) STRICT;
+CREATE INDEX audit_account ON audit (account, seq);

@@ -1,0 +1,223 @@
+//! Who may call what. Every endpoint of the API stands in a table with the role it wants, and is mounted behind a guard that
+//! lets nobody else through; there is no other way into `/api`.
+
+use std::net::IpAddr;
+
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest, Route,
+    body::BoxBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::{Method, header},
+    middleware::{Next, from_fn},
+    web::{self, Data, ServiceConfig},
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::api::ApiError;
+use crate::{
+    access::{Caller, Role},
+    app::Services,
+    store::AuditEntry,
+};
+
+/// The session's cookie.
+pub(super) const COOKIE: &str = "patchbay_session";
+/// What a session that changes something has to say as well.
+pub(super) const CSRF: &str = "x-csrf-token";
+
+/// Who is let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// Anybody: whoever signs in is nobody yet.
+    Nobody,
+    Role(Role),
+}
+
+/// One method of one path.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub wants: Wants,
+    /// It changes something and does not write it into the log itself: that it was asked for is written before.
+    noted: bool,
+    to: fn(Route) -> Route,
+}
+
+impl Endpoint {
+    const fn new(method: &'static str, path: &'static str, wants: Wants, to: fn(Route) -> Route) -> Self {
+        Self { method, path, wants, noted: false, to }
+    }
+
+    pub(super) const fn noted(self) -> Self {
+        Self { noted: true, ..self }
+    }
+}
+
+pub(super) const fn open(method: &'static str, path: &'static str, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new(method, path, Wants::Nobody, to)
+}
+
+pub(super) const fn get(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new("GET", path, Wants::Role(role), to)
+}
+
+pub(super) const fn post(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new("POST", path, Wants::Role(role), to)
+}
+
+pub(super) const fn patch(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new("PATCH", path, Wants::Role(role), to)
+}
+
+pub(super) const fn delete(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new("DELETE", path, Wants::Role(role), to)
+}
+
+/// Puts the endpoints behind their guards.
+pub(super) fn mount(config: &mut ServiceConfig, endpoints: &'static [Endpoint]) {
+    for endpoint in endpoints {
+        let method = Method::from_bytes(endpoint.method.as_bytes()).unwrap_or(Method::GET);
+        let guarded = (endpoint.to)(web::method(method))
+            .wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| guard(endpoint, request, next)));
+        config.route(endpoint.path, guarded);
+    }
+}
+
+async fn guard(
+    endpoint: &'static Endpoint,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match admit(endpoint, request.request()).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.call(request).await
+        }
+        Err(error) => Ok(request.into_response(error.answer())),
+    }
+}
+
+async fn admit(endpoint: &Endpoint, request: &HttpRequest) -> Result<Option<Caller>, ApiError> {
+    let Wants::Role(role) = endpoint.wants else { return Ok(None) };
+    let services = request.app_data::<Data<Services>>().ok_or(ApiError::Unauthorized)?;
+    let caller = caller(request, services).await?;
+    let reads = matches!(endpoint.method, "GET" | "HEAD");
+    if let Some(session) = caller.session.as_ref().filter(|_| !reads) {
+        let given = request.headers().get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !services.gate.is_csrf(session, given) {
+            let message = format!("a session that changes something sends the `csrf` it was given as {CSRF}");
+            return Err(ApiError::Forbidden(message));
+        }
+    }
+    if caller.role < role {
+        let message = format!("this wants the role {}; yours is {}", role.as_str(), caller.role.as_str());
+        return Err(ApiError::Forbidden(message));
+    }
+    let account = request.match_info().get("sid");
+    if let Some(sid) = account {
+        // Somebody else's account looks as one that is not there.
+        if sid.contains('%') || !caller.may_see(sid) || services.account(sid).is_none() {
+            return Err(ApiError::NotFound(format!("there is no account {sid:?}")));
+        }
+    }
+    if endpoint.noted {
+        let parts = request.match_info().iter().filter(|(name, _)| *name != "sid");
+        let what: serde_json::Map<_, _> = parts.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        let entry = AuditEntry {
+            by: caller.who.clone(),
+            account: account.unwrap_or_default().to_owned(),
+            kind: "request".to_owned(),
+            id: String::new(),
+            action: format!("{} {}", endpoint.method, endpoint.path),
+            changed: what.into(),
+        };
+        services.store.change(Vec::new(), vec![entry], Timestamp::now()).await?;
+    }
+    Ok(Some(caller))
+}
+
+async fn caller(request: &HttpRequest, services: &Services) -> Result<Caller, ApiError> {
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let found = match (bearer, cookie(request)) {
+        (Some(token), _) => services.gate.bearer(token).await?,
+        (None, Some(secret)) => services.gate.session(&secret).await?,
+        (None, None) if !services.gate.has_admin_token() => return Err(ApiError::Closed),
+        (None, None) => None,
+    };
+    found.ok_or(ApiError::Unauthorized)
+}
+
+fn cookie(request: &HttpRequest) -> Option<String> {
+    let headers = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
+    let mut pairs = headers.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
+}
+
+/// Where a request comes from. A proxy of ours is near, and says of whom it had it: of what stands in its header, the last
+/// is its own word.
+pub(super) fn address(request: &HttpRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    let near = match peer {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    };
+    let said = request.headers().get_all("x-forwarded-for").last().and_then(|value| value.to_str().ok());
+    let last = said.and_then(|text| text.rsplit(',').next()?.trim().parse().ok());
+    Some(last.filter(|_| near).unwrap_or(peer))
+}
+
+/// Whoever the guard let through.
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(request.extensions().get::<Self>().cloned().ok_or(ApiError::Unauthorized))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_near_proxy_is_believed_and_nobody_else() {
+        let from = |peer: &str, forwarded: &[&str]| {
+            let mut request = TestRequest::default().peer_addr(format!("{peer}:5").parse().expect("an address"));
+            for line in forwarded {
+                request = request.append_header(("x-forwarded-for", *line));
+            }
+            address(&request.to_http_request()).map(|address| address.to_string()).unwrap_or_default()
+        };
+        assert_eq!(from("203.0.113.7", &[]), "203.0.113.7");
+        assert_eq!(from("203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
+        assert_eq!(from("127.0.0.1", &["198.51.100.1, 198.51.100.2"]), "198.51.100.2");
+        assert_eq!(from("10.0.0.1", &["198.51.100.1", "2001:db8::1"]), "2001:db8::1");
+        assert_eq!(from("10.0.0.1", &["nonsense"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let of = |lines: &[&str]| {
+            let mut request = TestRequest::default();
+            for line in lines {
+                request = request.append_header((header::COOKIE, *line));
+            }
+            cookie(&request.to_http_request())
+        };
+        assert_eq!(of(&["a=1; patchbay_session=x.y; b=2"]).as_deref(), Some("x.y"));
+        assert_eq!(of(&["a=1", "patchbay_session=x"]).as_deref(), Some("x"));
+        assert_eq!(of(&["xpatchbay_session=x"]), None);
+        assert_eq!(of(&[]), None);
+    }
+}
