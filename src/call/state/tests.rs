@@ -34,19 +34,19 @@ fn listed(json: &str) -> CallEvent {
 fn the_list_concludes_what_failed_and_leaves_the_rest_to_the_details() {
     for status in ["no-answer", "busy", "failed", "canceled"] {
         let failed = listed(&format!(r#""Status":"{status}""#));
-        assert_eq!(outcome(&[failed.clone()]), Some(Outcome::Missed), "{status}");
-        assert!(fold(&[failed.clone()]).listed_over);
+        assert_eq!(outcome(std::slice::from_ref(&failed)), Some(Outcome::Missed), "{status}");
+        assert!(fold(std::slice::from_ref(&failed)).listed_over);
         // Whoever knows more is believed.
         assert_eq!(outcome(&[failed.clone(), applet("event=voicemail")]), Some(Outcome::Voicemail));
         assert_eq!(outcome(&[failed, applet("event=answered&DialCallStatus=completed")]), Some(Outcome::Answered));
     }
     let completed = listed(r#""Status":"completed","EndTime":"2023-12-27 12:17:32","Duration":"27""#);
-    assert_eq!(outcome(&[completed.clone()]), None, "with whom, the list does not know");
-    let state = fold(&[completed.clone()]);
+    assert_eq!(outcome(std::slice::from_ref(&completed)), None, "with whom, the list does not know");
+    let state = fold(std::slice::from_ref(&completed));
     assert!(state.listed_over && !state.complete() && state.total_seconds == Some(27), "{state:?}");
     assert_eq!(state.final_outcome(), Outcome::FlowEnded, "nobody is known to have been tried");
     let going_on = listed(r#""Status":"in-progress""#);
-    assert_eq!((outcome(&[going_on.clone()]), fold(&[going_on]).listed_over), (None, false));
+    assert_eq!((outcome(std::slice::from_ref(&going_on)), fold(&[going_on]).listed_over), (None, false));
     // Placed for an agent: the list names him, and not whether he was reached.
     let placed = read(
         Hook::Listed,
@@ -82,7 +82,7 @@ fn who_told_of_a_call_is_kept_and_who_was_first() {
     let early = |event: CallEvent, at: i64| CallEvent { received_at: Timestamp::from_second(at).unwrap(), ..event };
     let (list, popup) = (listed(r#""Status":"in-progress""#), applet("event=pop&EventType=Dial"));
     let seen = |events: &[CallEvent]| fold(events).seen;
-    let only = seen(&[list.clone()]);
+    let only = seen(std::slice::from_ref(&list));
     assert_eq!((only.first, only.callback, only.list), (Some(SeenBy::List), false, true));
     assert!(only.by_list_alone());
     let both = seen(&[early(list.clone(), 9), early(popup.clone(), 8)]);

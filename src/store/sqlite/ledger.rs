@@ -141,11 +141,11 @@ pub(super) fn summary(conn: &Connection, account: &str, span: Span) -> Result<Le
                 ..LedgerSummary::default()
             })
         })?;
-    let mut statement = conn.prepare_cached(&format!(
+    let mut statement = conn.prepare_cached(
         "SELECT integration, delivery.state, count(*) FROM call INDEXED BY call_by_start
          JOIN delivery ON delivery.call = call.n AND kind = ?4
-         WHERE call.account = ?1 AND began_ms >= ?2 AND began_ms < ?3 GROUP BY 1, 2"
-    ))?;
+         WHERE call.account = ?1 AND began_ms >= ?2 AND began_ms < ?3 GROUP BY 1, 2",
+    )?;
     let mut found = statement.query(params![account, from, to, kind_rank(IntentKind::Log)])?;
     while let Some(row) = found.next()? {
         let state = documents::state(row.get_ref(1)?.as_str().map_err(rows::alien)?)?;
