@@ -38,7 +38,7 @@ use crate::{
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
     directory::Agents,
-    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
+    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute, SweepRules, Sweeper},
     hooks::{self, Answers, Doors},
     key::MasterKey,
     store::{
@@ -199,6 +199,24 @@ impl Service {
             };
             enquiry_wakes.push(wake);
             workers.spawn(enquirer.run());
+            if config.sweep.enabled {
+                let sweeper = Sweeper {
+                    account: account.sid.clone(),
+                    client: client.clone(),
+                    store: Arc::clone(&store),
+                    node: Arc::clone(&node),
+                    metrics: Arc::clone(&metrics),
+                    locale: locale(account),
+                    rules: SweepRules {
+                        every: config.sweep.every,
+                        overlap: config.sweep.overlap,
+                        since: config.sweep.since,
+                    },
+                    journal: Arc::clone(&journal),
+                    stopping: stopping.clone(),
+                };
+                workers.spawn(sweeper.run());
+            }
             exotel.insert(account.sid.clone(), client);
         }
         let lanes = Arc::new(lanes);
@@ -407,7 +425,11 @@ pub async fn try_store(config: &config::Store) -> Option<Result<(), StoreError>>
     Some(PostgresStore::try_out(url).await)
 }
 
-async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, StartError> {
+/// The store of a configuration, for a look into it.
+///
+/// # Errors
+/// [`StartError`]; with [`StoreError::InUse`] in it where the embedded store is a running service's.
+pub async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, StartError> {
     let named = |error| StartError::Store { path: config.url.place(), error };
     match &config.url {
         StoreUrl::Sqlite(path) => {
@@ -614,6 +636,14 @@ pub fn redis_options(config: &config::Context) -> Option<RedisOptions> {
     }
 }
 
+fn locale(account: &Account) -> Locale {
+    Locale {
+        utc_offset: account.utc_offset,
+        country: account.country.clone(),
+        recording_origins: vec![account.api_url.origin()],
+    }
+}
+
 fn account_rules(
     config: &Config,
     account: &Account,
@@ -642,11 +672,7 @@ fn account_rules(
         .collect();
     let (key, public_url, sid) = (key.clone(), Arc::clone(public_url), account.sid.clone());
     AccountRules {
-        locale: Locale {
-            utc_offset: account.utc_offset,
-            country: account.country.clone(),
-            recording_origins: vec![account.api_url.origin()],
-        },
+        locale: locale(account),
         plan: PlanRules {
             account: account.sid.clone(),
             country: account.country.clone(),

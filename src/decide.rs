@@ -38,6 +38,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 const FRESH: SignedDuration = SignedDuration::from_secs(10);
 /// Calls of the past that are listed at once.
 const BACKFILL_PAGE: u32 = 200;
+/// A call that the list alone tells of, and that is older, is one of the past: nobody waits for it.
+const PAST: SignedDuration = SignedDuration::from_hours(24);
 
 /// What reading and planning for one account depends on.
 #[derive(Clone, Debug)]
@@ -301,6 +303,8 @@ impl Decider {
                 enquiry.step = was.and_then(|was| was.enquiry).map_or(1, |was| was.step + 1);
                 enquiry.due_at = schedule.get(enquiry.step).map(|wait| now + *wait);
             }
+            let past = state.started_at.is_some_and(|started| now.duration_since(started) > PAST);
+            let backfill = past && state.seen.by_list_alone();
             let intents = crate::call::plan(&state, &rules.plan, agents.mapping(), enquiry.step);
             Ok(Decision {
                 call: call.clone(),
@@ -309,7 +313,7 @@ impl Decider {
                 state,
                 intents,
                 enquiry,
-                backfill: false,
+                backfill,
                 at: now,
             })
         })?

@@ -47,6 +47,8 @@ pub enum EventKind {
     StatusChanged,
     /// Exotel's answer to a question for call details.
     Detailed,
+    /// Exotel's own list of calls has it.
+    Listed,
     /// A Connect applet asked whom to dial: the call is there, and nothing more is said of it.
     DialWhom,
     /// What an applet was told: written by Patchbay itself.
@@ -56,6 +58,53 @@ pub enum EventKind {
     /// A person wants something done after this call.
     FollowUpAsked,
     Other(String),
+}
+
+/// By which way a call came to be known: what the ledger sets side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenBy {
+    /// Exotel called a hook.
+    Callback,
+    /// Exotel's list of calls has it.
+    List,
+}
+
+impl SeenBy {
+    pub const ALL: [Self; 2] = [Self::Callback, Self::List];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Callback => "callback",
+            Self::List => "list",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.as_str() == text)
+    }
+}
+
+impl EventKind {
+    /// By which way this tells of the call. What we or a person asked or said of a call that is known tells of none.
+    pub fn seen_by(&self) -> Option<SeenBy> {
+        match self {
+            Self::Listed => Some(SeenBy::List),
+            Self::Detailed | Self::Routed | Self::Associated | Self::FollowUpAsked => None,
+            Self::Dialing
+            | Self::Ringing
+            | Self::Answered
+            | Self::AttemptEnded
+            | Self::Completed
+            | Self::Missed
+            | Self::Gathered
+            | Self::FlowEnded
+            | Self::Voicemail
+            | Self::StatusChanged
+            | Self::DialWhom
+            | Self::Other(_) => Some(SeenBy::Callback),
+        }
+    }
 }
 
 /// How an attempt to reach an agent stands. Ordered by how far it got.

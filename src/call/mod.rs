@@ -19,11 +19,11 @@ pub mod state;
 mod tests;
 
 pub use contact_choice::ContactChoice;
-pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
+pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};
 pub use mapping::{Mapped, UserMapping};
 pub use normalise::{Locale, Poison, normalise};
 pub use person::{Asked, FollowUpWish, PersonRequest};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
-pub use state::{AgentAttempt, CallState};
+pub use state::{AgentAttempt, CallState, Seen, SeenPopups};

@@ -17,6 +17,8 @@ pub enum Hook {
     Status,
     /// Not a hook of Exotel's: its answer to our question for a call's details, kept in the journal like a callback.
     Details,
+    /// Not a hook of Exotel's: a call as its list shows it, kept in the journal like a callback.
+    Listed,
     /// `/pop/{sid}`, `/answered/{sid}`, `/missed/{sid}`: Exotel's connector for Freshsales and Freshchat.
     Freshworks,
     /// `/v1/leadsquared/inbound/call/{dialwhom,popup,passthru}`, `/v1/leadsquared/mobile/{sid}/dialwhom`.
@@ -35,10 +37,11 @@ pub enum Hook {
 }
 
 impl Hook {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CallEvents,
         Self::Status,
         Self::Details,
+        Self::Listed,
         Self::Freshworks,
         Self::LeadSquared,
         Self::Salesforce,
@@ -56,6 +59,7 @@ impl Hook {
             Self::CallEvents => "call_events",
             Self::Status => "status",
             Self::Details => "details",
+            Self::Listed => "listed",
             Self::Freshworks => "freshworks",
             Self::LeadSquared => "leadsquared",
             Self::Salesforce => "salesforce",

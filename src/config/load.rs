@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use jiff::tz::Offset;
+use jiff::{Timestamp, tz::Offset};
 use secrecy::ExposeSecret;
 use toml::{Table, Value};
 use url::Url;
@@ -11,7 +11,7 @@ use super::{
     integration::integration,
     model::{
         Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Hooks, Log, LogFormat, Recording, Server,
-        Store, StoreUrl,
+        Store, StoreUrl, Sweep,
     },
     reader::{ConfigError, Problem, Reader},
     routing::{self, Place},
@@ -61,7 +61,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     expand(&mut table, "", env, problems);
 
     let mut root = Reader::new(&table, "", problems);
-    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "hooks", "recording"]
+    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "recording"]
         .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
@@ -86,6 +86,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     let log = log(section("log")?, problems);
     let delivery = delivery(section("delivery")?, problems);
     let enquiry = enquiry(section("enquiry")?, problems);
+    let sweep = sweep(section("sweep")?, problems);
     let hooks = hooks(section("hooks")?, problems);
     let recording = recording(section("recording")?, problems);
     let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
@@ -112,6 +113,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         log: log?,
         delivery: delivery?,
         enquiry: enquiry?,
+        sweep: sweep?,
         hooks: hooks?,
         recording: recording?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
@@ -424,6 +426,25 @@ fn enquiry(table: &Table, problems: &mut Vec<Problem>) -> Option<Enquiry> {
     })
 }
 
+fn sweep(table: &Table, problems: &mut Vec<Problem>) -> Option<Sweep> {
+    let mut r = Reader::new(table, "sweep", problems);
+    let enabled = r.bool("enabled", true);
+    let every = r.duration("every");
+    if every.is_some_and(|every| every.is_zero()) {
+        r.wrong("every", "must be more than nothing; write \"5m\", or enabled = false");
+    }
+    let overlap = r.duration("overlap");
+    let since = r.text("since").and_then(|text| {
+        let parsed = text.parse::<Timestamp>().ok();
+        if parsed.is_none() {
+            r.wrong("since", format!("{text:?} is not a time with its zone; write \"2026-11-01T00:00:00+05:30\""));
+        }
+        parsed
+    });
+    r.finish();
+    Some(Sweep { enabled, every: every?, overlap: overlap?, since })
+}
+
 /// Exotel waits this long at most (exotel-api §4.1); the answer has to travel, too.
 const ANSWER_DEADLINE: std::time::Duration = std::time::Duration::from_millis(4500);
 
@@ -466,6 +487,18 @@ fn region(name: &str) -> Option<Region> {
         }),
         _ => None,
     }
+}
+
+/// The APIs of the other regions, by name, where the account's is one of a region's: what may be asked to find out
+/// whether the region is wrong.
+pub fn elsewhere(account: &Account) -> Vec<(&'static str, Url)> {
+    let names = ["singapore", "mumbai"];
+    let all = names.iter().filter_map(|name| Some((*name, Url::parse(region(name)?.api).ok()?)));
+    let all: Vec<(&'static str, Url)> = all.collect();
+    if !all.iter().any(|(_, api)| *api == account.api_url) {
+        return Vec::new();
+    }
+    all.into_iter().filter(|(_, api)| *api != account.api_url).collect()
 }
 
 const SINGAPORE: Region = Region {
@@ -691,6 +724,30 @@ mod tests {
         let expected = ["https://api.in.exotel.com", "http://127.0.0.1:9", "https://cpaas-api.in.exotel.com"];
         assert_eq!(mumbai[..3], expected);
         assert_eq!(mumbai[3], "https://my.in.exotel.com");
+    }
+
+    #[test]
+    fn only_regions_are_named_as_places_to_ask_elsewhere() {
+        let elsewhere = |more: &str| {
+            let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}");
+            let config = parse("test", &text, &Default::default()).expect("a configuration");
+            super::elsewhere(&config.accounts[0]).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(elsewhere(""), ["mumbai"]);
+        assert_eq!(elsewhere("region = \"mumbai\""), ["singapore"]);
+        assert!(elsewhere("api_url = \"http://127.0.0.1:9\"").is_empty(), "a key is shown to nobody who is not named");
+    }
+
+    #[test]
+    fn sweeps_have_an_interval_and_a_time_with_a_zone() {
+        let sweep = |text: &str| parse("test", &format!("[sweep]\n{text}"), &Default::default()).map(|it| it.sweep);
+        let usual = sweep("").expect("the defaults");
+        assert!(usual.enabled && usual.since.is_none() && usual.overlap > usual.every);
+        let since = sweep("since = \"2026-11-01T00:00:00+05:30\"").expect("a time").since;
+        assert_eq!(since, Some("2026-10-31T18:30:00Z".parse().expect("a time")));
+        for wrong in ["every = \"0s\"", "since = \"2026-11-01\"", "since = \"yesterday\"", "lag = \"5m\""] {
+            assert!(sweep(wrong).is_err(), "{wrong}");
+        }
     }
 
     fn context_of(url: &str) -> Result<Context, String> {

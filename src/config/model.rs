@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::tz::Offset;
+use jiff::{Timestamp, tz::Offset};
 use patchbay_kit::{Manifest, Settings};
 use secrecy::SecretString;
 use url::Url;
@@ -23,6 +23,7 @@ pub struct Config {
     pub log: Log,
     pub delivery: Delivery,
     pub enquiry: Enquiry,
+    pub sweep: Sweep,
     pub hooks: Hooks,
     pub recording: Recording,
     pub accounts: Vec<Account>,
@@ -139,6 +140,15 @@ pub struct Enquiry {
     pub schedule: Arc<[Duration]>,
     pub request_timeout: Duration,
     pub per_minute: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    pub enabled: bool,
+    pub every: Duration,
+    pub overlap: Duration,
+    /// `None`: since the account was first run here.
+    pub since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]

@@ -151,6 +151,7 @@ fn said(kind: &EventKind, agent: Option<&str>, status: Option<&str>, keys: &str)
         EventKind::Voicemail => "the caller has left a voicemail".to_owned(),
         EventKind::StatusChanged => format!("status callback{status}"),
         EventKind::Detailed => format!("asked for the call's details{status}"),
+        EventKind::Listed => format!("stands in Exotel's list{status}"),
         EventKind::DialWhom => "Exotel asks whom to dial".to_owned(),
         EventKind::Routed => "an applet was told what to do".to_owned(),
         EventKind::Associated => "somebody chose the record it belongs to".to_owned(),

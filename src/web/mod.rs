@@ -7,6 +7,7 @@ mod authed;
 mod hand_over;
 mod health;
 pub mod integrations;
+pub mod ledger;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -45,6 +46,7 @@ const TABLES: &[&[Endpoint]] = &[
     api::ENDPOINTS,
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
+    ledger::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,
 ];

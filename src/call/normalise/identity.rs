@@ -22,7 +22,7 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
     said.text("hook", Some(door.as_str()));
     said.text("call", Some(call_sid));
     said.text("kind", Some(&format!("{kind:?}")));
-    if *kind != EventKind::Detailed {
+    if !matches!(kind, EventKind::Detailed | EventKind::Listed) {
         said.time("at", at);
     }
     said.text("direction", facts.direction.map(|direction| format!("{direction:?}")).as_deref());

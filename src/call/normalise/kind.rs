@@ -38,7 +38,9 @@ pub(super) fn of(hook: Hook, path: &str, fields: &mut Fields) -> Kind {
         Hook::CallEvents if matches!(last, "gather" | "greeting" | "playback" | "decide" | "switch") => {
             EventKind::Other(last.to_owned()).into()
         }
-        Hook::CallEvents | Hook::Status | Hook::Details | Hook::Person | Hook::Routed => canonical(fields),
+        Hook::CallEvents | Hook::Status | Hook::Details | Hook::Listed | Hook::Person | Hook::Routed => {
+            canonical(fields)
+        }
     }
 }
 

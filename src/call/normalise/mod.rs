@@ -70,6 +70,7 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
             None => (EventKind::StatusChanged, facts::of_status(&mut fields, locale)),
         },
         Hook::Details => (EventKind::Detailed, facts::of_details(&mut fields, locale)),
+        Hook::Listed => (EventKind::Listed, facts::of_listed(&mut fields, locale)),
         // Nothing in it is from Exotel's clock: what a person asked is ordered by when he did.
         Hook::Person => return Ok(asked(receipt, call_sid)),
         Hook::Routed => return Ok(routed(receipt, call_sid)),
