@@ -24,15 +24,16 @@ use clap::Parser;
 use jiff::Timestamp;
 use patchbay::{
     app::{Service, http_server},
-    call::{Hook, Receipt},
+    call::{Hook, Receipt, phone},
     config::{self, Config, LogFormat},
+    context::KnownOwner,
     hooks::Doors,
     key::MasterKey,
     simulate::load::{self, LoadOptions, LoadReport},
-    store::{SqliteOptions, SqliteStore, Store},
+    store::{LaneRef, SqliteOptions, SqliteStore, Store},
     telemetry,
 };
-use patchbay_sandbox::{Faults, Server, exotel::Exotel, freshdesk::Freshdesk};
+use patchbay_sandbox::{Faults, Server, exotel::Exotel, freshdesk::Freshdesk, hubspot::HubSpot};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -42,14 +43,17 @@ const SID: &str = "acme1";
 const KEY: &str = "exo-key-5f3c9a";
 const TOKEN: &str = "exo-token-81d2bb";
 const FD_KEY: &str = "fd-key-77ab01c2";
+/// Callers who ask at once whose they are: far above what Exotel lets through for one account.
+const WHOM_RATE: u32 = 500;
+const WHOM_CONNECTIONS: usize = 8;
 /// How long deliveries may take in all.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// `cargo bench --bench ingest -- [options]`
 #[derive(Debug, Parser)]
 struct Options {
-    /// Parts to run, of: ingest, rate, idle, delivery
-    #[arg(long, value_delimiter = ',', default_value = "ingest,rate,idle,delivery")]
+    /// Parts to run, of: ingest, rate, whom, idle, delivery
+    #[arg(long, value_delimiter = ',', default_value = "ingest,rate,whom,idle,delivery")]
     parts: Vec<String>,
     /// Targets of the ingest part, by letter
     #[arg(long, default_value = "abcsd")]
@@ -131,6 +135,9 @@ async fn run(options: Options) -> Result<(), Error> {
     }
     if wants("rate") {
         rate(&options, disk, flush).await?;
+    }
+    if wants("whom") {
+        whom(&options, disk).await?;
     }
     if wants("idle") {
         idle(disk).await?;
@@ -224,6 +231,54 @@ async fn rate(options: &Options, disk: &Path, flush: Duration) -> Result<(), Err
     }
     let goal = 1.5 + 2.0 * flush.as_secs_f64() * 1000.0;
     println!("  goal: p99 below 1.5 ms + two flushes = {goal:.2} ms; median p99 {:.2} ms", median(&p99));
+    Ok(())
+}
+
+/// Dial-whom of callers whose owners are remembered: what a caller on the line waits for.
+async fn whom(options: &Options, disk: &Path) -> Result<(), Error> {
+    println!(
+        "\n{WHOM_RATE} dial-whom requests/s, owners remembered, open loop, {} s, {WHOM_CONNECTIONS} connections:",
+        options.rate_seconds
+    );
+    println!("  {:<44} {:>9} {:>9} {:>9} {:>9}", "", "p50 ms", "p99 ms", "p99.9 ms", "max ms");
+    for _ in 0..options.rounds {
+        let (sandboxes, dir) = (Sandboxes::start()?, tempfile::tempdir_in(disk)?);
+        let hubspot = Server::start(loopback(), HubSpot::prepared(FD_KEY), Faults::none())?;
+        let crm = format!(
+            "[[account.integration]]\nconnector = \"hubspot\"\nname = \"crm\"\nbase_url = \"{}\"\naccess_token = \"{FD_KEY}\"",
+            hubspot.url()
+        );
+        let service = Service::start(parse(&sandboxes.config(dir.path(), loopback(), "error", &crm))?).await?;
+        let lane = LaneRef { account: SID.to_owned(), integration: "crm".to_owned() };
+        // The callers of the load generator, as each of its connections counts them.
+        let calls = u64::from(WHOM_RATE) * options.rate_seconds / WHOM_CONNECTIONS as u64 * 2;
+        for connection in 0..=WHOM_CONNECTIONS as u64 {
+            for call in 1..=calls {
+                let caller = format!("098{:08}", ((connection << 40) | call) % 100_000_000);
+                let number = phone::parse(&caller, "IN").ok_or("not a number")?;
+                let owner = KnownOwner { numbers: vec!["+919711581199".to_owned()], learnt_at: Timestamp::now() };
+                service.services.context.learn_owner(&lane, &number, owner);
+            }
+        }
+        let path = format!("/v2/accounts/{SID}/dialwhom");
+        let duration = Duration::from_secs(options.rate_seconds);
+        let load = Load { connections: WHOM_CONNECTIONS, rate: Some(WHOM_RATE), duration };
+        let LoadReport { latency, .. } = send_to(service.addr, path, load).await?;
+        let asked = hubspot.request_count();
+        service.stop().await;
+        if asked > 0 {
+            return Err(format!("the CRM was asked {asked} times: these were not the remembered ones").into());
+        }
+        println!(
+            "  ({}) {:<40} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+            Target::Service.letter(),
+            Target::Service.title(),
+            latency.p50_ms,
+            latency.p99_ms,
+            latency.p999_ms,
+            latency.max_ms
+        );
+    }
     Ok(())
 }
 
@@ -535,10 +590,14 @@ struct Load {
 }
 
 async fn send(to: SocketAddr, load: Load) -> Result<LoadReport, Error> {
+    send_to(to, format!("/v2/accounts/{SID}/call-events"), load).await
+}
+
+async fn send_to(to: SocketAddr, path: String, load: Load) -> Result<LoadReport, Error> {
     let options = LoadOptions {
         to,
         host: to.to_string(),
-        path: format!("/v2/accounts/{SID}/call-events"),
+        path,
         authorization: Some(authorization()),
         connections: load.connections,
         duration: load.duration,

@@ -19,14 +19,14 @@ use jiff::Timestamp;
 use patchbay_kit::{Assigns, AuthScheme, SettingKind};
 use secrecy::ExposeSecret;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Gate,
-    call::{IntegrationRules, Locale, PlanRules, phone},
+    call::{IntegrationRules, Locale, PlanRules, phone, route::Sighting},
     config::{self, Account, Config, ContextUrl, Integration, StoreUrl},
     connect::{
         catalogue,
@@ -39,7 +39,7 @@ use crate::{
     delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
     dialer::{self, Dialer, DialerParts},
     directory::Agents,
-    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute},
+    exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute, SweepRules, Sweeper},
     hooks::{self, Answers, Doors},
     key::MasterKey,
     store::{
@@ -52,6 +52,8 @@ use crate::{
 
 /// How often settled calls that are old enough are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
+/// What is seen and not looked at yet, for callers on the line; more is let go.
+const SIGHTINGS: usize = 1000;
 /// Rows that one round of removal takes.
 const PURGE_ROWS: usize = 10_000;
 
@@ -164,6 +166,16 @@ impl Service {
         let context = start_context(&config.context, &key, &mut workers, &stopping)?;
         let agents = Agents::load(&config.accounts, Arc::clone(&store), key.clone()).await.map_err(store_error)?;
         let agents = Arc::new(agents);
+        let (seen, sightings) = mpsc::channel(SIGHTINGS);
+        let around = Around {
+            config: &config,
+            transport: &transport,
+            vault: &vault,
+            node: &node,
+            metrics: &metrics,
+            seen: &seen,
+            stopping: &stopping,
+        };
         let mut lanes = HashMap::new();
         let mut rules = HashMap::new();
         let mut exotel = HashMap::new();
@@ -172,8 +184,7 @@ impl Service {
         for account in &config.accounts {
             for integration in &account.integrations {
                 tell_expiry(account, integration, &metrics, now);
-                let (handle, running) =
-                    start_lane(&config, account, integration, &transport, &vault, &node, &metrics, &stopping);
+                let (handle, running) = start_lane(account, integration, &around);
                 lanes.insert(handle.lane().clone(), handle);
                 workers.spawn(async move {
                     let _ = running.await;
@@ -194,6 +205,24 @@ impl Service {
             };
             enquiry_wakes.push(wake);
             workers.spawn(enquirer.run());
+            if config.sweep.enabled {
+                let sweeper = Sweeper {
+                    account: account.sid.clone(),
+                    client: client.clone(),
+                    store: Arc::clone(&store),
+                    node: Arc::clone(&node),
+                    metrics: Arc::clone(&metrics),
+                    locale: locale(account),
+                    rules: SweepRules {
+                        every: config.sweep.every,
+                        overlap: config.sweep.overlap,
+                        since: config.sweep.since,
+                    },
+                    journal: Arc::clone(&journal),
+                    stopping: stopping.clone(),
+                };
+                workers.spawn(sweeper.run());
+            }
             let dialer = dialer(&config, account, &client, &vault, &metrics, &journal, &public_url, &agents, &stopping);
             dialer.recover(!config.store.url.is_shared()).await.map_err(store_error)?;
             workers.spawn(Arc::clone(&dialer).run());
@@ -213,6 +242,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             wake: Arc::clone(&journal),
             enquiries,
+            seen,
             stopping: stopping.clone(),
         });
         workers.spawn(Arc::clone(&decider).run());
@@ -246,6 +276,7 @@ impl Service {
         });
         workers.spawn(hear(Arc::clone(&services), Arc::clone(&node)));
         let data = Data::from(Arc::clone(&services));
+        workers.spawn(hooks::look_ahead(data.clone(), sightings));
         let server = http_server(&services.config.server, listener, move |app| {
             app.app_data(data.clone())
                 .configure(hooks::routes)
@@ -403,7 +434,11 @@ pub async fn try_store(config: &config::Store) -> Option<Result<(), StoreError>>
     Some(PostgresStore::try_out(url).await)
 }
 
-async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, StartError> {
+/// The store of a configuration, for a look into it.
+///
+/// # Errors
+/// [`StartError`]; with [`StoreError::InUse`] in it where the embedded store is a running service's.
+pub async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, StartError> {
     let named = |error| StartError::Store { path: config.url.place(), error };
     match &config.url {
         StoreUrl::Sqlite(path) => {
@@ -431,17 +466,19 @@ fn tell_expiry(account: &Account, integration: &Integration, metrics: &Metrics, 
     metrics.credential_expires.get_or_create(&LaneLabels { account, integration }).set(ends.at.as_second());
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a lane is made of, once")]
-fn start_lane(
-    config: &Config,
-    account: &Account,
-    integration: &Integration,
-    transport: &Transport,
-    vault: &Vault,
-    node: &Arc<Node>,
-    metrics: &Arc<Metrics>,
-    stopping: &CancellationToken,
-) -> (LaneHandle, JoinHandle<()>) {
+/// What all lanes work with.
+struct Around<'a> {
+    config: &'a Config,
+    transport: &'a Transport,
+    vault: &'a Vault,
+    node: &'a Arc<Node>,
+    metrics: &'a Arc<Metrics>,
+    seen: &'a mpsc::Sender<Sighting>,
+    stopping: &'a CancellationToken,
+}
+
+fn start_lane(account: &Account, integration: &Integration, around: &Around<'_>) -> (LaneHandle, JoinHandle<()>) {
+    let &Around { config, transport, vault, node, metrics, seen, stopping } = around;
     let delivery = &config.delivery;
     let driver =
         driver(config, account, integration, Some(vault), transport.clone(), Arc::clone(metrics), stopping.clone());
@@ -457,6 +494,7 @@ fn start_lane(
         ambiguous_wait: delivery.ambiguous_wait,
         window: delivery.window,
         contact_choice: account.contact_choice,
+        seen: seen.clone(),
     })
 }
 
@@ -654,6 +692,14 @@ pub fn redis_options(config: &config::Context) -> Option<RedisOptions> {
     }
 }
 
+fn locale(account: &Account) -> Locale {
+    Locale {
+        utc_offset: account.utc_offset,
+        country: account.country.clone(),
+        recording_origins: vec![account.api_url.origin()],
+    }
+}
+
 fn account_rules(
     config: &Config,
     account: &Account,
@@ -682,11 +728,7 @@ fn account_rules(
         .collect();
     let (key, public_url, sid) = (key.clone(), Arc::clone(public_url), account.sid.clone());
     AccountRules {
-        locale: Locale {
-            utc_offset: account.utc_offset,
-            country: account.country.clone(),
-            recording_origins: vec![account.api_url.origin()],
-        },
+        locale: locale(account),
         plan: PlanRules {
             account: account.sid.clone(),
             country: account.country.clone(),

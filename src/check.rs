@@ -1,5 +1,7 @@
 //! `patchbay check`: is this configuration right?
 
+mod exotel;
+
 use std::{
     fmt::Write as _,
     io::{self, Write},
@@ -28,6 +30,7 @@ use crate::{
     store::StoreError,
     telemetry::Metrics,
 };
+use exotel::Ledger;
 
 /// Tries a configuration: one line for each credential, with the cause and the cure; then what to paste where.
 pub async fn run(path: &Path) -> ExitCode {
@@ -46,7 +49,9 @@ pub async fn run(path: &Path) -> ExitCode {
         }
     };
     let tokens = Tokens::find(&config).await;
-    let told = tell(&config, path, &transport, &tokens).await;
+    let ledger = Ledger::find(&config, &tokens).await;
+    let told = tell(&config, path, &transport, &tokens, &ledger).await;
+    ledger.close(&tokens).await;
     if let Tokens::Vault(vault) = tokens {
         vault.store.close().await;
     }
@@ -70,7 +75,13 @@ fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
 }
 
 /// Everything `patchbay check` says; returns how many credentials failed.
-async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
+async fn tell(
+    config: &Config,
+    path: &Path,
+    transport: &Transport,
+    tokens: &Tokens,
+    ledger: &Ledger,
+) -> io::Result<u32> {
     let accounts = config.accounts.len();
     line(format_args!("ok    {}: read, {accounts} account{}", path.display(), plural(accounts)))?;
     let mut failures = 0;
@@ -92,6 +103,7 @@ async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Toke
             }
         }
     }
+    let mut letters = Vec::new();
     let place = config.store.url.place();
     match app::try_store(&config.store).await {
         None => {}
@@ -102,24 +114,21 @@ async fn tell(config: &Config, path: &Path, transport: &Transport, tokens: &Toke
         }
     }
     for account in &config.accounts {
+        let findings = exotel::look(config, account, transport, ledger, &config::elsewhere(account)).await;
+        findings.lines.iter().try_for_each(|text| line(format_args!("{text}")))?;
+        failures += findings.failures;
+        letters.extend(findings.letter());
         failures += check_account(config, account, transport, tokens).await?;
     }
     for account in &config.accounts {
         line(format_args!("{}", paste(config, account)))?;
     }
+    letters.iter().try_for_each(|letter| line(format_args!("{letter}")))?;
     Ok(failures)
 }
 
 async fn check_account(config: &Config, account: &Account, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
     let mut failures = 0;
-    let client = app::exotel_client(config, account, transport.clone());
-    match client.identify().await {
-        Ok(()) => line(format_args!("ok    {}: Exotel at {} knows the key", account.sid, client.host()))?,
-        Err(error) => {
-            failures += 1;
-            line(format_args!("FAIL  {}: {error} (asked at {}): {}", account.sid, client.host(), error.cure()))?;
-        }
-    }
     for integration in &account.integrations {
         let place = format!("{}/{}", account.sid, integration.name);
         match check_integration(config, account, integration, transport, tokens).await {

@@ -7,13 +7,15 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
-use tokio::sync::Notify;
+use jiff::{SignedDuration, Timestamp};
+use patchbay_kit::Direction;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     call::{
         CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, mark, normalise, plan, popups,
+        route::Sighting,
     },
     delivery::LaneHandle,
     dialer,
@@ -33,8 +35,12 @@ const GATHER: Duration = Duration::from_millis(1);
 /// A missed wake-up costs no more than this.
 const IDLE: Duration = Duration::from_secs(5);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How old an event may be that says something of now.
+const FRESH: SignedDuration = SignedDuration::from_secs(10);
 /// Calls of the past that are listed at once.
 const BACKFILL_PAGE: u32 = 200;
+/// A call that the list alone tells of, and that is older, is one of the past: nobody waits for it.
+const PAST: SignedDuration = SignedDuration::from_hours(24);
 
 /// What reading and planning for one account depends on.
 #[derive(Clone, Debug)]
@@ -56,6 +62,8 @@ pub struct Decider {
     pub wake: Arc<Notify>,
     /// Woken when a call's details are to be asked for.
     pub enquiries: Arc<Notify>,
+    /// Told of calls that ring and of agents who are busy: nobody waits for it, and a full queue loses a hint.
+    pub seen: mpsc::Sender<Sighting>,
     pub stopping: CancellationToken,
 }
 
@@ -151,6 +159,7 @@ impl Decider {
             .map(|decision| decision.call.account.clone())
             .collect();
         let popups = self.popups(&decisions, now);
+        let sightings: Vec<Sighting> = decisions.iter().flat_map(|decision| sightings(decision, now)).collect();
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
         self.marks(&decisions, now).await?;
         self.store.decide(decisions, set_aside, Some((last, lease.clone()))).await?;
@@ -159,6 +168,9 @@ impl Decider {
             if let Some(handle) = self.lanes.get(&lane) {
                 handle.popup(hint);
             }
+        }
+        for sighting in sightings {
+            let _ = self.seen.try_send(sighting);
         }
         self.metrics.events.inc_by(events as u64);
         self.metrics.set_aside.inc_by(poisoned as u64);
@@ -309,6 +321,8 @@ impl Decider {
                 enquiry.step = was.and_then(|was| was.enquiry).map_or(1, |was| was.step + 1);
                 enquiry.due_at = schedule.get(enquiry.step).map(|wait| now + *wait);
             }
+            let past = state.started_at.is_some_and(|started| now.duration_since(started) > PAST);
+            let backfill = past && state.seen.by_list_alone();
             let intents = crate::call::plan(&state, &rules.plan, agents.mapping(), enquiry.step);
             Ok(Decision {
                 call: call.clone(),
@@ -317,11 +331,38 @@ impl Decider {
                 state,
                 intents,
                 enquiry,
-                backfill: false,
+                backfill,
                 at: now,
             })
         })?
     }
+}
+
+/// What of these receipts is news to those who answer callers on the line: events that have just come, never old ones.
+fn sightings(decision: &Decision, now: Timestamp) -> Vec<Sighting> {
+    let Decision { call, state, .. } = decision;
+    let fresh = |one: &&Witnessed| now.duration_since(one.event.received_at) < FRESH;
+    let mut seen = Vec::new();
+    if state.outcome.is_some() || state.over {
+        seen.push(Sighting::Over { account: call.account.clone(), call_sid: call.call_sid.clone() });
+        return seen;
+    }
+    for Witnessed { event, .. } in decision.witnessed.iter().filter(fresh) {
+        let busy = match event.kind {
+            EventKind::Dialing | EventKind::Ringing | EventKind::Answered => true,
+            EventKind::AttemptEnded => false,
+            _ => continue,
+        };
+        if let Some(agent) = event.facts.agent.clone() {
+            let (account, call_sid) = (call.account.clone(), call.call_sid.clone());
+            seen.push(Sighting::Agent { account, call_sid, agent, busy });
+        }
+    }
+    let heard = decision.witnessed.iter().filter(fresh).any(|one| one.event.kind != EventKind::Routed);
+    if let (true, Direction::Incoming, Some(customer)) = (heard, state.direction, &state.customer) {
+        seen.push(Sighting::Ringing { account: call.account.clone(), customer: customer.clone() });
+    }
+    seen
 }
 
 /// What a receipt says to an open question for details.

@@ -48,7 +48,9 @@ impl<'a> Operator<'a> {
         self.send(&Request::get(label, path)).await
     }
 
-    async fn send(&self, request: &Request) -> Result<Value, String> {
+    /// # Errors
+    /// As [`Operator::post`].
+    pub async fn send(&self, request: &Request) -> Result<Value, String> {
         let limits = Limits { request_timeout: Duration::from_secs(60), response_bytes: 1024 * 1024 };
         let sent = self.transport.send(&self.at, &self.credentials, request, limits).await;
         let Response { status, body, .. } = sent

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use patchbay_kit::{Digits, Direction, RecordRef, mask};
 
-use super::person::FollowUpWish;
+use super::{person::FollowUpWish, route::Routed};
 
 /// Identity of an event: a hash over what it says (hook, CallSid, leg, type, agent, statuses, digits, recording), never
 /// over the CallSid alone and never over when it was received. The same callback sent twice is one event.
@@ -49,13 +49,68 @@ pub enum EventKind {
     StatusChanged,
     /// Exotel's answer to a question for call details.
     Detailed,
+    /// Exotel's own list of calls has it.
+    Listed,
     /// A Connect applet asked whom to dial: the call is there, and nothing more is said of it.
     DialWhom,
+    /// What an applet was told: written by Patchbay itself.
+    Routed,
     /// A person chose the CRM object that this call belongs to.
     Associated,
     /// A person wants something done after this call.
     FollowUpAsked,
     Other(String),
+}
+
+/// By which way a call came to be known: what the ledger sets side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenBy {
+    /// Exotel called a hook.
+    Callback,
+    /// Exotel's list of calls has it.
+    List,
+    /// We had it placed.
+    Click,
+}
+
+impl SeenBy {
+    pub const ALL: [Self; 3] = [Self::Callback, Self::List, Self::Click];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Callback => "callback",
+            Self::List => "list",
+            Self::Click => "click",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.as_str() == text)
+    }
+}
+
+impl EventKind {
+    /// By which way this tells of the call. What we or a person asked or said of a call that is known tells of none.
+    pub fn seen_by(&self) -> Option<SeenBy> {
+        match self {
+            Self::Listed => Some(SeenBy::List),
+            Self::Placed => Some(SeenBy::Click),
+            Self::Detailed | Self::Routed | Self::Associated | Self::FollowUpAsked => None,
+            Self::Dialing
+            | Self::Ringing
+            | Self::Answered
+            | Self::AttemptEnded
+            | Self::Completed
+            | Self::Missed
+            | Self::Gathered
+            | Self::FlowEnded
+            | Self::Voicemail
+            | Self::StatusChanged
+            | Self::DialWhom
+            | Self::Other(_) => Some(SeenBy::Callback),
+        }
+    }
 }
 
 /// How an attempt to reach an agent stands. Ordered by how far it got.
@@ -153,6 +208,9 @@ pub struct Facts {
     /// … and who he is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,
+    /// What an applet was told, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Routed>,
     /// Everything else the request said, so that nothing is lost to a field that Exotel adds.
     pub other: BTreeMap<String, String>,
 }

@@ -1,6 +1,7 @@
 //! The domain: what a callback says, what a call is, and what a CRM should now be made to say. Pure: values in, values
 //! out; no clock, no socket, no database, and nothing of Patchbay but the connector kit.
 
+pub mod applet;
 mod calling_times;
 pub mod compose;
 mod contact_choice;
@@ -14,6 +15,7 @@ mod placed;
 pub mod plan;
 mod popup;
 pub mod receipt;
+pub mod route;
 pub mod state;
 
 #[cfg(test)]
@@ -21,7 +23,7 @@ mod tests;
 
 pub use calling_times::CallingTimes;
 pub use contact_choice::ContactChoice;
-pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg};
+pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};
 pub use mapping::{Mapped, UserMapping};
 pub use normalise::{Locale, Poison, normalise};
 pub use person::{Asked, FollowUpWish, PersonRequest};
@@ -29,4 +31,4 @@ pub use placed::PlacedCall;
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
-pub use state::{AgentAttempt, CallState};
+pub use state::{AgentAttempt, CallState, Seen, SeenPopups};

@@ -11,12 +11,14 @@ use uuid::Uuid;
 #[serde(rename_all = "snake_case")]
 pub enum Hook {
     /// `/v2/accounts/{sid}/call-events?event=…`: popup, passthru, IVR, gather and voicemail applets;
-    /// `/v2/accounts/{sid}/dialwhom`.
+    /// `/v2/accounts/{sid}/{dialwhom,connect,gather,greeting,playback,decide,switch}`.
     CallEvents,
     /// `/v2/accounts/{sid}/status`: StatusCallback of outgoing calls.
     Status,
     /// Not a hook of Exotel's: its answer to our question for a call's details, kept in the journal like a callback.
     Details,
+    /// Not a hook of Exotel's: a call as its list shows it, kept in the journal like a callback.
+    Listed,
     /// `/pop/{sid}`, `/answered/{sid}`, `/missed/{sid}`: Exotel's connector for Freshsales and Freshchat.
     Freshworks,
     /// `/v1/leadsquared/inbound/call/{dialwhom,popup,passthru}`, `/v1/leadsquared/mobile/{sid}/dialwhom`.
@@ -30,21 +32,25 @@ pub enum Hook {
     IpPstn,
     /// Not a hook of Exotel's: what a person asked of a call, kept in the journal like a callback.
     Person,
+    /// Not a hook of Exotel's: what one of its applets was told, written once it had been told.
+    Routed,
     /// Not a hook of Exotel's: its answer that a call was placed for a click, kept in the journal like a callback.
     Click,
 }
 
 impl Hook {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::CallEvents,
         Self::Status,
         Self::Details,
+        Self::Listed,
         Self::Freshworks,
         Self::LeadSquared,
         Self::Salesforce,
         Self::Zoho,
         Self::IpPstn,
         Self::Person,
+        Self::Routed,
         Self::Click,
     ];
     /// Those whose original carries no credential that Patchbay could know by itself: closed, unless the account's
@@ -56,12 +62,14 @@ impl Hook {
             Self::CallEvents => "call_events",
             Self::Status => "status",
             Self::Details => "details",
+            Self::Listed => "listed",
             Self::Freshworks => "freshworks",
             Self::LeadSquared => "leadsquared",
             Self::Salesforce => "salesforce",
             Self::Zoho => "zoho",
             Self::IpPstn => "ip_pstn",
             Self::Person => "person",
+            Self::Routed => "routed",
             Self::Click => "click",
         }
     }

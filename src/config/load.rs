@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use jiff::tz::Offset;
+use jiff::{Timestamp, tz::Offset};
 use secrecy::ExposeSecret;
 use toml::{Table, Value};
 use url::Url;
@@ -11,11 +11,12 @@ use super::{
     integration::integration,
     model::{
         Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Log, LogFormat, Recording,
-        Server, Store, StoreUrl,
+        Server, Store, StoreUrl, Sweep,
     },
     reader::{ConfigError, Problem, Reader},
+    routing::{self, Place},
 };
-use crate::call::{CallingTimes, ContactChoice, Hook, phone};
+use crate::call::{CallingTimes, ContactChoice, Hook, phone, route::Routing};
 
 /// The defaults, as the documentation of every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -60,8 +61,9 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     expand(&mut table, "", env, problems);
 
     let mut root = Reader::new(&table, "", problems);
-    let sections = ["server", "store", "context", "log", "delivery", "enquiry", "hooks", "dialer", "recording"]
-        .map(|name| (name, root.table(name)));
+    let sections =
+        ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "dialer", "recording"]
+            .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
     let section = |name: &str| sections.iter().find(|(key, _)| *key == name).and_then(|(_, table)| *table);
@@ -85,6 +87,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     let log = log(section("log")?, problems);
     let delivery = delivery(section("delivery")?, problems);
     let enquiry = enquiry(section("enquiry")?, problems);
+    let sweep = sweep(section("sweep")?, problems);
     let hooks = hooks(section("hooks")?, problems);
     let dialer = dialer(section("dialer")?, problems);
     let recording = recording(section("recording")?, problems);
@@ -112,6 +115,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         log: log?,
         delivery: delivery?,
         enquiry: enquiry?,
+        sweep: sweep?,
         hooks: hooks?,
         dialer: dialer?,
         recording: recording?,
@@ -425,6 +429,25 @@ fn enquiry(table: &Table, problems: &mut Vec<Problem>) -> Option<Enquiry> {
     })
 }
 
+fn sweep(table: &Table, problems: &mut Vec<Problem>) -> Option<Sweep> {
+    let mut r = Reader::new(table, "sweep", problems);
+    let enabled = r.bool("enabled", true);
+    let every = r.duration("every");
+    if every.is_some_and(|every| every.is_zero()) {
+        r.wrong("every", "must be more than nothing; write \"5m\", or enabled = false");
+    }
+    let overlap = r.duration("overlap");
+    let since = r.text("since").and_then(|text| {
+        let parsed = text.parse::<Timestamp>().ok();
+        if parsed.is_none() {
+            r.wrong("since", format!("{text:?} is not a time with its zone; write \"2026-11-01T00:00:00+05:30\""));
+        }
+        parsed
+    });
+    r.finish();
+    Some(Sweep { enabled, every: every?, overlap: overlap?, since })
+}
+
 /// Exotel waits this long at most (exotel-api §4.1); the answer has to travel, too.
 const ANSWER_DEADLINE: std::time::Duration = std::time::Duration::from_millis(4500);
 
@@ -493,6 +516,18 @@ fn region(name: &str) -> Option<Region> {
     }
 }
 
+/// The APIs of the other regions, by name, where the account's is one of a region's: what may be asked to find out
+/// whether the region is wrong.
+pub fn elsewhere(account: &Account) -> Vec<(&'static str, Url)> {
+    let names = ["singapore", "mumbai"];
+    let all = names.iter().filter_map(|name| Some((*name, Url::parse(region(name)?.api).ok()?)));
+    let all: Vec<(&'static str, Url)> = all.collect();
+    if !all.iter().any(|(_, api)| *api == account.api_url) {
+        return Vec::new();
+    }
+    all.into_iter().filter(|(_, api)| *api != account.api_url).collect()
+}
+
 const SINGAPORE: Region = Region {
     api: "https://api.exotel.com",
     ccm: "https://ccm-api.exotel.com",
@@ -549,11 +584,15 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     });
     let calling_times = calling_times(&mut r);
     let record_calls = r.bool("record_calls", true);
+    let routing = r.table("routing");
     let integrations = r.tables("integration");
     let agents = r.tables("agent");
     let bots = r.tables("bot");
     r.finish();
 
+    let place = Place { country: &country, utc_offset: offset.unwrap_or(Offset::UTC) };
+    let routing = routing
+        .map_or_else(Routing::default, |table| routing::routing(&format!("{at}.routing"), table, place, problems));
     let integrations: Vec<_> = integrations
         .into_iter()
         .map(|(at, table)| {
@@ -588,6 +627,7 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         contact_choice: contact_choice?,
         calling_times,
         record_calls,
+        routing,
         integrations: integrations.into_iter().collect::<Option<_>>()?,
         agents: agents.into_iter().collect::<Option<_>>()?,
         bots: bots.into_iter().collect::<Option<_>>()?,
@@ -715,6 +755,30 @@ mod tests {
         let expected = ["https://api.in.exotel.com", "http://127.0.0.1:9", "https://cpaas-api.in.exotel.com"];
         assert_eq!(mumbai[..3], expected);
         assert_eq!(mumbai[3], "https://my.in.exotel.com");
+    }
+
+    #[test]
+    fn only_regions_are_named_as_places_to_ask_elsewhere() {
+        let elsewhere = |more: &str| {
+            let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}");
+            let config = parse("test", &text, &Default::default()).expect("a configuration");
+            super::elsewhere(&config.accounts[0]).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(elsewhere(""), ["mumbai"]);
+        assert_eq!(elsewhere("region = \"mumbai\""), ["singapore"]);
+        assert!(elsewhere("api_url = \"http://127.0.0.1:9\"").is_empty(), "a key is shown to nobody who is not named");
+    }
+
+    #[test]
+    fn sweeps_have_an_interval_and_a_time_with_a_zone() {
+        let sweep = |text: &str| parse("test", &format!("[sweep]\n{text}"), &Default::default()).map(|it| it.sweep);
+        let usual = sweep("").expect("the defaults");
+        assert!(usual.enabled && usual.since.is_none() && usual.overlap > usual.every);
+        let since = sweep("since = \"2026-11-01T00:00:00+05:30\"").expect("a time").since;
+        assert_eq!(since, Some("2026-10-31T18:30:00Z".parse().expect("a time")));
+        for wrong in ["every = \"0s\"", "since = \"2026-11-01\"", "since = \"yesterday\"", "lag = \"5m\""] {
+            assert!(sweep(wrong).is_err(), "{wrong}");
+        }
     }
 
     fn context_of(url: &str) -> Result<Context, String> {

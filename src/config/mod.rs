@@ -4,8 +4,9 @@ mod integration;
 mod load;
 mod model;
 mod reader;
+mod routing;
 
-pub use load::{DEFAULT, load, parse};
+pub use load::{DEFAULT, elsewhere, load, parse};
 pub use model::{
     Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server,
     Store, StoreUrl,

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use jiff::tz::Offset;
+use jiff::{Timestamp, tz::Offset};
 use patchbay_kit::{Manifest, Settings};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::call::{CallingTimes, ContactChoice, compose::Texts};
+use crate::call::{CallingTimes, ContactChoice, compose::Texts, route::Routing};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -23,6 +23,7 @@ pub struct Config {
     pub log: Log,
     pub delivery: Delivery,
     pub enquiry: Enquiry,
+    pub sweep: Sweep,
     pub hooks: Hooks,
     pub dialer: Dialer,
     pub recording: Recording,
@@ -143,6 +144,15 @@ pub struct Enquiry {
 }
 
 #[derive(Clone, Debug)]
+pub struct Sweep {
+    pub enabled: bool,
+    pub every: Duration,
+    pub overlap: Duration,
+    /// `None`: since the account was first run here.
+    pub since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
 pub struct Hooks {
     /// How long a caller on the line waits for an answer that a CRM has to be asked for.
     pub answer_deadline: Duration,
@@ -188,6 +198,8 @@ pub struct Account {
     pub calling_times: Option<CallingTimes>,
     /// Whether calls that are placed are recorded.
     pub record_calls: bool,
+    /// Whom callers are put through to.
+    pub routing: Routing,
     pub integrations: Vec<Integration>,
     pub agents: Vec<Agent>,
     /// Ids of the voicebots named in the file.

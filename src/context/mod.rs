@@ -35,12 +35,14 @@ pub const CALL_KEPT: Duration = Duration::from_secs(6 * 3600);
 pub const OWNER_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long an owner is taken to be the one whom the CRM would name now.
 pub const OWNER_FRESH: Duration = Duration::from_secs(600);
+/// That a CRM knows no owner is believed for so long: he may be made one any moment.
+pub const NOBODY_FRESH: Duration = Duration::from_secs(60);
 /// How often an agent's session has to be heard of.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A session that was not heard of for so long is over: two heartbeats may be lost.
 pub const SESSION_KEPT: Duration = Duration::from_secs(45);
 
-/// Whom a CRM named as the owner of a number, as numbers to dial, likeliest first.
+/// Whom a CRM named as the owner of a number, as numbers to dial, likeliest first; none where it knows nobody.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownOwner {
     pub numbers: Vec<String>,
@@ -50,7 +52,8 @@ pub struct KnownOwner {
 impl KnownOwner {
     /// Whether it need not be asked for again yet. A stale owner is still the best one known.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.duration_since(self.learnt_at) < jiff::SignedDuration::try_from(OWNER_FRESH).unwrap_or_default()
+        let fresh = if self.numbers.is_empty() { NOBODY_FRESH } else { OWNER_FRESH };
+        now.duration_since(self.learnt_at) < jiff::SignedDuration::try_from(fresh).unwrap_or_default()
     }
 }
 

@@ -7,8 +7,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use patchbay_kit::Kind;
-use tokio::{sync::Notify, task::JoinSet};
+use patchbay_kit::{Contact, Kind};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,7 +22,7 @@ use super::{
     settle::{self, Policy, Sign},
 };
 use crate::{
-    call::{ContactChoice, PopupHint},
+    call::{ContactChoice, PopupHint, route::Sighting},
     crash,
     store::{
         Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Next, Node, Settlement, Store, StoreError, Term, Turn,
@@ -46,6 +49,8 @@ pub struct LaneParts {
     pub ambiguous_wait: Duration,
     pub window: usize,
     pub contact_choice: ContactChoice,
+    /// Told of every contact that was found, with his owner.
+    pub seen: mpsc::Sender<Sighting>,
 }
 
 /// A running lane, as the rest of the service sees it.
@@ -123,6 +128,7 @@ pub struct Lane {
     window: usize,
     memory: Memory,
     popups: Popups,
+    seen: mpsc::Sender<Sighting>,
     wake: Notify,
 }
 
@@ -142,6 +148,7 @@ impl Lane {
             ambiguous_wait,
             window,
             contact_choice,
+            seen,
         } = parts;
         let labels = LaneLabels { account: lane.account.clone(), integration: lane.integration.clone() };
         metrics.breaker_open.get_or_create(&labels).set(0);
@@ -158,6 +165,7 @@ impl Lane {
             window,
             memory: Memory::new(contact_choice),
             popups: Popups::new(),
+            seen,
             wake: Notify::new(),
         });
         let running = tokio::spawn(Arc::clone(&lane).run());
@@ -395,6 +403,15 @@ impl Lane {
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.tell(&claimed, outcome, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
+        if let Some((external_id, Some(Contact { owner: Some(owner), .. }))) = &contact {
+            // Nobody waits for it: a full queue loses a hint, which the CRM can be asked for.
+            let _ = self.seen.try_send(Sighting::Owner {
+                account: self.lane.account.clone(),
+                integration: self.lane.integration.clone(),
+                external_id: external_id.clone(),
+                owner: owner.clone(),
+            });
+        }
         let settlement = Settlement {
             delivery: delivery.id,
             lane: self.lane.clone(),

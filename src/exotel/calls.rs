@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use patchbay_kit::{PhoneNumber, Request};
+use serde_json::Value;
 use url::Url;
 
 use super::{
@@ -298,10 +299,23 @@ pub struct CallFilter {
     pub direction: Option<CallDirection>,
 }
 
+/// A listed call as Exotel wrote it, in JSON: for the journal.
+#[derive(Clone, PartialEq)]
+pub struct Verbatim(pub Value);
+
+/// It holds numbers.
+impl fmt::Debug for Verbatim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verbatim(***)")
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallPage {
     pub calls: Vec<Call>,
+    /// The same, word for word, in the same order.
+    pub verbatim: Vec<Verbatim>,
     /// How many there are in this window, over all pages.
     pub total: Option<u32>,
 }
@@ -313,9 +327,17 @@ pub struct CallPages {
     filter: CallFilter,
     windows: VecDeque<(Timestamp, Timestamp)>,
     cursor: Option<(&'static str, String)>,
+    class: Class,
 }
 
 impl CallPages {
+    /// The same, leaving most of the account's limit to everybody else: nobody waits for it.
+    #[must_use]
+    pub fn sparing(mut self) -> Self {
+        self.class = Class::Sweep;
+        self
+    }
+
     /// The next page; `None` after the last. After an error, the same page is asked for again.
     pub async fn next(&mut self) -> Option<Result<CallPage, ExotelError>> {
         let (from, to) = *self.windows.front()?;
@@ -346,11 +368,12 @@ impl CallPages {
         }
         let read = |said: Said<'_>| {
             let calls = calls(&said)?;
+            let verbatim = verbatim(&said);
             let meta = said.at("Metadata");
             let next = meta.and_then(|meta| meta.text("NextPageUri"));
-            Some((CallPage { calls, total: meta.and_then(|meta| meta.count("Total")) }, next))
+            Some((CallPage { calls, verbatim, total: meta.and_then(|meta| meta.count("Total")) }, next))
         };
-        let (page, next) = match self.client.ask(Host::Api, Class::Details, request, read).await {
+        let (page, next) = match self.client.ask(Host::Api, self.class, request, read).await {
             Ok(read) => read,
             Err(error) => return Some(Err(error)),
         };
@@ -386,6 +409,11 @@ fn calls(said: &Said<'_>) -> Option<Vec<Call>> {
         // In XML an empty list says nothing; that it is one, its metadata say.
         None => said.at("Metadata").map(|_| Vec::new()),
     }
+}
+
+fn verbatim(said: &Said<'_>) -> Vec<Verbatim> {
+    let listed = said.at("Calls").map(|list| list.each("Call")).unwrap_or_default();
+    listed.iter().map(|call| Verbatim(call.value().clone())).collect()
 }
 
 impl ExotelClient {
@@ -438,7 +466,7 @@ impl ExotelClient {
     /// All calls created from `from` to `to`, both included, to the second. A call may appear in the list some time
     /// after it was placed. Exotel keeps six months.
     pub fn calls_between(&self, from: Timestamp, to: Timestamp, filter: CallFilter) -> CallPages {
-        CallPages { client: self.clone(), filter, windows: windows(from, to), cursor: None }
+        CallPages { client: self.clone(), filter, windows: windows(from, to), cursor: None, class: Class::Details }
     }
 
     /// These calls; what Exotel does not know is missing.

@@ -20,6 +20,8 @@ pub(super) enum Class {
     Connect,
     /// A call's details and lists of calls.
     Details,
+    /// Lists that nobody waits for: of the limit of [`Class::Details`], and a small part of it only.
+    Sweep,
     /// Legs, and what is done to them.
     Legs,
     Sms,
@@ -86,19 +88,24 @@ fn quota(per_minute: NonZeroU32) -> Quota {
 
 /// All budgets of one account.
 #[derive(Debug)]
-pub(super) struct Budgets([Budget; 5]);
+pub(super) struct Budgets([Budget; 6]);
+
+/// Of so many questions about calls, one may be a sweep's.
+const SWEEPS_ONE_IN: u32 = 4;
 
 impl Budgets {
     pub(super) fn new(per_minute: PerMinute) -> Self {
         let PerMinute { connect, details, legs, sms, other } = per_minute;
-        Self([connect, details, legs, sms, other].map(Budget::new))
+        let sweep = NonZeroU32::new(details.get() / SWEEPS_ONE_IN).unwrap_or(NonZeroU32::MIN);
+        Self([connect, details, sweep, legs, sms, other].map(Budget::new))
     }
 
     fn of(&self, class: Class) -> &Budget {
-        let [connect, details, legs, sms, other] = &self.0;
+        let [connect, details, sweep, legs, sms, other] = &self.0;
         match class {
             Class::Connect => connect,
             Class::Details => details,
+            Class::Sweep => sweep,
             Class::Legs => legs,
             Class::Sms => sms,
             Class::Other => other,
@@ -111,11 +118,15 @@ impl Budgets {
     /// [`ExotelError::Busy`] at once, when there will be none in that time; nothing is used up then.
     pub(super) async fn take(&self, class: Class, patience: Duration) -> Result<(), ExotelError> {
         let began = Instant::now();
-        while let Err(wait) = self.of(class).take() {
-            if began.elapsed() + wait > patience {
-                return Err(ExotelError::Busy { retry_after: wait });
+        // Its own part first: what it may not have, it does not take from the others.
+        let classes: &[Class] = if class == Class::Sweep { &[Class::Sweep, Class::Details] } else { &[class] };
+        for class in classes {
+            while let Err(wait) = self.of(*class).take() {
+                if began.elapsed() + wait > patience {
+                    return Err(ExotelError::Busy { retry_after: wait });
+                }
+                tokio::time::sleep(wait).await;
             }
-            tokio::time::sleep(wait).await;
         }
         Ok(())
     }
@@ -123,6 +134,8 @@ impl Budgets {
     /// Exotel wants no more of this class for so long. A pause is never shortened.
     pub(super) fn pause(&self, class: Class, wait: Duration) {
         let until = Instant::now() + wait;
+        // Exotel counts them together.
+        let class = if class == Class::Sweep { Class::Details } else { class };
         let mut paused = self.of(class).paused_until.lock().unwrap_or_else(PoisonError::into_inner);
         *paused = Some(paused.map_or(until, |was| was.max(until)));
     }
@@ -160,6 +173,33 @@ mod tests {
         let busy = budgets.take(Class::Legs, Duration::from_secs(5)).await;
         let more = Duration::from_secs(200);
         assert!(matches!(busy, Err(ExotelError::Busy { retry_after }) if retry_after > more), "{busy:?}");
+    }
+
+    #[tokio::test]
+    async fn sweeps_leave_most_of_the_limit_to_others_and_stop_when_it_is_used_up() {
+        let of = |details| {
+            let details = NonZeroU32::new(details).unwrap();
+            Budgets::new(PerMinute { details, ..PerMinute::PUBLISHED })
+        };
+        let gone = async |budgets: &Budgets, class| {
+            let mut gone = 0;
+            while budgets.take(class, Duration::ZERO).await.is_ok() {
+                gone += 1;
+            }
+            gone
+        };
+        // Of 400, 40 may go at once; of a sweep's hundred 10.
+        let budgets = of(400);
+        let swept = gone(&budgets, Class::Sweep).await;
+        assert!((10..15).contains(&swept), "{swept}");
+        let asked = gone(&budgets, Class::Details).await;
+        assert!((25..40).contains(&asked), "{asked}: what swept is counted with the rest, and leaves most of it");
+        let budgets = of(400);
+        gone(&budgets, Class::Details).await;
+        assert!(gone(&budgets, Class::Sweep).await <= 2, "nothing is left to sweep with");
+        let budgets = of(400);
+        budgets.pause(Class::Sweep, Duration::from_secs(300));
+        assert_eq!(gone(&budgets, Class::Details).await, 0, "Exotel counts them together");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod numbers;
 mod read;
 mod recording;
 mod sms;
+mod sweep;
 mod users;
 
 #[cfg(test)]
@@ -20,7 +21,7 @@ mod tests;
 
 pub use calls::{
     Call, CallDirection, CallFilter, CallLeg, CallPage, CallPages, CallStatus, Channels, Connect, Dialled, Likeness,
-    Reach, StatusCallback, Told,
+    Reach, StatusCallback, Told, Verbatim,
 };
 pub use client::{ClientParts, ExotelClient, Hosts};
 pub use enquiry::Enquirer;
@@ -33,4 +34,5 @@ pub use numbers::{Dnd, NumberFacts, NumberKind};
 pub use read::{Naive, Party};
 pub use recording::NoRecording;
 pub use sms::{Sms, SmsKind, SmsStatus, SmsTold};
+pub use sweep::{SweepRules, Sweeper};
 pub use users::{Device, DeviceKind, DeviceStatus, User, Who};

@@ -201,6 +201,10 @@ impl<'a> Said<'a> {
         (!found.is_null()).then_some(Self { value: found, ..*self })
     }
 
+    pub(super) fn value(&self) -> &'a Value {
+        self.value
+    }
+
     pub(super) fn is_object(&self) -> bool {
         self.value.is_object()
     }

@@ -1,4 +1,5 @@
-//! The Freshdesk family of hooks, which is the canonical one: call events, whom to dial, and status callbacks.
+//! The Freshdesk family of hooks, which is the canonical one: call events, applets that wait for an answer, and status
+//! callbacks.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -6,15 +7,18 @@ use actix_web::{
 };
 
 use super::{
-    answer,
-    intake::{self, Arrived},
+    answer::{self, Applet},
+    intake,
 };
 use crate::{app::Services, call::Hook};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .route("/v2/accounts/{sid}/call-events{slash:/?}", web::to(call_events))
-        .route("/v2/accounts/{sid}/dialwhom{slash:/?}", web::to(dial_whom))
+        .route(
+            "/v2/accounts/{sid}/{applet:dialwhom|connect|gather|greeting|playback|decide|switch}{slash:/?}",
+            web::to(applet),
+        )
         .route("/v2/accounts/{sid}/status{slash:/?}", web::to(status));
 }
 
@@ -22,15 +26,16 @@ async fn call_events(request: HttpRequest, services: Data<Services>, payload: Pa
     intake::by_path(request, services, payload, Hook::CallEvents).await
 }
 
-async fn dial_whom(request: HttpRequest, services: Data<Services>, payload: Payload) -> HttpResponse {
+async fn applet(request: HttpRequest, services: Data<Services>, payload: Payload) -> HttpResponse {
     let sid = request.match_info().get("sid").unwrap_or_default().to_owned();
-    let answer = if intake::admitted(&request, &services.doors.load(), Hook::CallEvents, &sid) {
-        match Arrived::read(&request, &services, payload).await {
-            Ok(arrived) => answer::dial_whom(arrived, &services, Hook::CallEvents, sid).await,
+    let applet = request.match_info().get("applet").and_then(Applet::of);
+    let admitted = intake::admitted(&request, &services.doors.load(), Hook::CallEvents, &sid);
+    let answer = match applet {
+        Some(applet) if admitted => match answer::read(&request, &services, payload).await {
+            Ok(arrived) => answer::answer(applet, arrived, &services, Hook::CallEvents, sid).await,
             Err(answer) => answer,
-        }
-    } else {
-        intake::refused()
+        },
+        _ => intake::refused(),
     };
     intake::count(&services, Hook::CallEvents.as_str(), answer)
 }

@@ -16,13 +16,20 @@ use uuid::Uuid;
 use super::{Doors, scrub};
 use crate::{
     app::Services,
-    call::{Hook, Receipt, normalise},
+    call::{
+        Hook, Receipt,
+        normalise::{self, Asking},
+    },
     crash,
+    store::StoreError,
     telemetry::HookLabels,
 };
 
 /// How the families that name the account in a parameter call it.
 pub(super) const ACCOUNT_NAMES: &[&str] = &["AccSid", "AccountSid", "ExotelAccountSid"];
+
+/// A query longer than this is none of Exotel's: it sends some two kilobytes.
+const MOST_QUERY: usize = 64 * 1024;
 
 /// A request with its body, as it came. Nothing of it is believed yet.
 pub(super) struct Arrived {
@@ -77,6 +84,30 @@ impl Arrived {
         })
     }
 
+    /// A request of which no body is read: the caller on the line gets an answer all the same.
+    pub(super) fn without_body(request: &HttpRequest) -> Self {
+        let header = |name: &str| Some(request.headers().get(name)?.to_str().ok()?.trim().to_owned());
+        let query = request.query_string();
+        Self {
+            began: Instant::now(),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            query: if query.len() <= MOST_QUERY { query.to_owned() } else { String::new() },
+            content_type: None,
+            version: header("exotel-version"),
+            body: Vec::new(),
+        }
+    }
+
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// What an applet asks in it.
+    pub(super) fn asking(&self) -> Asking {
+        normalise::asking(&self.query, self.content_type.as_deref(), &self.body)
+    }
+
     /// The same, with another path: one without the token.
     pub(super) fn at(self, path: String) -> Self {
         Self { path, ..self }
@@ -103,8 +134,18 @@ impl Arrived {
         }
     }
 
+    /// Makes the request durable; Exotel is told if that cannot be.
+    async fn append(self, services: &Services, hook: Hook, account: String) -> Result<(), HttpResponse> {
+        self.store(services, hook, account).await.map_err(|_| {
+            HttpResponse::ServiceUnavailable()
+                .insert_header((header::RETRY_AFTER, "5"))
+                .content_type("text/plain")
+                .body("This cannot be stored now; please send it again.\n")
+        })
+    }
+
     /// Makes the request durable, without the credentials in it.
-    pub(super) async fn append(self, services: &Services, hook: Hook, account: String) -> Result<(), HttpResponse> {
+    pub(super) async fn store(self, services: &Services, hook: Hook, account: String) -> Result<(), StoreError> {
         let began = self.began;
         let receipt = Receipt {
             id: Uuid::now_v7(),
@@ -132,10 +173,7 @@ impl Arrived {
                 if !services.refusing.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "callbacks cannot be made durable; Exotel is told 503 until they can");
                 }
-                Err(HttpResponse::ServiceUnavailable()
-                    .insert_header((header::RETRY_AFTER, "5"))
-                    .content_type("text/plain")
-                    .body("This cannot be stored now; please send it again.\n"))
+                Err(error)
             }
         }
     }

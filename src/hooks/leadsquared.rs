@@ -6,7 +6,7 @@ use actix_web::{
 };
 
 use super::{
-    answer,
+    answer::{self, Applet},
     intake::{self, Arrived},
 };
 use crate::{app::Services, call::Hook};
@@ -19,14 +19,14 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 async fn hook(request: HttpRequest, services: Data<Services>, payload: Payload) -> HttpResponse {
+    let named = request.match_info().get("sid").map(str::to_owned);
     let answer = match Arrived::read(&request, &services, payload).await {
         Ok(arrived) => {
-            let named = request.match_info().get("sid").map(str::to_owned);
             let sid = named.or_else(|| arrived.field(intake::ACCOUNT_NAMES)).unwrap_or_default();
             let open = intake::admitted(&request, &services.doors.load(), Hook::LeadSquared, &sid);
             match request.match_info().get("step") {
                 _ if !open => intake::refused(),
-                Some("dialwhom") => answer::dial_whom(arrived, &services, Hook::LeadSquared, sid).await,
+                Some("dialwhom") => answer::answer(Applet::DialWhom, arrived, &services, Hook::LeadSquared, sid).await,
                 _ => arrived.keep(&services, Hook::LeadSquared, sid).await,
             }
         }

@@ -15,7 +15,7 @@ mod zoho;
 
 use actix_web::web::ServiceConfig;
 
-pub use answer::Answers;
+pub use answer::{Answers, look_ahead};
 pub use doors::{Doors, account_uids, hash_token, status_token};
 pub use urls::{FamilyUrl, families, sample_urls};
 

@@ -7,7 +7,7 @@ use actix_web::{
 use jiff::Timestamp;
 
 use super::{
-    answer,
+    answer::{self, Applet},
     intake::{self, Arrived},
 };
 use crate::{
@@ -28,6 +28,12 @@ const APP: &str = "{app}";
 const PATHS: &[(Hook, &[&str])] = &[
     (Hook::CallEvents, &["v2", "accounts", SID, "call-events"]),
     (Hook::CallEvents, &["v2", "accounts", SID, "dialwhom"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "connect"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "gather"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "greeting"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "playback"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "decide"]),
+    (Hook::CallEvents, &["v2", "accounts", SID, "switch"]),
     (Hook::Status, &["v2", "accounts", SID, "status"]),
     (Hook::Freshworks, &["pop", SID]),
     (Hook::Freshworks, &["answered", SID]),
@@ -60,21 +66,23 @@ async fn by_token(request: HttpRequest, services: Data<Services>, payload: Paylo
         let account = doors.token(token, Timestamp::now());
         account.and_then(|account| Some((hook_of(&rest, request.query_string(), account)?, account.to_owned())))
     };
+    let path = format!("/h/***/{rest}");
     let Some((hook, account)) = place else {
         // An unknown token, an expired one, and a right one at a place that does not exist: the same.
         let nothing = HttpResponse::NotFound().content_type("text/plain").body("There is nothing here.\n");
         return intake::count(&services, "token", nothing);
     };
-    let answer = match Arrived::read(&request, &services, payload).await {
-        Ok(arrived) => {
-            let arrived = arrived.at(format!("/h/***/{rest}"));
-            if matches!(hook, Hook::CallEvents | Hook::LeadSquared) && rest.ends_with("dialwhom") {
-                answer::dial_whom(arrived, &services, hook, account).await
-            } else {
-                arrived.keep(&services, hook, account).await
-            }
-        }
-        Err(answer) => answer,
+    let applet = Applet::of(rest.rsplit('/').next().unwrap_or_default());
+    let applet = applet.filter(|_| matches!(hook, Hook::CallEvents | Hook::LeadSquared));
+    let answer = match applet {
+        Some(applet) => match answer::read(&request, &services, payload).await {
+            Ok(arrived) => answer::answer(applet, arrived.at(path), &services, hook, account).await,
+            Err(answer) => answer,
+        },
+        None => match Arrived::read(&request, &services, payload).await {
+            Ok(arrived) => arrived.at(path).keep(&services, hook, account).await,
+            Err(answer) => answer,
+        },
     };
     intake::count(&services, "token", answer)
 }

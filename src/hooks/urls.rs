@@ -18,6 +18,12 @@ pub fn sample_urls(base: &str) -> Vec<(&'static str, String)> {
         ("Passthru at the end of an IVR or Gather flow", url("end")),
         (VOICEMAIL, url("voicemail")),
         (WHOM, format!("{base}/dialwhom")),
+        ("Connect applet, \"Configure parameters dynamically\"", format!("{base}/connect")),
+        ("Connect applet, what is heard around the conversation", format!("{base}/playback")),
+        ("Gather applet, \"Configure parameters dynamically\"", format!("{base}/gather?name=<prompt>")),
+        ("Greeting or Menu applet, text from a URL", format!("{base}/greeting?name=<greeting>")),
+        ("Passthru that decides: 200 or 302", format!("{base}/decide?rule=<rule>")),
+        ("Passthru before a Switch Case applet", format!("{base}/switch")),
     ]
 }
 

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use patchbay_kit::{Outcome, RecordRef};
 
 use super::{Decision, DeliveryState, Settlement, StoreError};
-use crate::call::{Content, Intent, IntentKind};
+use crate::call::{Content, Intent, IntentKind, SeenPopups};
 
 /// Attempts kept of one delivery.
 pub(super) const ATTEMPTS_KEPT: i64 = 50;
@@ -83,6 +83,15 @@ pub(super) fn parse_call_cursor(text: &str) -> Result<(i64, i64), StoreError> {
     let (first_seen, n) = text.rsplit_once('-').ok_or(StoreError::BadCursor)?;
     let parse = |number: &str| number.parse().map_err(|_| StoreError::BadCursor);
     Ok((parse(first_seen)?, parse(n)?))
+}
+
+/// The column's number for the popups that came.
+pub(super) fn popups(seen: SeenPopups) -> i64 {
+    match seen {
+        SeenPopups::None => 0,
+        SeenPopups::Dialling => 1,
+        SeenPopups::Ringing => 2,
+    }
 }
 
 /// A decision with its documents already written out.

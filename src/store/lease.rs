@@ -27,6 +27,8 @@ pub enum Duty {
     Lane(LaneRef),
     /// Asking Exotel for details of one account's calls.
     Enquiry(String),
+    /// Comparing one account's calls with Exotel's list.
+    Sweep(String),
     /// Renewing one integration's access token.
     Token(LaneRef),
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Duty {
             Self::Journal => f.write_str("journal"),
             Self::Lane(lane) => write!(f, "lane {lane}"),
             Self::Enquiry(account) => write!(f, "enquiry {account}"),
+            Self::Sweep(account) => write!(f, "sweep {account}"),
             Self::Token(lane) => write!(f, "token {lane}"),
         }
     }

@@ -64,9 +64,21 @@ pub struct EnquiryLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct SweepLabels {
+    pub account: String,
+    /// Of rounds: `done`, `refused`, `throttled`, `failed`. Of calls: `known`, `missed`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ClickLabels {
     /// `placed`, `refused`, `unknown`, `not_placed`.
     pub state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AccountLabels {
+    pub account: String,
 }
 
 type Labelled<L> = Family<L, Counter>;
@@ -94,6 +106,11 @@ pub struct Metrics {
     /// 1: nodes do not share what they know.
     pub context_degraded: Gauge,
     pub enquiries: Labelled<EnquiryLabels>,
+    pub sweep_rounds: Labelled<SweepLabels>,
+    /// Calls that a sweep saw in Exotel's list for the first time: those that callbacks had told of, and those they had not.
+    pub sweep_calls: Labelled<SweepLabels>,
+    /// Up to when Exotel's list was compared with what is known, in unix time.
+    pub sweep_reached: Family<AccountLabels, Gauge>,
     pub clicks: Labelled<ClickLabels>,
     pub recordings: Labelled<HookLabels>,
     pub unread_receipts: Gauge,
@@ -149,6 +166,21 @@ impl Default for Metrics {
         registry.register("context_degraded", "1 while nodes go on without Redis", context_degraded.clone());
         let enquiries = Labelled::<EnquiryLabels>::default();
         registry.register("enquiries", "Questions to Exotel for call details", enquiries.clone());
+        let sweep_rounds = Labelled::<SweepLabels>::default();
+        registry.register("sweep_rounds", "Comparisons with Exotel's list of calls", sweep_rounds.clone());
+        let sweep_calls = Labelled::<SweepLabels>::default();
+        registry.register(
+            "sweep_calls",
+            "Calls first seen in Exotel's list: known by callbacks before, or missed by them",
+            sweep_calls.clone(),
+        );
+        let sweep_reached = Family::<AccountLabels, Gauge>::default();
+        registry.register_with_unit(
+            "sweep_reached",
+            "Up to when calls were compared with Exotel's list, unix time",
+            Unit::Seconds,
+            sweep_reached.clone(),
+        );
         let clicks = Labelled::<ClickLabels>::default();
         registry.register("clicks", "Click-to-call, by what became of it", clicks.clone());
         let recordings = Labelled::<HookLabels>::default();
@@ -176,6 +208,9 @@ impl Default for Metrics {
             credential_expires,
             context_degraded,
             enquiries,
+            sweep_rounds,
+            sweep_calls,
+            sweep_reached,
             clicks,
             recordings,
             unread_receipts,

@@ -5,9 +5,11 @@ pub mod api;
 mod auth;
 mod authed;
 mod clicks;
+mod hand_over;
 mod health;
 pub mod integrations;
 mod leadsquared;
+pub mod ledger;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -46,7 +48,9 @@ const TABLES: &[&[Endpoint]] = &[
     access::ENDPOINTS,
     api::ENDPOINTS,
     clicks::ENDPOINTS,
+    hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
+    ledger::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,
 ];

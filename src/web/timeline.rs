@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    call::{CallState, EventKind},
+    call::{CallState, EventKind, route::Routed},
     store::{AttemptOutcome, CallFile, Delivery, ExchangeLog, Witness, Written},
 };
 
@@ -35,6 +35,9 @@ pub enum What {
         /// A person asked it, of this integration, and so.
         #[serde(skip_serializing_if = "Option::is_none")]
         asked: Option<Value>,
+        /// What an applet was told, and why.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        routed: Option<Routed>,
     },
     /// Something is to be written into a CRM.
     Planned { delivery: uuid::Uuid, integration: String, kind: &'static str },
@@ -77,6 +80,7 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                         "follow_up": facts.follow_up,
                     })
                 }),
+                routed: facts.routed.clone(),
             },
         });
     }

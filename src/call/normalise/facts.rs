@@ -45,6 +45,10 @@ pub(super) fn customer(fields: &mut Fields) -> Option<String> {
     first_number(fields, &["CallFrom", "From"])
 }
 
+pub(super) fn dialled(fields: &mut Fields) -> Option<String> {
+    number(fields, "DialWhomNumber")
+}
+
 /// A StatusCallback (exotel-api §3): of a call between two people, agent first.
 pub(super) fn of_status(fields: &mut Fields, locale: &Locale) -> Facts {
     let direction = direction(fields).unwrap_or(Direction::Outgoing);
@@ -83,12 +87,26 @@ pub(super) fn of_details(fields: &mut Fields, locale: &Locale) -> Facts {
     facts
 }
 
-/// Customer and ExoPhone of a call that REST or a StatusCallback speaks of: `PhoneNumberSid` is the ExoPhone
-/// (exotel-api §1.7); of outgoing calls `From` is the agent, who is dialled first, and `To` the customer, unless the call
+/// A call as the list shows it: flat, without details; its legs, where Exotel was asked for them, stand beside it
+/// (exotel-api §5.1, §5.2).
+pub(super) fn of_listed(fields: &mut Fields, locale: &Locale) -> Facts {
+    let mut facts = Facts {
+        direction: direction(fields),
+        call_status: fields.take("Status"),
+        total_seconds: seconds(fields.take("Duration")),
+        ..Facts::default()
+    };
+    parties(&mut facts, fields);
+    common(&mut facts, fields, locale);
+    facts
+}
+
+/// Customer and ExoPhone of a call that REST or a StatusCallback speaks of: `PhoneNumberSid`, in lists `PhoneNumber`, is
+/// the ExoPhone (exotel-api §1.7, §5.1); of outgoing calls `From` is the agent, who is dialled first, and `To` the customer, unless the call
 /// went into a flow: then `To` is the ExoPhone and `From` the customer (exotel-api §2.1, §2.2).
 fn parties(facts: &mut Facts, fields: &mut Fields) {
     let (from, to) = (first_number(fields, &["CallFrom", "From"]), first_number(fields, &["CallTo", "To"]));
-    let exophone = first_number(fields, &["PhoneNumberSid", "CallerId"]);
+    let exophone = first_number(fields, &["PhoneNumberSid", "CallerId", "PhoneNumber"]);
     let to_exophone = match (&to, &exophone) {
         (Some(to), Some(exophone)) => phone::same(to, exophone),
         _ => false,

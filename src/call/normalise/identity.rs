@@ -22,7 +22,7 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
     said.text("hook", Some(door.as_str()));
     said.text("call", Some(call_sid));
     said.text("kind", Some(&format!("{kind:?}")));
-    if *kind != EventKind::Detailed {
+    if !matches!(kind, EventKind::Detailed | EventKind::Listed) {
         said.time("at", at);
     }
     said.text("direction", facts.direction.map(|direction| format!("{direction:?}")).as_deref());
@@ -66,8 +66,8 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
         said.text("subject", wish.subject.as_deref());
         said.time("due_at", wish.due_at);
     }
-    if facts.asked_by.is_some() {
-        // Who changes his mind and back within a second has asked three times.
+    if facts.routed.is_some() || facts.asked_by.is_some() {
+        // An applet that asks twice is told twice. Who changes his mind and back within a second has asked three times.
         said.text("at_ms", at.map(|at| at.as_millisecond().to_string()).as_deref());
     }
     EventId(Uuid::new_v5(&NAMESPACE, &said.0))

@@ -33,8 +33,14 @@ pub(super) fn of(hook: Hook, path: &str, fields: &mut Fields) -> Kind {
         Hook::Salesforce => salesforce(last, fields).into(),
         Hook::Zoho => zoho(last, fields).into(),
         Hook::IpPstn => ip_pstn(fields).into(),
-        Hook::CallEvents if last == "dialwhom" => EventKind::DialWhom.into(),
-        Hook::CallEvents | Hook::Status | Hook::Details | Hook::Person | Hook::Click => canonical(fields),
+        Hook::CallEvents if matches!(last, "dialwhom" | "connect") => EventKind::DialWhom.into(),
+        // They ask for something; what they say of the call, its passthrus say, too.
+        Hook::CallEvents if matches!(last, "gather" | "greeting" | "playback" | "decide" | "switch") => {
+            EventKind::Other(last.to_owned()).into()
+        }
+        Hook::CallEvents | Hook::Status | Hook::Details | Hook::Listed | Hook::Person | Hook::Routed | Hook::Click => {
+            canonical(fields)
+        }
     }
 }
 

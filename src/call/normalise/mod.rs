@@ -18,6 +18,7 @@ use super::{
     person::{Asked, PersonRequest},
     placed::PlacedCall,
     receipt::{Hook, Receipt},
+    route::Routed,
 };
 use fields::Fields;
 
@@ -70,8 +71,10 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
             None => (EventKind::StatusChanged, facts::of_status(&mut fields, locale)),
         },
         Hook::Details => (EventKind::Detailed, facts::of_details(&mut fields, locale)),
+        Hook::Listed => (EventKind::Listed, facts::of_listed(&mut fields, locale)),
         // Nothing in it is from Exotel's clock: what a person asked is ordered by when he did.
         Hook::Person => return Ok(asked(receipt, call_sid)),
+        Hook::Routed => return Ok(routed(receipt, call_sid)),
         // Our own, too: what we asked Exotel for, and that it does it.
         Hook::Click => return Ok(placed(receipt, call_sid)),
     };
@@ -93,12 +96,6 @@ pub fn field(query: &str, content_type: Option<&str>, body: &[u8], names: &[&str
     names.iter().find_map(|name| fields.take(name))
 }
 
-/// The customer's number in an applet's request, as Exotel wrote it.
-pub fn customer(query: &str, content_type: Option<&str>, body: &[u8]) -> Option<String> {
-    let (mut fields, _) = Fields::read(query, content_type, body);
-    facts::customer(&mut fields)
-}
-
 fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
     let (kind, facts) = match serde_json::from_slice::<PersonRequest>(&receipt.body) {
         Ok(PersonRequest { integration, by, asked, .. }) => {
@@ -115,6 +112,15 @@ fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
     CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
 }
 
+fn routed(receipt: &Receipt, call_sid: String) -> CallEvent {
+    let routed = serde_json::from_slice::<Routed>(&receipt.body).ok();
+    let kind = if routed.is_some() { EventKind::Routed } else { EventKind::Other("routed".to_owned()) };
+    let facts = Facts { routed, ..Facts::default() };
+    let at = Some(receipt.received_at);
+    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
+    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
 /// A call that was placed for a click. One of tomorrow's that cannot be read says at least that the call is there.
 fn placed(receipt: &Receipt, call_sid: String) -> CallEvent {
     let (kind, facts) = match serde_json::from_slice::<PlacedCall>(&receipt.body) {
@@ -124,6 +130,36 @@ fn placed(receipt: &Receipt, call_sid: String) -> CallEvent {
     let at = Some(receipt.received_at);
     let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
     CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
+/// What the request of an applet that waits for an answer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    pub call_sid: Option<String>,
+    /// As Exotel wrote it.
+    pub customer: Option<String>,
+    /// The agent who was dialled last, as Exotel wrote him.
+    pub last_dialled: Option<String>,
+    /// An attempt was made before, without success.
+    pub failed: bool,
+    /// The rule a flow's URL asks about.
+    pub rule: Option<String>,
+    /// Which of an account's texts, prompts and cases a flow's URL means.
+    pub name: Option<String>,
+}
+
+/// Reads what an applet asks, whatever the encoding; what cannot be read is not said.
+pub fn asking(query: &str, content_type: Option<&str>, body: &[u8]) -> Asking {
+    let (mut fields, _) = Fields::read(query, content_type, body);
+    let status = fields.take("DialCallStatus").unwrap_or_default().to_ascii_lowercase();
+    Asking {
+        call_sid: call_sid(&mut fields),
+        customer: facts::customer(&mut fields),
+        last_dialled: facts::dialled(&mut fields),
+        failed: matches!(status.as_str(), "busy" | "no-answer" | "failed" | "canceled" | "cancelled"),
+        rule: fields.take("rule"),
+        name: fields.take("name"),
+    }
 }
 
 fn call_sid(fields: &mut Fields) -> Option<String> {

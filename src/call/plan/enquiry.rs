@@ -38,7 +38,9 @@ pub fn enquire(
     let old = state.started_at.is_some_and(|started| now.duration_since(started) > GIVEN_UP_AFTER);
     if old {
         // The schedule counts as used up, so that what is known is written without waiting for the rest.
-        step = step.max(schedule.len());
+        // One that the list alone told of has never been asked about: once it is.
+        let once = state.seen.by_list_alone() && !answered;
+        step = step.max(schedule.len().saturating_sub(usize::from(once)));
     }
     let (Some(gap), false) = (schedule.get(step).copied(), state.complete()) else {
         return Enquiry { step, due_at: None };
@@ -46,6 +48,7 @@ pub fn enquire(
     let due_at = match was.and_then(|was| was.due_at) {
         _ if progress => later(now, growing(state, schedule, now)),
         _ if answered => later(now, gap),
+        _ if old => now,
         // News of a call that is to be asked about anyway: sooner, never later.
         Some(due_at) => due_at.min(later(now, schedule[0])),
         None => later(now, gap),

@@ -260,6 +260,18 @@ mod asking {
     }
 
     #[test]
+    fn an_old_call_that_the_list_alone_tells_of_is_asked_about_once() {
+        let week = 7 * 24 * 3600;
+        let mut listed = ringing();
+        (listed.seen.callback, listed.seen.list) = (false, true);
+        let now = at(week + 1);
+        assert_eq!(enquire(&listed, &SCHEDULE, None, false, now), due(2, week + 1));
+        assert_eq!(enquire(&listed, &SCHEDULE, Some(due(2, week + 1)), true, now), NEVER(3));
+        assert_eq!(enquire(&listed, &SCHEDULE, Some(NEVER(3)), false, now), NEVER(3));
+        assert_eq!(enquire(&listed, &[], None, false, now), NEVER(0));
+    }
+
+    #[test]
     fn without_a_start_every_answer_uses_up_a_step() {
         let nothing = state(&["event=pop&EventType=Dial&DialWhomNumber=09711581199"]);
         assert_eq!(nothing.started_at, None);

@@ -27,6 +27,7 @@ pub(super) fn of(trace: &Trace<'_>) -> Vec<Tried> {
             Voice::Popup => popup(&mut tried, event),
             Voice::Passthru => passthru(&mut tried, event),
             Voice::Status | Voice::Details => two_party(&mut tried, event),
+            Voice::Listed => listed(&mut tried, event),
             Voice::Other => {}
         }
     }
@@ -95,13 +96,31 @@ fn two_party(tried: &mut Vec<Tried>, event: &CallEvent) {
     reach(tried, agent, status);
 }
 
+/// For whom a call in the list was placed; and the agents' legs, where Exotel was asked for them.
+fn listed(tried: &mut Vec<Tried>, event: &CallEvent) {
+    if let Some(agent) = placed_for(event) {
+        let failed = outcome::listed(event) == Some(false);
+        reach(tried, agent, if failed { AttemptStatus::NotAnswered } else { AttemptStatus::Dialing });
+    }
+    for leg in &event.facts.legs {
+        let Some(agent) = &leg.number else { continue };
+        let status = if spoke(leg) { AttemptStatus::Answered } else { AttemptStatus::NotAnswered };
+        if let Some(at) = reach(tried, agent, status)
+            && status == AttemptStatus::Answered
+        {
+            let attempt = &mut tried[at].attempt;
+            attempt.talk_seconds = attempt.talk_seconds.or(leg.on_call_seconds);
+        }
+    }
+}
+
 /// For whom a call was placed, where this event tells of one that was.
 pub(super) fn placed_for(event: &CallEvent) -> Option<&String> {
-    let two_party = matches!(voice(&event.kind), Voice::Status | Voice::Details);
+    let two_party = matches!(voice(&event.kind), Voice::Status | Voice::Listed | Voice::Details);
     event.facts.agent.as_ref().filter(|_| two_party && event.facts.direction == Some(Direction::Outgoing))
 }
 
-fn spoke(leg: &Leg) -> bool {
+pub(super) fn spoke(leg: &Leg) -> bool {
     match leg.on_call_seconds {
         Some(seconds) => seconds > 0,
         None => leg.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("completed")),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use patchbay_kit::{Digits, Direction, Outcome, RecordRef, mask};
 
 use super::{
-    event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt},
+    event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt, SeenBy},
     person::FollowUpWish,
     phone,
 };
@@ -33,6 +33,52 @@ impl fmt::Debug for AgentAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AgentAttempt({} {:?})", mask::number(&self.agent), self.status)
     }
+}
+
+/// Who told of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seen {
+    /// Who was the first. `None`: nobody that is known of; the call was asked about.
+    pub first: Option<SeenBy>,
+    pub callback: bool,
+    pub list: bool,
+    pub popups: SeenPopups,
+}
+
+impl Seen {
+    fn of(trace: &Trace<'_>) -> Self {
+        let told = |by| trace.0.iter().any(|event| event.kind.seen_by() == Some(by));
+        let first = trace.0.iter().filter_map(|event| Some((event.received_at, event.kind.seen_by()?))).min();
+        let popups = trace.0.iter().map(|event| match event.kind {
+            EventKind::Ringing | EventKind::Answered => SeenPopups::Ringing,
+            EventKind::Dialing | EventKind::AttemptEnded => SeenPopups::Dialling,
+            _ => SeenPopups::None,
+        });
+        Self {
+            first: first.map(|(_, by)| by),
+            callback: told(SeenBy::Callback),
+            list: told(SeenBy::List),
+            popups: popups.max().unwrap_or_default(),
+        }
+    }
+
+    /// Whether nobody but Exotel's list told of it: its callbacks were lost, or its flow calls nobody.
+    pub fn by_list_alone(self) -> bool {
+        self.list && !self.callback
+    }
+}
+
+/// Which popup events came: the later ones are sent only where Exotel has enabled them for the account (exotel-api §4.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenPopups {
+    #[default]
+    None,
+    /// `Dial` or `Terminal`.
+    Dialling,
+    /// `Ringing` or `Answered`.
+    Ringing,
 }
 
 /// A call, folded from its events. The same events give the same state, in any order, however often each is repeated.
@@ -65,6 +111,11 @@ pub struct CallState {
     pub automatic: bool,
     /// Exotel's call details said that the call is over.
     pub over: bool,
+    /// Exotel's list of calls said so. It says nothing of who spoke with whom.
+    #[serde(default)]
+    pub listed_over: bool,
+    #[serde(default)]
+    pub seen: Seen,
     pub custom_field: Option<String>,
     /// By integration: the CRM object that a person chose for this call. The latest choice counts.
     #[serde(default)]
@@ -93,6 +144,7 @@ impl fmt::Debug for CallState {
             .field("outcome", &self.outcome)
             .field("automatic", &self.automatic)
             .field("over", &self.over)
+            .field("seen", &self.seen)
             .field("choices", &self.choices)
             .field("follow_ups", &self.follow_ups)
             .field("events", &self.events)
@@ -107,6 +159,8 @@ enum Voice {
     Other,
     Popup,
     Passthru,
+    /// Exotel's list: what REST knows, without the legs.
+    Listed,
     Status,
     Details,
 }
@@ -120,8 +174,13 @@ fn voice(kind: &EventKind) -> Voice {
         | EventKind::FlowEnded
         | EventKind::Voicemail => Voice::Passthru,
         EventKind::StatusChanged | EventKind::Placed => Voice::Status,
+        EventKind::Listed => Voice::Listed,
         EventKind::Detailed => Voice::Details,
-        EventKind::DialWhom | EventKind::Associated | EventKind::FollowUpAsked | EventKind::Other(_) => Voice::Other,
+        EventKind::DialWhom
+        | EventKind::Routed
+        | EventKind::Associated
+        | EventKind::FollowUpAsked
+        | EventKind::Other(_) => Voice::Other,
     }
 }
 
@@ -157,8 +216,9 @@ impl<'a> Trace<'a> {
             Voice::Passthru => 0,
             Voice::Popup => 1,
             Voice::Status => 2,
-            Voice::Details => 3,
-            Voice::Other => 4,
+            Voice::Listed => 3,
+            Voice::Details => 4,
+            Voice::Other => 5,
         };
         self.said(fact).min_by_key(|(voice, at, _)| (order(*voice), *at)).map(|(_, _, value)| value)
     }
@@ -198,6 +258,8 @@ impl CallState {
             outcome,
             automatic: trace.0.iter().any(|event| event.facts.automatic),
             over,
+            listed_over: outcome::listed_over(&trace),
+            seen: Seen::of(&trace),
             custom_field: trace.latest(|facts| facts.custom_field.clone()),
             choices: asked(&trace, |facts| facts.chosen.clone()),
             follow_ups: asked(&trace, |facts| facts.follow_up.clone()),
@@ -238,7 +300,7 @@ impl CallState {
         self.outcome.unwrap_or_else(|| {
             if self.answered_by().is_some() {
                 Outcome::Answered
-            } else if self.attempts.is_empty() && (self.over || !self.digits.is_empty()) {
+            } else if self.attempts.is_empty() && (self.over || self.listed_over || !self.digits.is_empty()) {
                 Outcome::FlowEnded
             } else {
                 Outcome::Missed

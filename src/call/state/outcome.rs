@@ -2,7 +2,11 @@
 
 use patchbay_kit::{Direction, Outcome};
 
-use super::{Trace, Voice, attempts::Tried, voice};
+use super::{
+    Trace, Voice,
+    attempts::{self, Tried},
+    voice,
+};
 use crate::call::event::{AttemptStatus, CallEvent, EventKind, Facts};
 
 /// Whether call details said that the call is over.
@@ -11,6 +15,16 @@ pub(super) fn over(trace: &Trace<'_>) -> bool {
         event.kind == EventKind::Detailed
             && event.facts.call_status.as_deref().is_some_and(|said| ended(said).is_some())
     })
+}
+
+/// Whether Exotel's list said that the call is over.
+pub(super) fn listed_over(trace: &Trace<'_>) -> bool {
+    trace.0.iter().any(|event| event.kind == EventKind::Listed && listed(event).is_some())
+}
+
+/// How a call stands in the list: `None` while it goes on.
+pub(super) fn listed(event: &CallEvent) -> Option<bool> {
+    ended(event.facts.call_status.as_deref()?)
 }
 
 /// A status that ends a call or a leg: whether by having been had (`completed`), or by having failed
@@ -86,6 +100,7 @@ pub(super) fn of(trace: &Trace<'_>, attempts: &[Tried], keyed: bool) -> Option<O
     let passthrus = || trace.0.iter().filter(|event| voice(&event.kind) == Voice::Passthru);
     let details = || trace.0.iter().filter(|event| event.kind == EventKind::Detailed);
     let statuses = || trace.0.iter().filter(|event| event.kind == EventKind::StatusChanged);
+    let lists = || trace.0.iter().filter(|event| event.kind == EventKind::Listed);
     let voicemail = |event: &&CallEvent| {
         event.kind == EventKind::Voicemail
             || event.facts.call_type.as_deref().is_some_and(|said| said.eq_ignore_ascii_case("voicemail"))
@@ -102,6 +117,8 @@ pub(super) fn of(trace: &Trace<'_>, attempts: &[Tried], keyed: bool) -> Option<O
     let answered = detailed_talk
         || passthrus().any(|event| event.facts.dial_call_status.as_deref().and_then(ended) == Some(true))
         || statuses().any(|event| of_two_party(event) == Some(true))
+        // An agent's own leg that lasted; that the whole call did says nothing of whom it was with.
+        || lists().any(|event| listed(event) == Some(true) && event.facts.legs.iter().any(attempts::spoke))
         || passthrus().any(|event| {
             event.kind == EventKind::Completed
                 && said_of_dialling(&event.facts).is_none()
@@ -127,7 +144,14 @@ pub(super) fn of(trace: &Trace<'_>, attempts: &[Tried], keyed: bool) -> Option<O
         return Some(Outcome::Missed);
     }
     let flow_ended = passthrus().any(|event| event.kind == EventKind::FlowEnded);
-    of_all_details(trace, attempts, keyed || flow_ended).or(flow_ended.then_some(Outcome::FlowEnded))
+    let told = of_all_details(trace, attempts, keyed || flow_ended).or(flow_ended.then_some(Outcome::FlowEnded));
+    // The list knows who failed to get through. Of a call that was `completed` it does not know with whom: that is for
+    // the details to say.
+    let failed = || lists().find(|event| listed(event) == Some(false));
+    told.or_else(|| {
+        let outgoing = failed()?.facts.direction == Some(Direction::Outgoing);
+        Some(if keyed && !outgoing { Outcome::FlowEnded } else { Outcome::Missed })
+    })
 }
 
 /// Details are over and there was no conversation: so that no call is lost with its passthru.

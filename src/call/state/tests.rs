@@ -25,6 +25,75 @@ fn outcome(events: &[CallEvent]) -> Option<Outcome> {
     fold(events).outcome
 }
 
+fn listed(json: &str) -> CallEvent {
+    let body = format!(r#"{{"Call":{{"Sid":"c1","Direction":"inbound",{json}}}}}"#);
+    read(Hook::Listed, "", Some("application/json"), &body, 0)
+}
+
+#[test]
+fn the_list_concludes_what_failed_and_leaves_the_rest_to_the_details() {
+    for status in ["no-answer", "busy", "failed", "canceled"] {
+        let failed = listed(&format!(r#""Status":"{status}""#));
+        assert_eq!(outcome(std::slice::from_ref(&failed)), Some(Outcome::Missed), "{status}");
+        assert!(fold(std::slice::from_ref(&failed)).listed_over);
+        // Whoever knows more is believed.
+        assert_eq!(outcome(&[failed.clone(), applet("event=voicemail")]), Some(Outcome::Voicemail));
+        assert_eq!(outcome(&[failed, applet("event=answered&DialCallStatus=completed")]), Some(Outcome::Answered));
+    }
+    let completed = listed(r#""Status":"completed","EndTime":"2023-12-27 12:17:32","Duration":"27""#);
+    assert_eq!(outcome(std::slice::from_ref(&completed)), None, "with whom, the list does not know");
+    let state = fold(std::slice::from_ref(&completed));
+    assert!(state.listed_over && !state.complete() && state.total_seconds == Some(27), "{state:?}");
+    assert_eq!(state.final_outcome(), Outcome::FlowEnded, "nobody is known to have been tried");
+    let going_on = listed(r#""Status":"in-progress""#);
+    assert_eq!((outcome(std::slice::from_ref(&going_on)), fold(&[going_on]).listed_over), (None, false));
+    // Placed for an agent: the list names him, and not whether he was reached.
+    let placed = read(
+        Hook::Listed,
+        "",
+        Some("application/json"),
+        r#"{"Call":{"Sid":"c1","Status":"completed","Direction":"outbound-api","From":"09711581199","To":"09052161119","PhoneNumber":"08046801234"}}"#,
+        0,
+    );
+    let state = fold(&[placed]);
+    assert_eq!((state.outcome, state.placed_for.as_deref()), (None, Some("09711581199")));
+    assert_eq!((state.customer.as_deref(), state.exophone.as_deref()), (Some("09052161119"), Some("08046801234")));
+}
+
+#[test]
+fn an_agents_leg_beside_a_listed_call_tells_who_took_it() {
+    let body = |talked: &str| {
+        format!(
+            r#"{{"Call":{{"Sid":"c1","Direction":"inbound","Status":"completed"}},
+                "Legs":[{{"Number":"09711581199","Status":"no-answer","OnCallDuration":0}},
+                        {{"Number":"09945476362","Status":"completed","OnCallDuration":{talked}}}]}}"#
+        )
+    };
+    let with = |talked| read(Hook::Listed, "", Some("application/json"), &body(talked), 0);
+    let state = fold(&[with("8")]);
+    assert_eq!(state.outcome, Some(Outcome::Answered));
+    assert_eq!(state.answered_by().map(|it| (it.agent.as_str(), it.talk_seconds)), Some(("09945476362", Some(8))));
+    assert_eq!(state.attempts.len(), 2);
+    assert_eq!(outcome(&[with("0")]), None, "a leg that did not last is no conversation");
+}
+
+#[test]
+fn who_told_of_a_call_is_kept_and_who_was_first() {
+    let early = |event: CallEvent, at: i64| CallEvent { received_at: Timestamp::from_second(at).unwrap(), ..event };
+    let (list, popup) = (listed(r#""Status":"in-progress""#), applet("event=pop&EventType=Dial"));
+    let seen = |events: &[CallEvent]| fold(events).seen;
+    let only = seen(std::slice::from_ref(&list));
+    assert_eq!((only.first, only.callback, only.list), (Some(SeenBy::List), false, true));
+    assert!(only.by_list_alone());
+    let both = seen(&[early(list.clone(), 9), early(popup.clone(), 8)]);
+    assert_eq!((both.first, both.callback, both.list), (Some(SeenBy::Callback), true, true));
+    assert_eq!(seen(&[early(list, 8), early(popup.clone(), 9)]).first, Some(SeenBy::List));
+    assert_eq!(both.popups, SeenPopups::Dialling);
+    assert_eq!(seen(&[popup, applet("event=pop&EventType=Ringing")]).popups, SeenPopups::Ringing);
+    let asked = seen(&[details(OVER)]);
+    assert_eq!((asked.first, asked.callback), (None, false), "what we ask ourselves tells of no call");
+}
+
 const OVER: &str = r#""Status":"completed","EndTime":"2023-12-27 12:17:32","Duration":"27""#;
 
 #[test]

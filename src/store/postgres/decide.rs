@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use patchbay_kit::Direction;
+
 use super::{
     calls, deliveries,
     fault::Fault,
@@ -85,7 +87,8 @@ async fn write_call(tx: &Tx<'_>, held: &mut Held, draft: &Draft) -> Result<i64, 
     tx.run(
         "UPDATE call SET version = version + 1, updated_ms = $2, enquiry_step = $3, enquiry_due_ms = $4, outcome = $5,
          customer = $6, customer_rev = $7, exophone = $8, exophone_rev = $9, agent = $10, started_ms = $11,
-         talk_seconds = $12, state = $13 WHERE n = $1",
+         talk_seconds = $12, state = $13, first_by = $14, by_callback = $15, by_list = $16, popups = $17,
+         outgoing = $18 WHERE n = $1",
         &[
             &n,
             &at.as_millisecond(),
@@ -100,6 +103,11 @@ async fn write_call(tx: &Tx<'_>, held: &mut Held, draft: &Draft) -> Result<i64, 
             &state.started_at.map(|started| started.as_millisecond()),
             &state.talk_seconds.map(i64::from),
             &draft.state,
+            &state.seen.first.map(|by| by.as_str()),
+            &state.seen.callback,
+            &state.seen.list,
+            &documents::popups(state.seen.popups),
+            &(state.direction == Direction::Outgoing),
         ],
     )
     .await?;

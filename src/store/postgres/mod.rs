@@ -2,7 +2,8 @@
 //!
 //! Callbacks go through one task with group commit, the [`appender`]; everything else is a transaction on one of the
 //! [`server`]'s connections. What one node does and others wait for is told over the [`wire`]. What the operations do
-//! stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`clicks`], [`tokens`], [`leases`].
+//! stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`clicks`], [`tokens`], [`leases`],
+//! [`ledger`].
 
 mod appender;
 mod calls;
@@ -14,6 +15,7 @@ mod directory;
 mod fault;
 mod journal;
 mod leases;
+mod ledger;
 mod rows;
 mod schema;
 mod server;
@@ -44,8 +46,8 @@ use uuid::Uuid;
 use super::{
     AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Click, ClickFilter,
     ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind,
-    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, News, Paged, Seq, SetAside, Settlement, Store, StoreError,
-    StoredCall, StoredCredential, Turn,
+    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged, Seq,
+    SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
 };
 use crate::call::Receipt;
@@ -317,6 +319,22 @@ impl Store for PostgresStore {
 
     async fn call_file(&self, call: &CallRef) -> Result<Option<CallFile>, StoreError> {
         looking!(self, |tx| calls::file(tx, call))
+    }
+
+    async fn ledger(&self, account: &str, filter: &LedgerFilter) -> Result<Paged<LedgerEntry>, StoreError> {
+        looking!(self, |tx| ledger::list(tx, account, filter))
+    }
+
+    async fn ledger_summary(&self, account: &str, span: Span) -> Result<LedgerSummary, StoreError> {
+        looking!(self, |tx| ledger::summary(tx, account, span))
+    }
+
+    async fn sweep_cursor(&self, account: &str) -> Result<Option<SweepCursor>, StoreError> {
+        looking!(self, |tx| ledger::sweep_cursor(tx, account))
+    }
+
+    async fn put_sweep_cursor(&self, account: &str, cursor: SweepCursor) -> Result<(), StoreError> {
+        writing!(self, |tx| ledger::put_sweep_cursor(tx, account, cursor))
     }
 
     async fn list_deliveries(&self, account: &str, filter: &DeliveryFilter) -> Result<Paged<Delivery>, StoreError> {

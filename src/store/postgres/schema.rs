@@ -6,8 +6,12 @@ use super::fault::Fault;
 use crate::store::StoreError;
 
 /// Script `i` makes version `i + 1` out of version `i`.
-pub(super) const SCRIPTS: &[&str] =
-    &[include_str!("schema/001.sql"), include_str!("schema/002.sql"), include_str!("schema/003.sql")];
+pub(super) const SCRIPTS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+    include_str!("schema/003.sql"),
+    include_str!("schema/004.sql"),
+];
 
 /// "patchbay", as a number: held while a node looks at the version, so that of two that start at once one migrates.
 const LOCK: i64 = 0x7061_7463_6862_6179;

@@ -1,7 +1,8 @@
 //! The embedded store: SQLite with one writer thread and group commit.
 //!
 //! Every change is a command to the [`writer`], every question goes to one of the [`reader`]'s connections. What the
-//! operations do stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`clicks`], [`tokens`].
+//! operations do stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`clicks`],
+//! [`ledger`], [`tokens`].
 
 mod calls;
 mod checkpoint;
@@ -12,6 +13,7 @@ mod deliveries;
 mod directory;
 mod fault;
 mod journal;
+mod ledger;
 mod place;
 mod reader;
 mod rows;
@@ -44,8 +46,8 @@ use uuid::Uuid;
 use super::{
     AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Click, ClickFilter,
     ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind,
-    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, Paged, Seq, SetAside, Settlement, Store, StoreError,
-    StoredCall, StoredCredential, Turn,
+    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, Paged, Seq, SetAside,
+    Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
     lease::OwnLeases,
 };
@@ -387,6 +389,26 @@ impl Store for SqliteStore {
     async fn call_file(&self, call: &CallRef) -> Result<Option<CallFile>, StoreError> {
         let call = call.clone();
         self.readers.read(move |conn| calls::file(conn, &call)).await
+    }
+
+    async fn ledger(&self, account: &str, filter: &LedgerFilter) -> Result<Paged<LedgerEntry>, StoreError> {
+        let (account, filter) = (account.to_owned(), filter.clone());
+        self.readers.read(move |conn| ledger::list(conn, &account, &filter)).await
+    }
+
+    async fn ledger_summary(&self, account: &str, span: Span) -> Result<LedgerSummary, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| ledger::summary(conn, &account, span)).await
+    }
+
+    async fn sweep_cursor(&self, account: &str) -> Result<Option<SweepCursor>, StoreError> {
+        let account = account.to_owned();
+        self.readers.read(move |conn| ledger::sweep_cursor(conn, &account)).await
+    }
+
+    async fn put_sweep_cursor(&self, account: &str, cursor: SweepCursor) -> Result<(), StoreError> {
+        let account = account.to_owned();
+        self.write(move |work| ledger::put_sweep_cursor(work.conn, &account, cursor)).await
     }
 
     async fn list_deliveries(&self, account: &str, filter: &DeliveryFilter) -> Result<Paged<Delivery>, StoreError> {

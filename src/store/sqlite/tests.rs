@@ -255,6 +255,30 @@ async fn a_database_of_version_1_is_migrated() {
     assert_eq!(tables, 1);
 }
 
+/// What came before there was a ledger came by callbacks, with the popups that its events tell of.
+#[tokio::test]
+async fn calls_of_a_database_without_a_ledger_are_in_it_after_the_migration() {
+    let dir = folder();
+    drop(SqliteStore::open_with(options(&dir), &schema::SCRIPTS[..4]).expect("open"));
+    let conn = Connection::open(options(&dir).path).expect("open");
+    conn.execute_batch(
+        r#"INSERT INTO call (n, account, call_sid, version, first_seen_ms, updated_ms, enquiry_step, outcome, state)
+             VALUES (1, 'acme1', 'c1', 1, 5000, 5000, 0, 'answered', '{"direction":"incoming"}'),
+                    (2, 'acme1', 'c2', 1, 6000, 6000, 0, 'answered', '{"direction":"incoming"}');
+           INSERT INTO event (call, event_id, body) VALUES (1, x'01', '{"kind":"dialing"}'),
+             (1, x'02', '{"kind":"answered"}'), (2, x'03', '{"kind":{"other":"x"}}');"#,
+    )
+    .expect("old rows");
+    drop(conn);
+    let store = open(&dir);
+    let summary = store.ledger_summary("acme1", Default::default()).await.expect("summary");
+    assert_eq!((summary.calls, summary.callback_only, summary.answered_with_ringing), (2, 2, 1));
+    let page = store.ledger("acme1", &Default::default()).await.expect("ledger");
+    let began: Vec<_> = page.items.iter().map(|entry| entry.began_at.as_millisecond()).collect();
+    assert_eq!(began, [6000, 5000]);
+    assert!(page.items.iter().all(|entry| entry.first_by == Some(crate::call::SeenBy::Callback)));
+}
+
 #[tokio::test]
 async fn the_connection_is_durable() {
     let dir = folder();

@@ -10,6 +10,7 @@ pub(in crate::store) mod documents;
 pub(in crate::store) mod journal;
 pub(in crate::store) mod lanes;
 pub(in crate::store) mod leases;
+pub(in crate::store) mod ledger;
 pub(in crate::store) mod outcomes;
 
 use std::time::Duration;
@@ -89,6 +90,10 @@ macro_rules! for_each_case {
             clicks::a_key_that_is_renewed_is_given_up_once_settled,
             clicks::unsettled_and_listed,
             clicks::purge_leaves_the_unsettled,
+            ledger::shows_calls_by_when_they_began,
+            ledger::shows_calls_by_who_told_of_them_and_where_they_stand,
+            ledger::counts_popups_and_exophones_nobody_hears_of,
+            ledger::keeps_how_far_the_list_was_compared,
             credentials::tokens_are_written_over_the_version_that_was_read,
             credentials::of_many_who_write_over_one_version_one_does,
             credentials::a_consent_is_good_once_and_for_a_time,
@@ -170,6 +175,8 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         outcome: Some(Outcome::Missed),
         automatic: false,
         over: true,
+        listed_over: false,
+        seen: Default::default(),
         custom_field: None,
         choices: Default::default(),
         follow_ups: Default::default(),

@@ -1,6 +1,7 @@
 //! The same calls through every connector at once, and one table of what must then stand in each CRM.
 
 mod floor;
+mod ledger;
 mod more;
 mod seats;
 mod table;

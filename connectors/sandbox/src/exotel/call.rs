@@ -22,6 +22,8 @@ pub struct SimulatedCall {
     /// None for a call that goes on until it is changed.
     pub ended_at: Option<Timestamp>,
     pub talk_seconds: u64,
+    /// Who took it, of those the flow dialled: the second leg. None: the leg is to [`Self::to`].
+    pub answered_by: Option<String>,
     pub price: Option<String>,
     pub recording: Option<RecordingPlan>,
     /// What whoever placed it had it carry.
@@ -56,6 +58,7 @@ impl SimulatedCall {
             started_at,
             ended_at: None,
             talk_seconds: 0,
+            answered_by: None,
             price: None,
             recording: None,
             custom_field: None,

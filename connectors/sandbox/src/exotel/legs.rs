@@ -47,7 +47,7 @@ impl Exotel {
     /// The legs every call has: whoever is first, and whoever he was connected with.
     pub(super) fn first_legs(&mut self, call: &SimulatedCall) -> Vec<HeldLeg> {
         let first = if call.direction == "inbound" { "inbound" } else { "outbound" };
-        [(first, &call.from), ("outbound-dial", &call.to)]
+        [(first, &call.from), ("outbound-dial", call.answered_by.as_ref().unwrap_or(&call.to))]
             .map(|(origin, number)| HeldLeg {
                 sid: format!("{:016x}{:016x}", self.tokens.next(), self.tokens.next()),
                 number: number.clone(),

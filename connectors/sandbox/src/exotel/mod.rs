@@ -56,6 +56,8 @@ pub struct Settings {
     pub errors_inside: bool,
     /// How long after it began a call appears in lists.
     pub list_lag: Duration,
+    /// What `Date` in its answers is ahead of the time, in seconds; behind it where negative.
+    pub clock_ahead_s: i64,
     /// Lists show `CustomField`. Whether Exotel's do is not documented.
     pub custom_field_listed: bool,
     /// What becomes of calls that are placed.
@@ -301,6 +303,42 @@ impl Sandbox for Exotel {
         if !self.authorised(request) {
             return self.unauthorised(request);
         }
+        let reply = self.answer(request, now);
+        if self.settings.clock_ahead_s == 0 {
+            return reply;
+        }
+        let told = now.checked_add(jiff::SignedDuration::from_secs(self.settings.clock_ahead_s)).unwrap_or(now);
+        reply.with(header::DATE, told.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+    }
+
+    fn refuse(&self, request: &Request, status: StatusCode, retry_after_s: Option<u64>) -> Reply {
+        if status == StatusCode::UNAUTHORIZED {
+            return self.unauthorised(request);
+        }
+        if is_v2(request) && status == StatusCode::TOO_MANY_REQUESTS {
+            let error = "Rate limit exceeded. Please retry after some time.";
+            let body = serde_json::json!({
+                "request_id": "xyz123",
+                "http_code": 429,
+                "response": {"error": {"code": "RATE_LIMIT_EXCEEDED", "message": error}},
+            });
+            return Reply::json(status, &body);
+        }
+        let message = match status {
+            // v1's words are not documented; these are ExoML's (§1.4).
+            StatusCode::TOO_MANY_REQUESTS => "Rate limit exceeded. Please retry after some time.",
+            _ => status.canonical_reason().unwrap_or("Error"),
+        };
+        let reply = render::exception(request, status, message);
+        match retry_after_s {
+            Some(seconds) => reply.with(header::RETRY_AFTER, seconds.to_string()),
+            None => reply,
+        }
+    }
+}
+
+impl Exotel {
+    fn answer(&mut self, request: &Request, now: Timestamp) -> Reply {
         // A gateway that answers in XML does not see what it was asked for.
         let stripped = self.settings.always_xml.then(|| {
             let mut stripped = request.clone();
@@ -338,31 +376,6 @@ impl Sandbox for Exotel {
             }
             _ if is_v2(request) => self.v2_failure(request, StatusCode::NOT_FOUND, 1000, "Not Found"),
             _ => render::exception(request, StatusCode::NOT_FOUND, "Not Found"),
-        }
-    }
-
-    fn refuse(&self, request: &Request, status: StatusCode, retry_after_s: Option<u64>) -> Reply {
-        if status == StatusCode::UNAUTHORIZED {
-            return self.unauthorised(request);
-        }
-        if is_v2(request) && status == StatusCode::TOO_MANY_REQUESTS {
-            let error = "Rate limit exceeded. Please retry after some time.";
-            let body = serde_json::json!({
-                "request_id": "xyz123",
-                "http_code": 429,
-                "response": {"error": {"code": "RATE_LIMIT_EXCEEDED", "message": error}},
-            });
-            return Reply::json(status, &body);
-        }
-        let message = match status {
-            // v1's words are not documented; these are ExoML's (§1.4).
-            StatusCode::TOO_MANY_REQUESTS => "Rate limit exceeded. Please retry after some time.",
-            _ => status.canonical_reason().unwrap_or("Error"),
-        };
-        let reply = render::exception(request, status, message);
-        match retry_after_s {
-            Some(seconds) => reply.with(header::RETRY_AFTER, seconds.to_string()),
-            None => reply,
         }
     }
 }

@@ -1,0 +1,349 @@
+//! What is off in an Exotel account, as far as it can be seen from here, and what to ask Exotel's support for.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use patchbay_kit::{Request, mask};
+use serde_json::Value;
+use url::Url;
+
+use super::{Tokens, plural};
+use crate::{
+    app::{self, StartError},
+    config::{Account, Config, StoreUrl},
+    connect::transport::Transport,
+    exotel::{ExoPhone, ExotelClient, ExotelError},
+    operator::Operator,
+    store::{Span, Store, StoreError},
+    web::ledger,
+};
+
+/// What the last calls showed is judged by these.
+const LATELY: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Fewer calls prove nothing.
+const ENOUGH: u64 = 5;
+/// Signatures of links, tokens and the overlap of sweeps bear more than this; people reading timelines do not.
+const SKEW: SignedDuration = SignedDuration::from_secs(30);
+
+const RINGING: &str = "the events \"Ringing\" and \"Answered\" of the \"Create popup…\" URL of Connect applets";
+const LEGS: &str = "the Legs API (GET /v1/Accounts/<SID>/Calls/<CallSid>/Legs), which tells who took a call";
+const VOICEBOT: &str = "the Voicebot applet";
+
+/// Where the ledger of the calls that came is to be had.
+pub(super) enum Ledger {
+    Store(Arc<dyn Store>),
+    /// With the service that runs.
+    Running,
+    /// It has never run here, or cannot be asked.
+    Nowhere,
+}
+
+impl Ledger {
+    pub(super) async fn find(config: &Config, tokens: &Tokens) -> Self {
+        match (tokens, &config.store.url) {
+            (Tokens::Vault(vault), _) => Self::Store(Arc::clone(&vault.store)),
+            (Tokens::Running, _) => Self::Running,
+            (Tokens::Broken(_), _) => Self::Nowhere,
+            // Whoever opens it may migrate it, under the hands of nodes that run.
+            (Tokens::Needless, StoreUrl::Postgres { .. }) => Self::Running,
+            // A check makes nothing, and no database either.
+            (Tokens::Needless, StoreUrl::Sqlite(database)) if !database.exists() => Self::Nowhere,
+            (Tokens::Needless, StoreUrl::Sqlite(_)) => match app::open_store(&config.store).await {
+                Ok(store) => Self::Store(store),
+                Err(StartError::Store { error: StoreError::InUse(_), .. }) => Self::Running,
+                Err(_) => Self::Nowhere,
+            },
+        }
+    }
+
+    /// What came lately of an account's calls, counted as the API does it.
+    async fn lately(&self, config: &Config, account: &Account, transport: &Transport) -> Option<Value> {
+        let from = Timestamp::now().checked_sub(LATELY).ok()?;
+        match self {
+            Self::Nowhere => None,
+            Self::Store(store) => {
+                let summary = store.ledger_summary(&account.sid, Span { from: Some(from), to: None }).await.ok()?;
+                let swept = store.sweep_cursor(&account.sid).await.ok()?;
+                let integrations: Vec<String> = account.integrations.iter().map(|one| one.name.clone()).collect();
+                Some(ledger::counted(&summary, swept, &integrations))
+            }
+            Self::Running => {
+                let path = ["api", "v1", "accounts", &account.sid, "ledger", "summary"];
+                let request = Request::get("ledger.summary", path).query("from", from);
+                Operator::of(config, transport).ok()?.send(&request).await.ok()
+            }
+        }
+    }
+
+    /// Gives the store back, if it is ours alone.
+    pub(super) async fn close(self, tokens: &Tokens) {
+        if let (Self::Store(store), Tokens::Needless) = (self, tokens) {
+            store.close().await;
+        }
+    }
+}
+
+/// What was found out about an account.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) lines: Vec<String>,
+    pub(super) failures: u32,
+    /// What Exotel has to enable.
+    asks: Vec<&'static str>,
+    /// What it perhaps has to.
+    perhaps: Vec<&'static str>,
+    sid: String,
+}
+
+impl Findings {
+    fn say(&mut self, mark: &str, text: impl std::fmt::Display) {
+        let sid = &self.sid;
+        self.lines.push(format!("{mark:<4}  {sid}: {text}"));
+    }
+
+    /// What to send to Exotel's support; `None` where there is nothing to ask for.
+    pub(super) fn letter(&self) -> Option<String> {
+        if self.asks.is_empty() && self.perhaps.is_empty() {
+            return None;
+        }
+        let mut text = format!("\nTo send to Exotel's support (hello@exotel.com):\n\n  Account SID: {}\n", self.sid);
+        for (head, items) in [
+            ("Please enable for this account:", &self.asks),
+            ("Please see whether this is enabled, and enable it if not:", &self.perhaps),
+        ] {
+            if !items.is_empty() {
+                // Writing to a String does not fail.
+                let _ = writeln!(text, "  {head}");
+            }
+            for item in items {
+                let _ = writeln!(text, "  - {item}");
+            }
+        }
+        text.truncate(text.trim_end().len());
+        Some(text)
+    }
+}
+
+/// Looks at everything that can be known of an account. `elsewhere`: the other regions' APIs, by name.
+pub(super) async fn look(
+    config: &Config,
+    account: &Account,
+    transport: &Transport,
+    found: &Ledger,
+    elsewhere: &[(&'static str, Url)],
+) -> Findings {
+    let mut findings = Findings { sid: account.sid.clone(), ..Findings::default() };
+    let client = app::exotel_client(config, account, transport.clone());
+    match client.identify().await {
+        Ok(()) => findings.say("ok", format_args!("Exotel at {} knows the key", client.host())),
+        Err(error) => {
+            findings.failures += 1;
+            let cure = match region_of(config, account, transport, elsewhere, &error).await {
+                Some(region) => format!("but the region {region} knows the key: set region = {region:?}"),
+                None => error.cure().to_owned(),
+            };
+            findings.say("FAIL", format_args!("{error} (asked at {}): {cure}", client.host()));
+            return findings;
+        }
+    }
+    clock(&client, &mut findings).await;
+    exophones(account, &client, &mut findings).await;
+    calls(found.lately(config, account, transport).await.as_ref(), &mut findings);
+    findings.perhaps.push(LEGS);
+    if !account.bots.is_empty() {
+        findings.say("warn", "whether the Voicebot applet is enabled cannot be seen from here");
+        findings.perhaps.push(VOICEBOT);
+    }
+    findings
+}
+
+/// The region that does know the key: a wrong one is refused as a wrong key is (exotel-api §1.1).
+async fn region_of(
+    config: &Config,
+    account: &Account,
+    transport: &Transport,
+    elsewhere: &[(&'static str, Url)],
+    error: &ExotelError,
+) -> Option<&'static str> {
+    if !matches!(error, ExotelError::Auth { .. } | ExotelError::NotFound { .. }) {
+        return None;
+    }
+    for (region, api_url) in elsewhere {
+        let there = Account { api_url: api_url.clone(), ..account.clone() };
+        if app::exotel_client(config, &there, transport.clone()).identify().await.is_ok() {
+            return Some(region);
+        }
+    }
+    None
+}
+
+async fn clock(client: &ExotelClient, findings: &mut Findings) {
+    match client.clock_ahead().await {
+        None => findings.say("ok", "Exotel's clock cannot be seen from here: it names no date"),
+        Some(ahead) if ahead.abs() < SKEW => findings.say("ok", "this machine's clock agrees with Exotel's"),
+        Some(ahead) => {
+            let way = if ahead.is_negative() { "ahead of" } else { "behind" };
+            let seconds = ahead.abs().as_secs();
+            findings.say("warn", format_args!("this machine's clock is {seconds} s {way} Exotel's: set it, by NTP"));
+        }
+    }
+}
+
+/// The API names the flow an ExoPhone leads into; what that flow does is seen by the calls alone.
+async fn exophones(account: &Account, client: &ExotelClient, findings: &mut Findings) {
+    let phones = match client.exophones().await {
+        Ok(phones) => phones,
+        Err(error) => return findings.say("warn", format_args!("its ExoPhones cannot be seen from here: {error}")),
+    };
+    let ours = format!("/{}/exoml/", account.sid);
+    let elsewhere = |phone: &&ExoPhone| !phone.voice_url.as_ref().is_some_and(|url| url.contains(&ours));
+    let lost: Vec<String> = phones.iter().filter(elsewhere).map(|phone| mask::number(&phone.number.e164)).collect();
+    findings.say("ok", format_args!("{} ExoPhone{}", phones.len(), plural(phones.len())));
+    if !lost.is_empty() {
+        let lost = lost.join(", ");
+        findings.say("warn", format_args!("no flow of this account is named for {lost}: assign one in App Bazaar"));
+    }
+}
+
+/// What the calls that came show.
+fn calls(lately: Option<&Value>, findings: &mut Findings) {
+    let count = |at: &str| lately.and_then(|it| it.pointer(at)).and_then(Value::as_u64).unwrap_or(0);
+    if count("/calls") == 0 {
+        findings
+            .say("ok", "no calls came lately: whether flows lead here, and popup events are enabled, cannot be seen");
+        findings.perhaps.push(RINGING);
+        return;
+    }
+    let silent = lately.and_then(|it| it.get("silent_exophones")).and_then(Value::as_array);
+    for one in silent.into_iter().flatten() {
+        let phone = mask::number(one.get("exophone").and_then(Value::as_str).unwrap_or_default());
+        let calls = one.get("calls").and_then(Value::as_u64).unwrap_or(0);
+        findings.say(
+            "warn",
+            format_args!(
+                "of {calls} call{} to {phone} Exotel's list alone told: its flow does not lead here; paste the URLs below \
+                 into it",
+                plural(usize::try_from(calls).unwrap_or(usize::MAX))
+            ),
+        );
+    }
+    let answered = count("/popups/answered");
+    if answered < ENOUGH {
+        findings.say("ok", "too few answered calls came lately to see whether popup events are enabled");
+        findings.perhaps.push(RINGING);
+    } else if count("/popups/with_popups") == 0 {
+        findings.say(
+            "warn",
+            format_args!(
+                "popup events are not enabled: none came with {answered} answered calls; paste the URL of *Create popup…* \
+                 into the flow's Connect applets"
+            ),
+        );
+        findings.perhaps.push(RINGING);
+    } else if count("/popups/with_ringing") == 0 {
+        findings.say(
+            "warn",
+            format_args!(
+                "popup events are not all enabled: of {answered} answered calls none told that it rang or who took it; \
+                 Exotel enables that"
+            ),
+        );
+        findings.asks.push(RINGING);
+    } else {
+        findings.say("ok", "popup events come");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+    use patchbay_sandbox::{Faults, Server, exotel::Exotel};
+    use serde_json::json;
+
+    use super::*;
+
+    fn exotel(token: &str) -> Server<Exotel> {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Server::start(loopback, Exotel::new("acme1", "k3y", token), Faults::none()).expect("the simulated Exotel")
+    }
+
+    fn config(url: &str) -> Config {
+        let text = format!(
+            "[[account]]\nsid = \"acme1\"\napi_key = \"k3y\"\napi_token = \"t0ken\"\napi_url = \"{url}\"\n\
+             [[account.bot]]\nid = \"sales\""
+        );
+        crate::config::parse("test", &text, &BTreeMap::new()).expect("a configuration")
+    }
+
+    async fn told(server: &Server<Exotel>, elsewhere: &[(&'static str, Url)]) -> Findings {
+        let config = config(&server.url());
+        let transport = Transport::new(Duration::from_secs(5)).expect("a client");
+        look(&config, &config.accounts[0], &transport, &Ledger::Nowhere, elsewhere).await
+    }
+
+    fn has(findings: &Findings, wanted: &str) -> bool {
+        findings.lines.iter().any(|line| line.contains(wanted))
+    }
+
+    #[tokio::test]
+    async fn the_region_that_knows_the_key_is_named() {
+        let (here, there) = (exotel("another"), exotel("t0ken"));
+        let elsewhere = |server: &Server<Exotel>| [("mumbai", Url::parse(&server.url()).expect("a URL"))];
+        let wrong = told(&here, &elsewhere(&there)).await;
+        assert_eq!(wrong.failures, 1);
+        assert!(has(&wrong, "the region mumbai knows the key: set region = \"mumbai\""), "{wrong:?}");
+        let neither = told(&here, &elsewhere(&here)).await;
+        assert!(neither.failures == 1 && !has(&neither, "mumbai knows"), "{neither:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_wrong_is_told_with_its_way() {
+        let server = exotel("t0ken");
+        assert!(has(&told(&server, &[]).await, "clock agrees"));
+        for (ahead, way) in [(90, "s behind Exotel's"), (-90, "s ahead of Exotel's")] {
+            server.with(|exotel| exotel.settings.clock_ahead_s = ahead);
+            let findings = told(&server, &[]).await;
+            assert!(has(&findings, way) && findings.failures == 0, "{findings:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_exophone_in_no_flow_of_the_account_is_told_without_its_number() {
+        let server = exotel("t0ken");
+        server.with(|exotel| {
+            exotel.add_exophone("e1", "+918047494574");
+            exotel.add_exophone("e2", "+918047494575");
+            let flow = "https://my.exotel.com/acme1/exoml/start_voice/7";
+            exotel.exophones_mut()[1].voice_url = Some(flow.to_owned());
+        });
+        let findings = told(&server, &[]).await;
+        assert!(has(&findings, "no flow of this account is named for +91******4574:"), "{findings:?}");
+        let letter = findings.letter().expect("something to ask");
+        assert!(letter.contains("Account SID: acme1") && letter.contains(VOICEBOT), "{letter}");
+    }
+
+    #[test]
+    fn popup_events_are_judged_by_the_calls_that_came() {
+        let judged = |answered: u64, popups: u64, ringing: u64| {
+            let mut findings = Findings { sid: "acme1".to_owned(), ..Findings::default() };
+            let lately = json!({
+                "calls": 40,
+                "popups": { "answered": answered, "with_popups": popups, "with_ringing": ringing },
+                "silent_exophones": [{ "exophone": "08047494574", "calls": 3 }],
+            });
+            calls(Some(&lately), &mut findings);
+            assert!(has(&findings, "of 3 calls to *******4574 Exotel's list alone told"), "{findings:?}");
+            (findings.lines.join("\n"), findings.asks.contains(&RINGING))
+        };
+        for (counts, line, asked) in [
+            ((4, 0, 0), "too few answered calls", false),
+            ((5, 0, 0), "popup events are not enabled", false),
+            ((5, 5, 0), "popup events are not all enabled", true),
+            ((5, 5, 1), "popup events come", false),
+        ] {
+            let (lines, asks) = judged(counts.0, counts.1, counts.2);
+            assert!(lines.contains(line) && asks == asked, "{counts:?}: {lines}");
+        }
+    }
+}
