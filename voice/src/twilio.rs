@@ -159,7 +159,8 @@ mod tests {
         );
         assert_eq!(media, wanted);
         let dtmf = printed(|out| writer.dtmf("5", out));
-        let wanted = r#"{"event":"dtmf","sequenceNumber":"4","dtmf":{"track":"inbound_track","digit":"5"},"streamSid":"MZ1"}"#;
+        let wanted =
+            r#"{"event":"dtmf","sequenceNumber":"4","dtmf":{"track":"inbound_track","digit":"5"},"streamSid":"MZ1"}"#;
         assert_eq!(dtmf, wanted);
         let mark = printed(|out| writer.mark("my label", out));
         assert_eq!(mark, r#"{"event":"mark","sequenceNumber":"5","mark":{"name":"my label"},"streamSid":"MZ1"}"#);

@@ -18,9 +18,9 @@ fn rates() -> impl Strategy<Value = Rate> {
 }
 
 fn paces() -> impl Strategy<Value = Pace> {
-    (rates(), 0u64..1200, 0u64..1000, 0u64..1500, any::<bool>()).prop_map(|(rate, frame_ms, ahead_ms, burst_ms, strict)| {
-        Pace { frame_ms, ahead_ms, burst_ms, strict, ..Pace::of(rate) }
-    })
+    (rates(), 0u64..1200, 0u64..1000, 0u64..1500, any::<bool>()).prop_map(
+        |(rate, frame_ms, ahead_ms, burst_ms, strict)| Pace { frame_ms, ahead_ms, burst_ms, strict, ..Pace::of(rate) },
+    )
 }
 
 /// What may happen to a queue.
@@ -66,7 +66,15 @@ struct Run {
 impl Run {
     fn new(pace: Pace) -> Self {
         let out = Outbound::new(&pace);
-        Self { out, pace, now: Duration::ZERO, sent: Vec::new(), marks: Vec::new(), plays_until: Duration::ZERO, playing: Vec::new() }
+        Self {
+            out,
+            pace,
+            now: Duration::ZERO,
+            sent: Vec::new(),
+            marks: Vec::new(),
+            plays_until: Duration::ZERO,
+            playing: Vec::new(),
+        }
     }
 
     /// Sends what is due, and holds each message against the rules. The most that may be unplayed is what the pace
@@ -87,7 +95,8 @@ impl Run {
                     let begins = self.plays_until.max(self.now);
                     self.playing.push((begins, bytes));
                     self.plays_until = begins + rate.duration(bytes);
-                    let frame = Duration::from_millis(self.pace.frame_ms.max(20)).max(rate.duration(least) + Duration::from_millis(20));
+                    let frame = Duration::from_millis(self.pace.frame_ms.max(20))
+                        .max(rate.duration(least) + Duration::from_millis(20));
                     let most = Duration::from_millis(self.pace.ahead_ms.max(self.pace.burst_ms)).max(frame * 2);
                     let ahead = self.plays_until - self.now;
                     assert!(ahead <= most, "{ahead:?} ahead, of {most:?}");
@@ -371,7 +380,9 @@ fn the_corpus_is_read() {
 #[test]
 fn the_captured_start_says_what_it_says() {
     let (_, frame) = corpus().into_iter().find(|(name, _)| name == "start-captured").expect("the capture");
-    let Ok(Frame::Start(start)) = Reader::exotel(Limits::DEFAULT).read(&frame, &mut Vec::new()) else { panic!("start") };
+    let Ok(Frame::Start(start)) = Reader::exotel(Limits::DEFAULT).read(&frame, &mut Vec::new()) else {
+        panic!("start")
+    };
     assert_eq!(start.stream_sid.as_deref(), Some("3357459ca698d8c765bac10b0ec418bl"));
     assert_eq!(start.call_sid.as_deref(), Some("b0c8aea60aceb0007fc5a1bb75c218bl"));
     assert_eq!((start.law, start.rate), (Law::Linear, Rate::Hz8000));

@@ -31,9 +31,7 @@ pub(super) fn frame(bytes: &[u8], limits: &Limits, unsaid: Law) -> Result<(Frame
             let duration_ms = within.find(&["duration"]).and_then(number);
             Frame::Dtmf(Dtmf { digit, duration_ms })
         }
-        "mark" => {
-            Frame::Mark { name: Within(&top, "mark").text(&["name"], limits).ok_or(Unreadable::NoName)? }
-        }
+        "mark" => Frame::Mark { name: Within(&top, "mark").text(&["name"], limits).ok_or(Unreadable::NoName)? },
         "clear" => Frame::Clear,
         "stop" => {
             let within = Within(&top, "stop");
@@ -52,9 +50,10 @@ fn media(top: &mut Object) -> Result<(Frame, Option<String>), Unreadable> {
     let within = Within(top, "media");
     let media = Media {
         // An exotic sender writes it beside the payload (AS media.py); what stands at the top is the message's own.
-        sequence: top.get("sequence_number").and_then(number).or_else(|| {
-            within.find(&["sequenceNumber", "sequence_number"]).and_then(number)
-        }),
+        sequence: top
+            .get("sequence_number")
+            .and_then(number)
+            .or_else(|| within.find(&["sequenceNumber", "sequence_number"]).and_then(number)),
         chunk: within.find(&["chunk"]).and_then(number),
         timestamp_ms: within.find(&["timestamp"]).and_then(number),
         pcm_bytes: 0,
@@ -130,7 +129,8 @@ fn parameters(value: Option<&Value>, limits: &Limits) -> BTreeMap<String, String
 /// Shortens to whole characters.
 fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
-        text.truncate(text.floor_char_boundary(bytes));
+        let whole = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(whole.unwrap_or(0));
     }
     text
 }

@@ -22,7 +22,7 @@ pub(super) fn media(bytes: &[u8]) -> Option<Scanned<'_>> {
     at.space();
     at.object(|key, at| match key {
         b"event" => {
-            is_media = at.string()? == b"media";
+            is_media = at.short()? == b"media";
             (is_media && seen.first(0)).then_some(())
         }
         b"sequence_number" | b"sequenceNumber" => {
@@ -40,7 +40,7 @@ pub(super) fn media(bytes: &[u8]) -> Option<Scanned<'_>> {
             at.object(|key, at| {
                 let which = match key {
                     b"payload" => {
-                        found.payload = at.string()?;
+                        found.payload = at.long()?;
                         4
                     }
                     b"chunk" => {
@@ -108,7 +108,7 @@ impl<'a> Cursor<'a> {
         self.take(b'{')?;
         loop {
             self.space();
-            let key = self.string()?;
+            let key = self.short()?;
             self.space();
             self.take(b':')?;
             self.space();
@@ -125,9 +125,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// What stands between quotes, if there is no escape in it. Whether the rest of it may stand in JSON is for the
-    /// caller to see: by comparing it, or by an alphabet.
-    fn string(&mut self) -> Option<&'a [u8]> {
+    /// A long string without an escape in it. Whether the rest of it may stand in JSON is for the caller to see, by its
+    /// alphabet.
+    fn long(&mut self) -> Option<&'a [u8]> {
         self.take(b'"')?;
         let rest = &self.bytes[self.at..];
         let length = memchr2(b'"', b'\\', rest)?;
@@ -136,10 +136,21 @@ impl<'a> Cursor<'a> {
         Some(&rest[..length])
     }
 
-    /// A string that nobody looks at: printable ASCII.
-    fn short(&mut self) -> Option<()> {
-        let text = self.string()?;
-        text.iter().all(|byte| (0x20..0x7f).contains(byte)).then_some(())
+    /// A short string of printable ASCII without an escape in it.
+    fn short(&mut self) -> Option<&'a [u8]> {
+        self.take(b'"')?;
+        let rest = &self.bytes[self.at..];
+        for (length, byte) in rest.iter().enumerate() {
+            match byte {
+                b'"' => {
+                    self.at += length + 1;
+                    return Some(&rest[..length]);
+                }
+                b'\\' | 0..0x20 | 0x7f.. => return None,
+                _ => {}
+            }
+        }
+        None
     }
 
     /// A whole number, quoted or not.

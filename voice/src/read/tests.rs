@@ -47,7 +47,8 @@ fn what_start_leaves_out_is_not_made_up() {
 
 #[test]
 fn the_rate_is_the_one_said_in_start() {
-    let rate = |said: &str| start(&format!(r#"{{"event":"start","start":{{"media_format":{{"sample_rate":{said}}}}}}}"#));
+    let rate =
+        |said: &str| start(&format!(r#"{{"event":"start","start":{{"media_format":{{"sample_rate":{said}}}}}}}"#));
     assert_eq!(rate("\"16000\"").rate, Rate::Hz16000);
     assert_eq!(rate("24000").rate, Rate::Hz24000);
     assert_eq!(rate("\"16000 Hz\"").rate, Rate::Hz16000);

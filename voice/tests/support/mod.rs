@@ -26,8 +26,10 @@ pub(crate) fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let frames: Vec<Vec<u8>> = corpus().into_iter().map(|(_, frame)| frame).collect();
     let piece = prop_oneof![
         vec(any::<u8>(), 0..4),
-        proptest::sample::select(vec!["\"", "\\", "{", "}", ":", ",", "null", "1e9", "-1", "[]", "\\u0000", "media", "payload", "=", "\n"])
-            .prop_map(|text| text.as_bytes().to_vec()),
+        proptest::sample::select(vec![
+            "\"", "\\", "{", "}", ":", ",", "null", "1e9", "-1", "[]", "\\u0000", "media", "payload", "=", "\n"
+        ])
+        .prop_map(|text| text.as_bytes().to_vec()),
     ];
     let edit = (any::<Index>(), 0usize..6, piece);
     let frame = proptest::sample::select(frames.clone());

@@ -75,8 +75,8 @@ fn what_a_telephone_carries_passes_clean() {
             let out = whole(from, to, &tone(from, hz, 20_000.0, from.hz() as usize));
             let (amplitude, snr) = fit(to, hz, &out);
             let gain = 20.0 * (amplitude / 20_000.0).log10();
-            assert!(snr >= 75.0, "{from:?} → {to:?} at {hz} Hz: {snr:.1} dB");
-            assert!(gain.abs() <= 0.05, "{from:?} → {to:?} at {hz} Hz: {gain:.3} dB");
+            assert!(snr >= 80.0, "{from:?} → {to:?} at {hz} Hz: {snr:.1} dB");
+            assert!(gain.abs() <= 0.01, "{from:?} → {to:?} at {hz} Hz: {gain:.3} dB");
         }
     }
 }
@@ -85,13 +85,15 @@ fn what_a_telephone_carries_passes_clean() {
 fn what_the_lower_rate_cannot_carry_does_not_fold_back() {
     for (from, to) in PAIRS.into_iter().filter(|(from, to)| from > to) {
         let band = f64::from(to.hz()) / 2.0;
-        for hz in [1.05, 1.2, 1.37, 1.5, 1.8].map(|part| band * part).into_iter().filter(|hz| hz * 2.0 < f64::from(from.hz())) {
+        for hz in
+            [1.05, 1.2, 1.37, 1.5, 1.8].map(|part| band * part).into_iter().filter(|hz| hz * 2.0 < f64::from(from.hz()))
+        {
             let out = whole(from, to, &tone(from, hz, 20_000.0, from.hz() as usize));
             let power: f64 = samples(&out).skip(400).map(|sample| f64::from(sample).powi(2)).sum();
             let mean = power / (out.len() / SAMPLE_BYTES - 400) as f64;
             // Of a tone that has half its amplitude's square as its power; some of what is left is rounding.
             let down = 10.0 * (20_000.0f64.powi(2) / 2.0 / mean.max(1e-9)).log10();
-            assert!(down >= 70.0, "{from:?} → {to:?} at {hz} Hz: {down:.1} dB");
+            assert!(down >= 75.0, "{from:?} → {to:?} at {hz} Hz: {down:.1} dB");
         }
     }
 }
@@ -127,20 +129,21 @@ fn silence_and_the_loudest_stay_what_they_are() {
     }
 }
 
-/// Full scale with the taps' own signs: no lane may wrap.
+/// Full scale with the taps' own signs: no sum may wrap.
 #[test]
 fn no_input_overflows() {
     for (from, to) in PAIRS {
         let path = Path::between(from, to).expect("a path");
         for phase in 0..path.filter.phases {
             let taps = path.filter.phase(phase);
-            for lane in 0..LANES {
-                let worst: i64 = taps.iter().skip(lane).step_by(LANES).map(|tap| i64::from(*tap).abs() * 32_768).sum();
+            for part in taps.chunks(path.filter.part) {
+                assert!(part.len() == path.filter.part && part.len() % 8 == 0);
+                let worst: i64 = part.iter().map(|tap| i64::from(*tap).abs() * 32_768).sum();
                 assert!(worst < i64::from(i32::MAX), "{from:?} → {to:?}");
             }
             // And what comes out is held, not wrapped.
             let loud: Vec<i16> = taps.iter().map(|tap| if *tap < 0 { i16::MIN } else { i16::MAX }).collect();
-            assert_eq!(dot(taps, &loud, path.filter.unit_bits), i16::MAX);
+            assert_eq!(dot(path.filter, taps, &loud), i16::MAX);
         }
     }
 }
