@@ -178,6 +178,8 @@ fn an_interruption_is_one_step() {
     assert_eq!(line.out.push(line.now, old, &[1; 3200]), Pushed::Stale);
     assert_eq!((line.out.queued(), line.out.position()), (MS(0), MS(0)));
     assert_eq!(line.until(460), []);
+    let again = line.out.clear(line.now);
+    assert_eq!((again.heard, again.tell), (MS(0), false), "what is in play cannot be taken back");
     // The message in play goes on to 500 ms: what follows is not thought to begin earlier.
     line.say(1000);
     assert_eq!(line.until(499), [Audio(460, 100), Audio(460, 100)]);
