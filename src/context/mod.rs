@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::store::{CallRef, LaneRef};
 
-pub use facts::{CallContext, Fact, Stage};
+pub use facts::{CallContext, Fact};
 pub use limits::{Admission, Limit};
 pub use live::{Audience, EventId, Listener, LiveEvent, News, Next, Subscription};
 pub use memory::MemoryContext;

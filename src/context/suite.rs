@@ -10,9 +10,12 @@ use uuid::Uuid;
 
 use super::{
     Admission, Audience, CallContext, Context, Fact, KnownOwner, Limit, Listener, LiveEvent, News, Next, Session,
-    Stage, Subscription, live::QUEUE,
+    Subscription, live::QUEUE,
 };
-use crate::store::{CallRef, LaneRef};
+use crate::{
+    call::Stage,
+    store::{CallRef, LaneRef},
+};
 
 /// Gives every case there is to a macro, so that no context's tests can leave one out.
 macro_rules! for_each_case {
