@@ -128,6 +128,7 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/delivery", &["call", "connect", "crash", "store", "telemetry"]),
         ("src/directory", &["call", "config", "key", "store"]),
         ("src/dialer", &["call", "config", "crash", "exotel", "store", "telemetry"]),
+        ("src/live.rs", &["call", "context", "directory", "store", "telemetry"]),
         ("src/access", &["directory", "key", "store"]),
         ("src/hooks", &["app", "call", "config", "context", "crash", "directory", "key", "store", "telemetry"]),
         (

@@ -180,9 +180,14 @@ fn end(agent: &mut LiveAgent, over: Over, at: Timestamp) {
 pub struct LiveHint {
     pub call_sid: String,
     pub agent: LiveAgent,
+    pub agent_number: Party,
+    /// The account's integrations, which may know the customer.
+    pub integrations: Vec<String>,
     pub direction: Direction,
     pub customer: Party,
     pub exophone: Party,
+    /// Of the customer's number only the end is shown.
+    pub masked: bool,
     /// The customer's number, for asking what is known of him; not to be shown.
     pub known_by: Option<PhoneNumber>,
     /// Under which the customer's contact is known.
@@ -235,10 +240,13 @@ pub fn live_news(
         (news || again).then(|| LiveHint {
             call_sid: state.call_sid.clone(),
             late: late && !ended,
+            agent_number: phone::party(Some(&agent.agent), &rules.country),
+            integrations: rules.integrations.iter().map(|integration| integration.name.clone()).collect(),
             agent,
             direction: state.direction,
             customer: customer.clone(),
             exophone: phone::party(state.exophone.as_deref(), &rules.country),
+            masked,
             known_by: caller.number.clone(),
             external_id: caller.external_id.clone(),
             digits: state.digits.clone(),
@@ -267,8 +275,9 @@ mod tests {
     const NOW: i64 = 1_703_660_000;
 
     fn said(query: &str, second: u32) -> CallEvent {
-        let query =
-            format!("CallSid=c1&CallFrom=09052161119&CallTo=08046801234&CurrentTime=2023-12-27+12%3A17%3A{second:02}&{query}");
+        let query = format!(
+            "CallSid=c1&CallFrom=09052161119&CallTo=08046801234&CurrentTime=2023-12-27+12%3A17%3A{second:02}&{query}"
+        );
         read(Hook::CallEvents, &query, None, "", NOW)
     }
 
@@ -342,7 +351,8 @@ mod tests {
         let on = [&missed[..], &[pop("Dial", "09811112222", 30), pop("Answered", A, 40)]].concat();
         let (stands, _) = told(&on);
         assert_eq!(stands.iter().map(|(_, stage)| *stage).collect::<Vec<_>>(), [Answered, Ended, Ended]);
-        let over = read(Hook::Details, "", Some("application/json"), r#"{"Call":{"Sid":"c1","Status":"completed"}}"#, NOW);
+        let over =
+            read(Hook::Details, "", Some("application/json"), r#"{"Call":{"Sid":"c1","Status":"completed"}}"#, NOW);
         let (stands, heard) = told(&[&on[..], &[over.clone()]].concat());
         assert!(stands.iter().all(|(_, stage)| *stage == Ended), "{stands:?}");
         assert_eq!(of(A, &heard), [Dialing, Ended, Answered, Ended]);
@@ -357,7 +367,8 @@ mod tests {
     #[test]
     fn a_placed_call_rings_the_agent_then_the_customer() {
         use Stage::{Answered, Ended, Ringing};
-        let answered = [status("in-progress", ["in-progress", ""]), status("in-progress", ["in-progress", "in-progress"])];
+        let answered =
+            [status("in-progress", ["in-progress", ""]), status("in-progress", ["in-progress", "in-progress"])];
         let all = [&answered[..], &[status("completed", ["completed", "completed"])]].concat();
         assert_eq!(of(A, &told(&all).1), [Ringing, Answered, Ended]);
     }
@@ -388,7 +399,11 @@ mod tests {
         };
         assert_eq!(hint(false).customer.number.map(|number| number.e164).as_deref(), Some("+919052161119"));
         let masked = hint(true);
-        assert!(masked.customer.number.is_none() && !masked.customer.written.contains("905216"), "{:?}", masked.customer);
+        assert!(
+            masked.customer.number.is_none() && !masked.customer.written.contains("905216"),
+            "{:?}",
+            masked.customer
+        );
         let shown = format!("{:?} {:?}", hint(false), live([&dial]));
         assert!(!shown.contains("9711581199") && !shown.contains("9052161119"), "{shown}");
     }
