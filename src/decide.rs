@@ -165,7 +165,7 @@ impl Decider {
             .filter(|decision| !decision.intents.is_empty())
             .map(|decision| decision.call.account.clone())
             .collect();
-        let popups = self.popups(&decisions, now);
+        let popups = self.popups(&decisions);
         let sightings: Vec<Sighting> = decisions.iter().flat_map(|decision| sightings(decision, now)).collect();
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
         self.marks(&decisions, now).await?;
@@ -227,7 +227,7 @@ impl Decider {
     }
 
     /// What agents are to be shown of these calls, now.
-    fn popups(&self, decisions: &[Decision], now: Timestamp) -> Vec<(LaneRef, PopupHint)> {
+    fn popups(&self, decisions: &[Decision]) -> Vec<(LaneRef, PopupHint)> {
         let mut all = Vec::new();
         for decision in decisions {
             let Some(rules) = self.accounts.get(&decision.call.account) else { continue };
@@ -235,7 +235,7 @@ impl Decider {
             for integration in rules.plan.integrations.iter().filter(|integration| integration.popups) {
                 let lane = LaneRef { account: decision.call.account.clone(), integration: integration.name.clone() };
                 let events = decision.witnessed.iter().map(|one| &one.event);
-                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping(), now);
+                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping());
                 all.extend(hints.into_iter().map(|hint| (lane.clone(), hint)));
             }
         }

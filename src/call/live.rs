@@ -294,8 +294,11 @@ mod tests {
         read(Hook::Status, &query, None, "", NOW)
     }
 
+    /// Agents with their stages.
+    type Stages = Vec<(String, Stage)>;
+
     /// Each agent's stage at the end, and what was told on the way, one event at a time.
-    fn told(events: &[CallEvent]) -> (Vec<(String, Stage)>, Vec<(String, Stage)>) {
+    fn told(events: &[CallEvent]) -> (Stages, Stages) {
         let rules = rules(vec![integration("support", TextFormat::Html, true)]);
         let now = Timestamp::from_second(NOW).unwrap();
         let mut told = Vec::new();
@@ -353,7 +356,7 @@ mod tests {
         assert_eq!(stands.iter().map(|(_, stage)| *stage).collect::<Vec<_>>(), [Answered, Ended, Ended]);
         let over =
             read(Hook::Details, "", Some("application/json"), r#"{"Call":{"Sid":"c1","Status":"completed"}}"#, NOW);
-        let (stands, heard) = told(&[&on[..], &[over.clone()]].concat());
+        let (stands, heard) = told(&[&on[..], std::slice::from_ref(&over)].concat());
         assert!(stands.iter().all(|(_, stage)| *stage == Ended), "{stands:?}");
         assert_eq!(of(A, &heard), [Dialing, Ended, Answered, Ended]);
         // Whoever did not hear of it hears it once more; whoever was never rung hears nothing.

@@ -1,5 +1,6 @@
 //! Event streams as a browser has them open: what an agent hears while his phone rings, and when he hears no more.
 
+use patchbay_sandbox::{Faults, Server, leadsquared::LeadSquared};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -202,7 +203,7 @@ async fn each_agent_hears_of_his_own_calls_alone() {
     for _ in 0..5 {
         all.push(console.next().await);
     }
-    assert!(all.iter().any(|heard| *heard == first) && all.iter().any(|heard| *heard == last), "{all:?}");
+    assert!(all.contains(&first) && all.contains(&last), "{all:?}");
     assert!(all.is_sorted_by_key(|heard| {
         heard.id.split('-').map(|part| part.parse().expect("a number")).collect::<Vec<u64>>()
     }));
@@ -266,10 +267,26 @@ async fn who_comes_back_goes_on_where_he_was_or_begins_with_what_rings() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_popup_that_is_read_too_late_is_dropped_and_counted() {
-    let mut rig = started("");
+    let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let lsq = LeadSquared::new("lsq-access", "lsq-secret", "orgkey");
+    let lsq = Server::start(loopback, lsq, Faults::none()).expect("the LeadSquared sandbox starts");
+    let capability = |name: &str| format!("https://telephony.example{}", lsq.with(|lsq| lsq.path(name)));
+    let mut rig = Rig::new();
+    rig.agent_email = Some(AVNISH.to_owned());
+    rig.more = format!(
+        "[[account.integration]]\nname = \"lsq\"\nconnector = \"leadsquared\"\nbase_url = \"{}\"\n\
+         call_route_url = \"{}\"\nagent_popup_url = \"{}\"\ncall_log_url = \"{}\"\n",
+        lsq.url(),
+        capability("LeadRouteV2"),
+        capability("AgentPopup"),
+        capability("LogCallComplete")
+    );
+    rig.start();
+    let in_crm = || lsq.with(|lsq| lsq.popups().len());
     let (seen, late) = (Call::new(1), Call::new(2));
     assert_eq!(rig.hook(&seen.pop("Dial", AGENT, 1)).await, 200);
     rig.until_async("it is told", async || agent(&rig, AVNISH).await["calls"][0]["state"] == "dialing").await;
+    rig.until("the CRM is told", || (in_crm() == 1).then_some(())).await;
     assert!(rig.terminate());
     // A popup that came while nobody could read it, a minute ago; and the end of the first, likewise.
     let db = rusqlite::Connection::open(rig.path("patchbay.db")).expect("the database");
@@ -289,6 +306,9 @@ async fn a_popup_that_is_read_too_late_is_dropped_and_counted() {
     rig.until_async("the end is told", async || metric(&rig, told).await == "1").await;
     assert_eq!(metric(&rig, dropped).await, "1");
     assert_eq!(agent(&rig, AVNISH).await["calls"], json!([]));
+    let popups = "patchbay_popups_total{account=\"acme1\",integration=\"lsq\",outcome=\"dropped\"}";
+    rig.until_async("the CRM's are counted, too", async || metric(&rig, popups).await == "2").await;
+    assert_eq!(in_crm(), 1);
     let (status, _) = rig.get(&path(&format!("/calls/{}", late.sid))).await;
     assert_eq!(status, 200, "the call is known all the same");
 }
