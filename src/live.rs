@@ -4,13 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::join_all, stream};
-use patchbay_kit::{Contact, Party, mask};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use patchbay_kit::{Contact, Digits, Direction, Party, mask};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::LiveHint,
+    call::{LiveHint, Over, Stage, shape},
     context::{Audience, Context, News},
     directory::{Agent, Agents, Roster},
     store::{LaneRef, Store},
@@ -25,6 +27,77 @@ const AT_ONCE: usize = 8;
 const LOOK_UP: Duration = Duration::from_millis(150);
 /// What the event is called in the stream.
 const KIND: &str = "call";
+
+/// A call, as an agent is to see it now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LiveCall")]
+pub struct Picture {
+    call_sid: String,
+    state: Stage,
+    /// Why it ended for him.
+    over: Option<Over>,
+    #[schemars(with = "shape::DirectionShape")]
+    direction: Direction,
+    customer: Side,
+    exophone: Side,
+    agent: Rung,
+    /// The customer in each CRM that knows him.
+    contacts: Vec<Known>,
+    /// Whose contact the customer is.
+    owner: Option<Named>,
+    /// What the customer has keyed in so far.
+    #[schemars(with = "Vec<shape::DigitsShape>")]
+    digits: Vec<Digits>,
+    started_at: Option<Timestamp>,
+    /// Since when the state is this.
+    since: Timestamp,
+    talk_seconds: Option<u32>,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({} {:?})", self.call_sid, self.state)
+    }
+}
+
+/// One end of a call.
+#[derive(Serialize, JsonSchema)]
+struct Side {
+    /// E.164, where it is a number that may be shown.
+    number: Option<String>,
+    /// As Exotel wrote it.
+    written: String,
+}
+
+impl Side {
+    fn of(party: &Party) -> Self {
+        Self { number: party.number.as_ref().map(|number| number.e164.clone()), written: party.written.clone() }
+    }
+}
+
+/// The agent whose phone it is.
+#[derive(Serialize, JsonSchema)]
+struct Rung {
+    /// In the user mapping, if he is there.
+    id: Option<String>,
+    name: Option<String>,
+    number: Side,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Named {
+    id: String,
+    name: Option<String>,
+}
+
+/// A contact in a CRM.
+#[derive(Serialize, JsonSchema)]
+struct Known {
+    integration: String,
+    kind: String,
+    id: String,
+    name: String,
+}
 
 /// An account's news.
 #[derive(Debug)]
@@ -105,32 +178,33 @@ impl Teller {
             return None;
         }
         let (contacts, owner) = self.known(&account, &hint, &roster).await;
-        let LiveHint { direction, customer, exophone, digits, started_at, talk_seconds, .. } = &hint;
-        let data = json!({
-            "call_sid": hint.call_sid,
-            "state": hint.agent.stage,
-            "over": hint.agent.over,
-            "direction": direction,
-            "customer": party(customer),
-            "exophone": party(exophone),
-            "agent": {
-                "id": agent.map(|agent| &agent.id),
-                "name": agent.and_then(|agent| agent.profile.name.as_ref()),
-                "number": party(&hint.agent_number),
+        let picture = Picture {
+            call_sid: hint.call_sid.clone(),
+            state: hint.agent.stage,
+            over: hint.agent.over,
+            direction: hint.direction,
+            customer: Side::of(&hint.customer),
+            exophone: Side::of(&hint.exophone),
+            agent: Rung {
+                id: agent.map(|agent| agent.id.clone()),
+                name: agent.and_then(|agent| agent.profile.name.clone()),
+                number: Side::of(&hint.agent_number),
             },
-            "contacts": contacts,
-            "owner": owner,
-            "digits": digits,
-            "started_at": started_at,
-            "since": hint.agent.since,
-            "talk_seconds": talk_seconds,
-        });
-        let ends = hint.agent.stage == crate::call::Stage::Ended;
+            contacts,
+            owner,
+            digits: hint.digits,
+            started_at: hint.started_at,
+            since: hint.agent.since,
+            talk_seconds: hint.talk_seconds,
+        };
+        // A value of our own always has a JSON form.
+        let data = serde_json::to_value(&picture).unwrap_or_default();
+        let ends = picture.state == Stage::Ended;
         Some(News { account, to, call, ends, kind: KIND.to_owned(), data })
     }
 
     /// Who the caller is in the CRMs, and whose: what is remembered, for nobody asks a CRM while the phone rings.
-    async fn known(&self, account: &str, hint: &LiveHint, roster: &Roster) -> (Vec<Value>, Value) {
+    async fn known(&self, account: &str, hint: &LiveHint, roster: &Roster) -> (Vec<Known>, Option<Named>) {
         let lanes: Vec<LaneRef> = hint
             .integrations
             .iter()
@@ -143,18 +217,19 @@ impl Teller {
         };
         let Ok((contacts, owners)) = tokio::time::timeout(LOOK_UP, async { tokio::join!(contacts, owners) }).await
         else {
-            return (Vec::new(), Value::Null);
+            return (Vec::new(), None);
         };
         let shown = |(lane, contact): (&LaneRef, Contact)| {
             // Whoever nobody knew was made a contact with his number for a name.
             let name = if hint.masked { mask::text(&contact.name) } else { contact.name };
-            json!({ "integration": lane.integration, "kind": contact.at.kind, "id": contact.at.id, "name": name })
+            let at = contact.at;
+            Known { integration: lane.integration.clone(), kind: at.kind, id: at.id, name }
         };
         let contacts = lanes.iter().zip(contacts).filter_map(|(lane, contact)| Some((lane, contact.ok()??)));
         let numbers = owners.iter().flatten().flat_map(|owner| &owner.numbers);
         let owner = numbers.filter_map(|number| roster.with_number(number)).next();
-        let owner = owner.map(|agent| json!({ "id": agent.id, "name": agent.profile.name }));
-        (contacts.map(shown).collect(), owner.unwrap_or_default())
+        let owner = owner.map(|agent| Named { id: agent.id.clone(), name: agent.profile.name.clone() });
+        (contacts.map(shown).collect(), owner)
     }
 }
 
@@ -164,8 +239,4 @@ fn rung<'a>(roster: &'a Roster, hint: &LiveHint) -> Option<&'a Agent> {
     let number = number.as_ref().map_or(written.as_str(), |number| &number.e164);
     let by_email = || roster.with_email(hint.agent.email.as_deref()?).next();
     roster.with_number(number).or_else(by_email)
-}
-
-fn party(party: &Party) -> Value {
-    json!({ "number": party.number.as_ref().map(|number| &number.e164), "written": party.written })
 }

@@ -146,6 +146,7 @@ fn each_module_uses_only_what_stands_below_it() {
                 "exotel",
                 "hooks",
                 "key",
+                "live",
                 "store",
                 "telemetry",
             ],

@@ -6,6 +6,7 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use patchbay_kit::{Digits, Direction, Party, PhoneNumber, mask};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -21,7 +22,7 @@ const FRESH: Duration = Duration::from_secs(10);
 const MAX_AGENTS: usize = 64;
 
 /// How far ringing one agent has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Dialing,
@@ -42,7 +43,7 @@ impl Stage {
 }
 
 /// Why an agent's part in a call is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
     /// His own attempt ended.

@@ -12,7 +12,8 @@ use actix_web::{
     http::header,
     web::{Bytes, Data, Path},
 };
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
@@ -27,20 +28,33 @@ use crate::{
     call::phone,
     context::{Audience, EventId, Listener, LiveEvent, Next, Session, Subscription},
     directory::{Agent, Roster},
+    live::Picture,
 };
 
 /// Frames that may wait for one connection to take them; what comes beyond waits in the subscription.
 const FRAMES: usize = 16;
+/// What a stream is sent as.
+const STREAM: &str = "text/event-stream";
 /// How long a browser waits before it comes again.
 const RETRY_MS: u32 = 2000;
 /// Whoever is signed in, by his e-mail.
 const ME: &str = "me";
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts/{sid}/events", Role::Admin, |route| route.to(all_events)),
-    get("/api/v1/accounts/{sid}/agents", Role::Admin, |route| route.to(list)),
-    get("/api/v1/accounts/{sid}/agents/{id}", Role::Agent, |route| route.to(show)),
-    get("/api/v1/accounts/{sid}/agents/{id}/events", Role::Agent, |route| route.to(events)),
+    get("/api/v1/accounts/{sid}/events", Role::Admin, |route| route.to(all_events))
+        .says("hear_account", "All agents' calls while they go on: server-sent events")
+        .query::<StreamQuery>()
+        .gives_media(STREAM),
+    get("/api/v1/accounts/{sid}/agents", Role::Admin, |route| route.to(list))
+        .says("list_live_agents", "Who is there, and on which call")
+        .gives::<AgentsNow>(200),
+    get("/api/v1/accounts/{sid}/agents/{id}", Role::Agent, |route| route.to(show))
+        .says("get_live_agent", "Whether an agent is there, and his calls: by id, e-mail, number, or `me`")
+        .gives::<AgentsNow>(200),
+    get("/api/v1/accounts/{sid}/agents/{id}/events", Role::Agent, |route| route.to(events))
+        .says("hear_agent", "An agent's calls while they go on: server-sent events")
+        .query::<StreamQuery>()
+        .gives_media(STREAM),
 ];
 
 /// Streams that are open on this node, by whose they are.
@@ -136,7 +150,7 @@ fn named<'a>(
     Ok(found)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct StreamQuery {
     /// As the header, for whoever cannot send one.
@@ -178,7 +192,7 @@ fn open(request: &HttpRequest, services: Data<Services>, caller: &Caller, sid: S
         Some((Ok::<Bytes, Infallible>(frames.recv().await?), frames))
     });
     Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CONTENT_TYPE, STREAM))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         // Proxies are to pass on what comes as it comes.
         .insert_header(("X-Accel-Buffering", "no"))
@@ -288,7 +302,7 @@ async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
     let roster = services.agents.of(&sid);
     let mut agents: Vec<&Agent> = roster.agents().collect();
     agents.sort_by_cached_key(|agent| (agent.profile.label().to_lowercase(), agent.id.clone()));
-    Ok(HttpResponse::Ok().json(json!({ "agents": standing(&services, &sid, &agents).await })))
+    Ok(HttpResponse::Ok().json(standing(&services, &sid, &agents).await))
 }
 
 /// Of one who is named by his e-mail and has several numbers, each is told of.
@@ -296,18 +310,31 @@ async fn show(services: Data<Services>, caller: Caller, path: Path<(String, Stri
     let (sid, name) = path.into_inner();
     let roster = services.agents.of(&sid);
     let agents = named(&services, &roster, &caller, &sid, &name)?;
-    let mut shown = standing(&services, &sid, &agents).await;
-    match (shown.len(), shown.pop()) {
-        (1, Some(one)) => Ok(HttpResponse::Ok().json(one)),
-        (_, last) => {
-            shown.extend(last);
-            Ok(HttpResponse::Ok().json(json!({ "agents": shown })))
-        }
-    }
+    Ok(HttpResponse::Ok().json(standing(&services, &sid, &agents).await))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AgentsNow {
+    agents: Vec<AgentNow>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AgentNow {
+    id: String,
+    name: Option<String>,
+    email: Option<String>,
+    number: Option<String>,
+    /// He has an event stream open, on any node.
+    present: bool,
+    /// How many.
+    streams: usize,
+    /// Those that go on, as his streams tell of them.
+    #[schemars(with = "Vec<Picture>")]
+    calls: Vec<Value>,
 }
 
 /// Agents with whether they are there, and their calls.
-async fn standing(services: &Services, sid: &str, agents: &[&Agent]) -> Vec<Value> {
+async fn standing(services: &Services, sid: &str, agents: &[&Agent]) -> AgentsNow {
     let mut streams: HashMap<String, usize> = HashMap::new();
     for session in services.context.present(sid).await {
         *streams.entry(session.agent).or_default() += 1;
@@ -320,15 +347,15 @@ async fn standing(services: &Services, sid: &str, agents: &[&Agent]) -> Vec<Valu
     }
     let shown = |agent: &&Agent| {
         let streams = streams.get(&agent.id).copied().unwrap_or_default();
-        json!({
-            "id": agent.id,
-            "name": agent.profile.name,
-            "email": agent.profile.email,
-            "number": agent.profile.number,
-            "present": streams > 0,
-            "streams": streams,
-            "calls": calls.remove(&agent.id).unwrap_or_default(),
-        })
+        AgentNow {
+            id: agent.id.clone(),
+            name: agent.profile.name.clone(),
+            email: agent.profile.email.clone(),
+            number: agent.profile.number.clone(),
+            present: streams > 0,
+            streams,
+            calls: calls.remove(&agent.id).unwrap_or_default(),
+        }
     };
-    agents.iter().map(shown).collect()
+    AgentsNow { agents: agents.iter().map(shown).collect() }
 }

@@ -224,6 +224,7 @@ async fn each_agent_hears_of_his_own_calls_alone() {
         let shown =
             rig.http.get(of(&format!("/agents/{named}"))).header("cookie", &cookie).send().await.expect("an answer");
         let shown: Value = serde_json::from_slice(&shown.bytes().await.expect("a body")).expect("JSON");
+        let shown = &shown["agents"][0];
         assert_eq!((&shown["email"], &shown["present"]), (&json!(AVNISH), &json!(true)), "{named}");
     }
 }

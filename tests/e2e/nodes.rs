@@ -362,6 +362,7 @@ async fn what_one_node_is_told_the_streams_of_both_tell() {
     }
     // Each node knows that he is at the other as well, and what rings.
     let (status, shown) = nodes.get(1, &agent).await;
+    let shown = &shown["agents"][0];
     assert_eq!(
         (status, &shown["streams"], shown["calls"].as_array().map(Vec::len)),
         (200, &2.into(), Some(2)),
