@@ -42,6 +42,7 @@ use crate::{
     exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute, SweepRules, Sweeper},
     hooks::{self, Answers, Doors},
     key::MasterKey,
+    live::{Live, Teller},
     store::{
         Clicks, DeliveryState, Duty, LaneRef, News, Node, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore,
         Store, StoreError,
@@ -96,6 +97,7 @@ pub struct Services {
     /// Callbacks are being answered 503: told once, when it begins and when it ends.
     pub refusing: AtomicBool,
     pub backfills: pages::integrations::Backfills,
+    pub streams: pages::live::Streams,
     pub stopping: CancellationToken,
 }
 
@@ -167,6 +169,15 @@ impl Service {
         let agents = Agents::load(&config.accounts, Arc::clone(&store), key.clone()).await.map_err(store_error)?;
         let agents = Arc::new(agents);
         let (seen, sightings) = mpsc::channel(SIGHTINGS);
+        let (live, said) = Live::new(Arc::clone(&metrics));
+        let teller = Teller {
+            context: Arc::clone(&context),
+            store: Arc::clone(&store),
+            agents: Arc::clone(&agents),
+            metrics: Arc::clone(&metrics),
+            stopping: stopping.clone(),
+        };
+        workers.spawn(teller.run(said));
         let around = Around {
             config: &config,
             transport: &transport,
@@ -243,6 +254,7 @@ impl Service {
             wake: Arc::clone(&journal),
             enquiries,
             seen,
+            live,
             stopping: stopping.clone(),
         });
         workers.spawn(Arc::clone(&decider).run());
@@ -272,6 +284,7 @@ impl Service {
             started,
             refusing: AtomicBool::new(false),
             backfills: Default::default(),
+            streams: Default::default(),
             stopping,
         });
         workers.spawn(hear(Arc::clone(&services), Arc::clone(&node)));

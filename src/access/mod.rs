@@ -72,8 +72,10 @@ pub struct Caller {
     pub role: Role,
     /// `None`: all there are.
     pub accounts: Option<BTreeSet<String>>,
-    /// The user he is, if he is one.
+    /// The user he is, if he is one, …
     pub user: Option<String>,
+    /// … and the address by which the user mapping may know him.
+    pub email: Option<String>,
     /// The session he came with.
     pub session: Option<String>,
     /// He came with an API token.
@@ -226,6 +228,7 @@ impl Gate {
             role: Role::SuperAdmin,
             accounts: None,
             user: None,
+            email: None,
             session: None,
             by_token: false,
         }))
@@ -263,6 +266,7 @@ impl Gate {
             return Ok(None);
         }
         let (mut role, mut accounts, mut who) = (token.role, token.accounts, format!("token {}", token.label));
+        let mut email = None;
         if let Some(id) = &token.user {
             // It can do no more than whoever made it can now.
             let Some((_, user)) = self.user(id).await?.filter(|(_, user)| !user.disabled) else { return Ok(None) };
@@ -275,9 +279,10 @@ impl Gate {
                 };
             }
             who = format!("{who} of {}", user.email);
+            email = Some(user.email);
         }
         let accounts = (role != Role::SuperAdmin).then_some(accounts);
-        Ok(Some(Caller { who, role, accounts, user: token.user, session: None, by_token: true }))
+        Ok(Some(Caller { who, role, accounts, user: token.user, email, session: None, by_token: true }))
     }
 
     /// The document that a secret names, if its time is not over.
@@ -365,6 +370,7 @@ fn caller(id: &str, user: &User, session: Option<String>) -> Caller {
         role: user.role,
         accounts: (user.role != Role::SuperAdmin).then(|| user.accounts.clone()),
         user: Some(id.to_owned()),
+        email: Some(user.email.clone()),
         session,
         by_token: false,
     }

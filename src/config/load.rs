@@ -10,7 +10,7 @@ use url::Url;
 use super::{
     integration::integration,
     model::{
-        Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Log, LogFormat, Recording,
+        Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Live, Log, LogFormat, Recording,
         Server, Store, StoreUrl, Sweep,
     },
     reader::{ConfigError, Problem, Reader},
@@ -62,7 +62,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
 
     let mut root = Reader::new(&table, "", problems);
     let sections =
-        ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "dialer", "recording"]
+        ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "dialer", "live", "recording"]
             .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
@@ -90,6 +90,13 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     let sweep = sweep(section("sweep")?, problems);
     let hooks = hooks(section("hooks")?, problems);
     let dialer = dialer(section("dialer")?, problems);
+    let live = live(section("live")?, problems);
+    if let (Some(live), Some(server)) = (&live, &server)
+        && live.streams > server.connections / 2
+    {
+        let message = "must be at most half of server.connections: callbacks need the others";
+        problems.push(Problem { key: "live.streams".to_owned(), message: message.to_owned() });
+    }
     let recording = recording(section("recording")?, problems);
     let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
     for (at, one) in accounts.iter().enumerate() {
@@ -118,6 +125,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         sweep: sweep?,
         hooks: hooks?,
         dialer: dialer?,
+        live: live?,
         recording: recording?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
     })
@@ -469,6 +477,22 @@ fn dialer(table: &Table, problems: &mut Vec<Problem>) -> Option<Dialer> {
     Some(Dialer { wait: wait?, settle_after: settle_after? })
 }
 
+/// Presence ends after three of these.
+const HEARTBEATS: std::ops::RangeInclusive<std::time::Duration> =
+    std::time::Duration::from_millis(100)..=std::time::Duration::from_secs(15);
+
+fn live(table: &Table, problems: &mut Vec<Problem>) -> Option<Live> {
+    let mut r = Reader::new(table, "live", problems);
+    let heartbeat = r.duration("heartbeat");
+    if heartbeat.is_some_and(|heartbeat| !HEARTBEATS.contains(&heartbeat)) {
+        r.wrong("heartbeat", "must be 100ms to 15s: whoever is silent for longer is taken to be gone");
+    }
+    let streams = r.number("streams", 1..=1_000_000);
+    let streams_per_agent = r.number("streams_per_agent", 1..=1000);
+    r.finish();
+    Some(Live { heartbeat: heartbeat?, streams: to_usize(streams?), streams_per_agent: to_usize(streams_per_agent?) })
+}
+
 /// `calling_hours` and `calling_days`; `None`: neither is set.
 fn calling_times(r: &mut Reader<'_, '_>) -> Option<CallingTimes> {
     let (hours, days) = (r.text("calling_hours"), r.texts("calling_days"));
@@ -767,6 +791,23 @@ mod tests {
         assert_eq!(elsewhere(""), ["mumbai"]);
         assert_eq!(elsewhere("region = \"mumbai\""), ["singapore"]);
         assert!(elsewhere("api_url = \"http://127.0.0.1:9\"").is_empty(), "a key is shown to nobody who is not named");
+    }
+
+    #[test]
+    fn streams_leave_connections_to_callbacks() {
+        let live = |text: &str| parse("test", text, &Default::default()).map(|it| it.live);
+        let usual = live("").expect("the defaults");
+        assert_eq!((usual.heartbeat, usual.streams), (std::time::Duration::from_secs(15), 2000));
+        assert_eq!(live("[live]\nheartbeat = \"100ms\"\nstreams = 5000").expect("as many").streams, 5000);
+        for wrong in [
+            "[live]\nheartbeat = \"16s\"",
+            "[live]\nheartbeat = \"0s\"",
+            "[live]\nstreams = 0",
+            "[live]\nstreams = 5001",
+            "[server]\nconnections = 3999",
+        ] {
+            assert!(live(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

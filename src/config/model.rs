@@ -26,6 +26,7 @@ pub struct Config {
     pub sweep: Sweep,
     pub hooks: Hooks,
     pub dialer: Dialer,
+    pub live: Live,
     pub recording: Recording,
     pub accounts: Vec<Account>,
 }
@@ -150,6 +151,15 @@ pub struct Sweep {
     pub overlap: Duration,
     /// `None`: since the account was first run here.
     pub since: Option<Timestamp>,
+}
+
+/// Event streams of agents and consoles.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Between signs of life; with each it is looked whether the stream may go on.
+    pub heartbeat: Duration,
+    pub streams: usize,
+    pub streams_per_agent: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -590,6 +590,9 @@ pub trait Store: Clicks + Directory {
     /// Puts a set-aside receipt (or all of an account) back before the reader. Returns how many.
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError>;
 
+    /// The contact of a caller, where one was found or made in this CRM.
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError>;
+
     /// Takes up to `limit` deliveries whose turn it is and that are due, oldest first: they are durably in flight when this
     /// resolves. Of one call at most one delivery is in flight, and a later kind is not taken while an earlier one of
     /// the same call is not done.

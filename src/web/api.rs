@@ -115,6 +115,11 @@ pub enum ApiError {
     TooLarge(usize),
     #[error("too many attempts: try again in {} s", .0.as_secs() + 1)]
     TooMany(Duration),
+    /// So many are open already: of his own, or of all.
+    #[error("{0}")]
+    Crowded(String),
+    #[error("{0}")]
+    Full(String),
     /// A CRM, or Exotel, does not answer as it should.
     #[error("{0}")]
     Upstream(String),
@@ -141,6 +146,8 @@ impl ApiError {
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
+            Self::Crowded(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
+            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Store(StoreError::BadCursor) => (StatusCode::BAD_REQUEST, "bad_request"),
@@ -159,6 +166,9 @@ impl ApiError {
         }
         if let Self::TooMany(wait) = self {
             answer.insert_header((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()));
+        }
+        if matches!(self, Self::Crowded(_) | Self::Full(_)) {
+            answer.insert_header((header::RETRY_AFTER, "15"));
         }
         answer.json(Failed { error: Wrong { code: code.to_owned(), message: self.to_string() } })
     }

@@ -13,6 +13,7 @@ use actix_web::{
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
-    store::AuditEntry,
+    store::{AuditEntry, StoreError},
 };
 
 /// The session's cookie.
@@ -190,19 +191,40 @@ async fn admit(endpoint: &Endpoint, request: &HttpRequest) -> Result<Option<Call
     Ok(Some(caller))
 }
 
+/// What a request came with.
+pub(super) enum Credential {
+    Bearer(SecretString),
+    Session(SecretString),
+}
+
+impl Credential {
+    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
+        let bearer = bearer(request).map(|token| Self::Bearer(token.to_owned().into()));
+        bearer.or_else(|| cookie(request).map(|secret| Self::Session(secret.into())))
+    }
+
+    /// Whose it is now. `None`: nobody's, or not any more.
+    pub(super) async fn holder(&self, services: &Services) -> Result<Option<Caller>, StoreError> {
+        match self {
+            Self::Bearer(token) => services.gate.bearer(token.expose_secret()).await,
+            Self::Session(secret) => services.gate.session(secret.expose_secret()).await,
+        }
+    }
+}
+
 async fn caller(request: &HttpRequest, services: &Services) -> Result<Caller, ApiError> {
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let found = match (bearer, cookie(request)) {
-        (Some(token), _) => services.gate.bearer(token).await?,
-        (None, Some(secret)) => services.gate.session(&secret).await?,
-        (None, None) if !services.gate.has_admin_token() => return Err(ApiError::Closed),
-        (None, None) => None,
+    let found = match Credential::of(request) {
+        Some(credential) => credential.holder(services).await?,
+        None if !services.gate.has_admin_token() => return Err(ApiError::Closed),
+        None => None,
     };
     found.ok_or(ApiError::Unauthorized)
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = bearer?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn cookie(request: &HttpRequest) -> Option<String> {

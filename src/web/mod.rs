@@ -10,6 +10,7 @@ mod health;
 pub mod integrations;
 mod leadsquared;
 pub mod ledger;
+pub mod live;
 mod openapi;
 mod people;
 pub mod recording;
@@ -52,6 +53,7 @@ const TABLES: &[&[Endpoint]] = &[
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
+    live::ENDPOINTS,
     openapi::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,

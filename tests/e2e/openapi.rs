@@ -208,6 +208,10 @@ async fn every_operation_is_as_described() {
     let made = walk.call("make_agent", json!({ "number": "09811112222", "crm_user": { "support": AGENT_ID } })).await;
     walk.put("id", &made["id"]);
     walk.call("get_agent", nothing()).await;
+    walk.call("get_live_agent", nothing()).await;
+    walk.call("hear_agent", nothing()).await;
+    walk.call("list_live_agents", nothing()).await;
+    walk.call("hear_account", json!({ "last_event_id": "1-0" })).await;
     walk.call("edit_agent", json!({ "name": "Asha", "email": null })).await;
     walk.call("delete_agent", json!({ "version": 2 })).await;
     walk.call("sync_agents", json!({ "from": "support" })).await;

@@ -36,6 +36,7 @@ use std::{
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
+use patchbay_kit::Contact;
 use secrecy::SecretString;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -260,6 +261,10 @@ impl Store for PostgresStore {
         let replayed = writing!(self, |tx| journal::replay(tx, account))?;
         self.wire.tell(News::Journal);
         Ok(replayed)
+    }
+
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError> {
+        looking!(self, |tx| deliveries::contact(tx, lane, external_id))
     }
 
     async fn claim(
