@@ -22,7 +22,7 @@ const SECRETS: [&str; 3] = ["bot-key-hunter2", "bot-url-hunter3", "bot-header-hu
 
 fn rig() -> Rig {
     let mut rig = Rig::new();
-    rig.extra += "\n[dialer]\nwait = \"2s\"\nsettle_after = \"4s\"\n";
+    rig.extra += "\n[dialer]\nwait = \"2s\"\nsettle_after = \"8s\"\n";
     rig.exotel.with(|exotel| {
         exotel.settings.custom_field_listed = true;
         exotel.settings.course = Course {
@@ -336,11 +336,12 @@ async fn a_test_call_whose_answer_is_lost_is_looked_for_and_not_dialled_again() 
                 true => send(&rig, ADMIN, "POST", &seed, json!({ "to_number": to })).await,
             };
             let asked = ask().await;
-            assert_eq!(
-                (asked.status, &asked.body["state"]),
-                (if by_seed { 502 } else { 202 }, &json!("unknown")),
-                "{what}"
-            );
+            // A call that Exotel lists at once may be found before we are answered; one that is not there is not.
+            let found = becomes == "placed" && asked.body["state"] == "placed";
+            if !found {
+                let status = if by_seed { 502 } else { 202 };
+                assert_eq!((asked.status, &asked.body["state"]), (status, &json!("unknown")), "{what}: {}", asked.text);
+            }
             let again = ask().await;
             assert_eq!(again.body["id"], asked.body["id"], "{what}: {}", again.text);
             assert_eq!(settled(&rig, &asked.body).await["state"], becomes, "{what}");
