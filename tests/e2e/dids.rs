@@ -325,7 +325,7 @@ async fn a_test_call_whose_answer_is_lost_is_looked_for_and_not_dialled_again() 
             if let Some(trouble) = trouble {
                 rig.exotel.with(|exotel| exotel.next_connect(trouble));
             }
-            if let Some(fault) = fault.clone() {
+            if let Some(fault) = fault {
                 rig.exotel.faults().push(On::exactly(Method::POST, CONNECT), fault);
             }
             let to = format!("98765{}1{n:03}", u8::from(by_seed));
