@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -14,7 +15,7 @@ use crate::call::phone;
 pub const UNANSWERED: &str = "voicebots are not built into this version: nothing answers for them";
 
 /// Who the bridge is a client of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
     /// A server that itself speaks Exotel's voicebot protocol.
@@ -80,7 +81,7 @@ pub struct Bot {
 }
 
 /// A DID: in the file a `[[account.did]]`, or one of a bot's `exophones`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Did {
     /// E.164.
     pub number: String,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use patchbay_kit::mask;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,7 @@ const TEXT_CHARS: usize = 255;
 const EMAIL_CHARS: usize = 254;
 
 /// What is known of an agent, checked.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Profile {
     pub name: Option<String>,
@@ -116,7 +117,7 @@ impl Problem {
 }
 
 /// What is to change of an agent: what is not named stays, `null` takes it away.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patch {
     #[serde(deserialize_with = "named")]
@@ -142,7 +143,7 @@ impl fmt::Debug for Patch {
 }
 
 /// A CRM user's id: some CRMs count, some write.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum CrmUser {
     Text(String),

@@ -7,13 +7,15 @@ use actix_web::{
     http::{StatusCode, header},
     web::{Bytes, Data, Path},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     api::{Answer, ApiError, body, query},
     auth::{Endpoint, delete, get, patch, post, put},
     bots, clicks,
+    openapi::Wrong,
     users::Removal,
 };
 use crate::{
@@ -30,31 +32,86 @@ use crate::{
 const SAME_CALL: Duration = Duration::from_secs(20);
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts/{sid}/dids", Role::Admin, |route| route.to(list)),
-    post("/api/v1/accounts/{sid}/dids", Role::SuperAdmin, |route| route.to(make)),
-    get("/api/v1/accounts/{sid}/dids/test-call-options", Role::Admin, |route| route.to(test_call_options)),
-    get("/api/v1/accounts/{sid}/dids/{id}", Role::Admin, |route| route.to(show)),
-    patch("/api/v1/accounts/{sid}/dids/{id}", Role::SuperAdmin, |route| route.to(edit)),
-    put("/api/v1/accounts/{sid}/dids/{id}", Role::SuperAdmin, |route| route.to(replace)),
-    delete("/api/v1/accounts/{sid}/dids/{id}", Role::SuperAdmin, |route| route.to(remove)),
-    post("/api/v1/accounts/{sid}/dids/{id}/test-call", Role::Admin, |route| route.to(test_call)).noted(),
+    get("/api/v1/accounts/{sid}/dids", Role::Admin, |route| route.to(list))
+        .says("list_dids", "The account's DIDs, those of the file first")
+        .gives::<DidsShown>(200),
+    post("/api/v1/accounts/{sid}/dids", Role::SuperAdmin, |route| route.to(make))
+        .says("make_did", "Adds a DID")
+        .body::<DidPatch>()
+        .gives::<DidShown>(201),
+    get("/api/v1/accounts/{sid}/dids/test-call-options", Role::Admin, |route| route.to(test_call_options))
+        .says("list_test_call_options", "The DIDs that a test call can be placed to")
+        .gives::<Options>(200),
+    get("/api/v1/accounts/{sid}/dids/{id}", Role::Admin, |route| route.to(show))
+        .says("get_did", "A DID")
+        .gives::<DidShown>(200),
+    patch("/api/v1/accounts/{sid}/dids/{id}", Role::SuperAdmin, |route| route.to(edit))
+        .says("edit_did", "Changes what is named of a DID; null takes it away")
+        .body::<DidPatch>()
+        .gives::<DidShown>(200),
+    put("/api/v1/accounts/{sid}/dids/{id}", Role::SuperAdmin, |route| route.to(replace))
+        .says("replace_did", "Takes away what is not named of a DID")
+        .body::<DidPatch>()
+        .gives::<DidShown>(200),
+    delete("/api/v1/accounts/{sid}/dids/{id}", Role::SuperAdmin, |route| route.to(remove))
+        .says("delete_did", "Removes a DID")
+        .query::<Removal>()
+        .gives_nothing(),
+    post("/api/v1/accounts/{sid}/dids/{id}/test-call", Role::Admin, |route| route.to(test_call))
+        .noted()
+        .says("place_test_call", "Rings a customer and puts him into the flow of the DID; once for each key")
+        .header(clicks::KEY, "New for each call, the same when the same is asked again.")
+        .body::<TestCall>()
+        .gives::<TestCallShown>(201)
+        .or(&[202, 502]),
 ];
 
-fn shown(services: &Services, sid: &str, did: &Entry<Did>) -> Value {
-    let bot = did.profile.bot_id.as_deref().filter(|id| services.bots.of(sid).get(id).is_some());
-    let mut shown = serde_json::to_value(did).unwrap_or_default();
-    shown["websocket_url"] = json!(bot.map(|_| bots::hidden_url(services)));
-    shown["editable"] = json!(did.source == Source::Store);
-    shown
+/// A DID, and where what answers it is reached.
+#[derive(Serialize, JsonSchema)]
+struct DidShown {
+    #[serde(flatten)]
+    did: Entry<Did>,
+    /// Of its bot, the token hidden.
+    websocket_url: Option<String>,
+    editable: bool,
 }
 
-/// The DIDs that a test call can be placed to, without anything else of them.
-pub(super) fn options(services: &Services, sid: &str) -> Vec<Value> {
+#[derive(Serialize, JsonSchema)]
+struct DidsShown {
+    dids: Vec<DidShown>,
+}
+
+fn shown(services: &Services, sid: &str, did: &Entry<Did>) -> DidShown {
+    let bot = did.profile.bot_id.as_deref().filter(|id| services.bots.of(sid).get(id).is_some());
+    DidShown {
+        did: did.clone(),
+        websocket_url: bot.map(|_| bots::hidden_url(services)),
+        editable: did.source == Source::Store,
+    }
+}
+
+/// A DID that a test call can be placed to, without anything else of it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TestCallOption")]
+pub(super) struct Choice {
+    id: String,
+    number: String,
+    label: Option<String>,
+    bot_id: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TestCallOptions")]
+struct Options {
+    dids: Vec<Choice>,
+}
+
+pub(super) fn options(services: &Services, sid: &str) -> Vec<Choice> {
     let dids = services.bots.dids(sid);
     let usable = dids.all().filter(|did| did.profile.flow_url.is_some());
     let shown = |did: &Entry<Did>| {
-        let Did { number, label, bot_id, .. } = &did.profile;
-        json!({ "id": did.id, "number": number, "label": label, "bot_id": bot_id })
+        let Did { number, label, bot_id, .. } = did.profile.clone();
+        Choice { id: did.id.clone(), number, label, bot_id }
     };
     usable.map(shown).collect()
 }
@@ -66,8 +123,8 @@ pub(super) fn found(services: &Services, sid: &str, id: &str) -> Result<Entry<Di
 
 async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
     let dids = services.bots.dids(&sid);
-    let items: Vec<Value> = dids.all().map(|did| shown(&services, &sid, did)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "dids": items })))
+    let dids = dids.all().map(|did| shown(&services, &sid, did)).collect();
+    Ok(HttpResponse::Ok().json(DidsShown { dids }))
 }
 
 async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer {
@@ -109,10 +166,10 @@ async fn remove(
 }
 
 async fn test_call_options(services: Data<Services>, sid: Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(json!({ "dids": options(&services, &sid) })))
+    Ok(HttpResponse::Ok().json(Options { dids: options(&services, &sid) }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TestCall {
     /// The telephone that is to ring.
@@ -168,24 +225,32 @@ fn declined_status(declined: &Declined) -> StatusCode {
     }
 }
 
+/// A test call, and what became of it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct TestCallShown {
+    /// Of its click.
+    id: Uuid,
+    /// As of a click.
+    state: &'static str,
+    did_id: String,
+    number: String,
+    to_number: String,
+    call_sid: Option<String>,
+    /// Where it stood in Exotel's answer.
+    provider_status: Option<String>,
+    /// What is to be done about it, where something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Wrong>,
+}
+
 /// What became of it. What Exotel refuses is its answer: whoever asks us has asked for nothing wrong.
 pub(super) fn told(sid: &str, did: &Entry<Did>, click: &Click, status: StatusCode) -> HttpResponse {
-    let mut shown = json!({
-        "id": click.id,
-        "state": click.state.as_str(),
-        "did_id": did.id,
-        "number": did.profile.number,
-        "to_number": click.agent,
-        "call_sid": Value::Null,
-        "provider_status": Value::Null,
-    });
-    if let Some(advice) = clicks::advice(&click.state) {
-        shown["message"] = advice.into();
-    }
+    let (mut call_sid, mut provider_status) = (None, None);
     let (status, code) = match &click.state {
-        ClickState::Placed { call_sid, status: word } => {
-            shown["call_sid"] = call_sid.as_str().into();
-            shown["provider_status"] = word.as_deref().into();
+        ClickState::Placed { call_sid: sid, status: word } => {
+            (call_sid, provider_status) = (Some(sid.clone()), word.clone());
             (status, None)
         }
         ClickState::Refused { .. } => (StatusCode::BAD_GATEWAY, Some("upstream")),
@@ -193,9 +258,18 @@ pub(super) fn told(sid: &str, did: &Entry<Did>, click: &Click, status: StatusCod
         _ if status == StatusCode::BAD_GATEWAY => (status, Some("unknown")),
         _ => (status, None),
     };
-    if let Some(code) = code {
-        shown["error"] = json!({ "code": code, "message": shown["message"] });
-    }
+    let message = clicks::advice(&click.state);
+    let shown = TestCallShown {
+        id: click.id,
+        state: click.state.as_str(),
+        did_id: did.id.clone(),
+        number: did.profile.number.clone(),
+        to_number: click.agent.clone(),
+        call_sid,
+        provider_status,
+        error: code.map(|code| Wrong { code: code.to_owned(), message: message.clone().unwrap_or_default() }),
+        message,
+    };
     let place = format!("/api/v1/accounts/{sid}/clicks/{}", click.id);
     HttpResponseBuilder::new(status).insert_header((header::LOCATION, place)).json(shown)
 }

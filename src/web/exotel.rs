@@ -6,11 +6,11 @@ use actix_web::{
     http::StatusCode,
     web::{Bytes, Data, Path},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    api::{Answer, ApiError, body},
+    api::{Answer, ApiError, body, query},
     auth::{Endpoint, delete, get, post, put},
     bots, clicks, dids,
 };
@@ -24,14 +24,48 @@ use crate::{
 };
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/integrations/exotel", Role::SuperAdmin, |route| route.to(show)),
-    put("/api/v1/integrations/exotel", Role::SuperAdmin, |route| route.to(upsert)).noted(),
-    post("/api/v1/integrations/exotel/dids", Role::SuperAdmin, |route| route.to(make)),
-    put("/api/v1/integrations/exotel/dids/{id}", Role::SuperAdmin, |route| route.to(edit)),
-    delete("/api/v1/integrations/exotel/dids/{id}", Role::SuperAdmin, |route| route.to(remove)),
-    get("/api/v1/integrations/exotel/test-call-options", Role::Admin, |route| route.to(test_call_options)),
-    post("/api/v1/integrations/exotel/dids/{id}/test-call", Role::Admin, |route| route.to(test_call)).noted(),
+    get("/api/v1/integrations/exotel", Role::SuperAdmin, |route| route.to(show))
+        .says("get_exotel", "Another console's page: how Exotel is configured, and its DIDs")
+        .query::<Which>()
+        .gives::<Page>(200),
+    put("/api/v1/integrations/exotel", Role::SuperAdmin, |route| route.to(upsert))
+        .noted()
+        .says("put_exotel", "Gives an account of Exotel its credentials")
+        .query::<Which>()
+        .body::<Credentials>()
+        .gives::<Page>(200),
+    post("/api/v1/integrations/exotel/dids", Role::SuperAdmin, |route| route.to(make))
+        .says("make_exotel_did", "Adds a DID, in that console's words")
+        .query::<Which>()
+        .body::<Sent>()
+        .gives::<PageDid>(201),
+    put("/api/v1/integrations/exotel/dids/{id}", Role::SuperAdmin, |route| route.to(edit))
+        .says("edit_exotel_did", "Changes what is named of a DID, in that console's words")
+        .query::<Which>()
+        .body::<Sent>()
+        .gives::<PageDid>(200),
+    delete("/api/v1/integrations/exotel/dids/{id}", Role::SuperAdmin, |route| route.to(remove))
+        .says("delete_exotel_did", "Removes a DID")
+        .query::<Which>()
+        .gives_nothing(),
+    get("/api/v1/integrations/exotel/test-call-options", Role::Admin, |route| route.to(test_call_options))
+        .says("list_exotel_test_call_options", "The DIDs that a test call can be placed to")
+        .query::<Which>()
+        .gives::<PageOptions>(200),
+    post("/api/v1/integrations/exotel/dids/{id}/test-call", Role::Admin, |route| route.to(test_call))
+        .noted()
+        .says("place_exotel_test_call", "Rings a customer and puts him into the flow of the DID")
+        .query::<Which>()
+        .body::<TestCall>()
+        .gives::<dids::TestCallShown>(200)
+        .or(&[502]),
 ];
+
+#[derive(Deserialize, JsonSchema)]
+struct Which {
+    /// Needed where there are several accounts.
+    account_sid: Option<String>,
+}
 
 /// Which account these paths, which name none, speak of: the one that `?account_sid=` says, else the only one that the
 /// caller may see. `None`: there is none at all.
@@ -42,8 +76,7 @@ fn account<'s>(
 ) -> Result<Option<&'s Account>, ApiError> {
     let visible: Vec<&Account> =
         services.config.accounts.iter().filter(|account| caller.may_see(&account.sid)).collect();
-    let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
-    let named = pairs.filter(|(name, _)| name == "account_sid").map(|(_, sid)| sid.into_owned()).last();
+    let Which { account_sid: named } = query(request)?;
     match (named, visible.as_slice()) {
         (Some(sid), visible) => match visible.iter().copied().find(|account| account.sid == sid) {
             Some(account) => Ok(Some(account)),
@@ -66,32 +99,55 @@ fn configured<'s>(request: &HttpRequest, services: &'s Services, caller: &Caller
     found.ok_or_else(|| ApiError::Conflict("there is no account yet: configure its credentials first".to_owned()))
 }
 
-/// The address is that of seed and console alike: by the bot's id, no credential in it.
-fn did_shown(services: &Services, did: &Entry<Did>) -> Value {
-    let Did { number, label, bot_id, flow_url } = &did.profile;
-    let address = bot_id.as_ref().map(|id| format!("{}/exotel/{id}", bots::websocket_base(services)));
-    json!({
-        "id": did.id,
-        "number": number,
-        "label": label.as_deref().unwrap_or_default(),
-        "bot_id": bot_id,
-        "flow_url": flow_url.as_deref().unwrap_or_default(),
-        "websocket_url": address.unwrap_or_default(),
-    })
+/// A DID in that console's words; what is not set is empty.
+#[derive(Serialize, JsonSchema)]
+struct PageDid {
+    id: String,
+    number: String,
+    label: String,
+    bot_id: Option<String>,
+    flow_url: String,
+    /// By the bot's id: no credential is in it.
+    websocket_url: String,
 }
 
-fn shown(services: &Services, account: Option<&Account>) -> Value {
+fn did_shown(services: &Services, did: &Entry<Did>) -> PageDid {
+    let Did { number, label, bot_id, flow_url } = did.profile.clone();
+    let address = bot_id.as_ref().map(|id| format!("{}/exotel/{id}", bots::websocket_base(services)));
+    PageDid {
+        id: did.id.clone(),
+        number,
+        label: label.unwrap_or_default(),
+        bot_id,
+        flow_url: flow_url.unwrap_or_default(),
+        websocket_url: address.unwrap_or_default(),
+    }
+}
+
+/// An account of Exotel, without its credentials.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExotelPage")]
+struct Page {
+    r#type: &'static str,
+    account_sid: Option<String>,
+    api_base_url: Option<String>,
+    credentials_configured: bool,
+    /// configured or not_configured.
+    status: &'static str,
+    dids: Vec<PageDid>,
+}
+
+fn shown(services: &Services, account: Option<&Account>) -> Page {
     let dids = account.map(|account| services.bots.dids(&account.sid)).unwrap_or_default();
-    let dids: Vec<Value> = dids.all().map(|did| did_shown(services, did)).collect();
-    json!({
-        "type": "exotel",
-        "account_sid": account.map(|account| account.sid.as_str()),
-        "api_base_url": account.map(|account| account.api_url.as_str().trim_end_matches('/')),
+    Page {
+        r#type: "exotel",
+        account_sid: account.map(|account| account.sid.clone()),
+        api_base_url: account.map(|account| account.api_url.as_str().trim_end_matches('/').to_owned()),
         // An account is not made without them.
-        "credentials_configured": account.is_some(),
-        "status": if account.is_some() { "configured" } else { "not_configured" },
-        "dids": dids,
-    })
+        credentials_configured: account.is_some(),
+        status: if account.is_some() { "configured" } else { "not_configured" },
+        dids: dids.all().map(|did| did_shown(services, did)).collect(),
+    }
 }
 
 async fn show(request: HttpRequest, services: Data<Services>, caller: Caller) -> Answer {
@@ -99,7 +155,7 @@ async fn show(request: HttpRequest, services: Data<Services>, caller: Caller) ->
 }
 
 /// Empty texts are as good as none: a field that was left as it is.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Credentials {
     account_sid: Option<String>,
@@ -132,7 +188,7 @@ async fn keep_credentials(services: &Services, sid: &str, asked: &Credentials, _
 }
 
 /// What that console sends, and whatever else it does.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Sent {
     number: Option<String>,
@@ -181,13 +237,20 @@ async fn remove(request: HttpRequest, services: Data<Services>, caller: Caller, 
     Ok(HttpResponse::NoContent().finish())
 }
 
+#[derive(Serialize, JsonSchema)]
+struct PageOptions {
+    credentials_configured: bool,
+    dids: Vec<dids::Choice>,
+}
+
 async fn test_call_options(request: HttpRequest, services: Data<Services>, caller: Caller) -> Answer {
     let account = account(&request, &services, &caller)?;
     let dids = account.map(|account| dids::options(&services, &account.sid)).unwrap_or_default();
-    Ok(HttpResponse::Ok().json(json!({ "credentials_configured": account.is_some(), "dids": dids })))
+    Ok(HttpResponse::Ok().json(PageOptions { credentials_configured: account.is_some(), dids }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "PageTestCall")]
 struct TestCall {
     to_number: String,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use patchbay_kit::mask;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -57,7 +58,7 @@ impl Named for Did {
 }
 
 /// What is to change of a DID: what is not named stays, `null` and an empty text take it away.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DidPatch {
     /// Of a new one.
