@@ -38,7 +38,7 @@ use crate::{
     decide::{AccountRules, Decider},
     delivery::{Access, Breaker, Driver, DriverParts, Health, Lane, LaneHandle, LaneParts, Quotas},
     dialer::{self, Dialer, DialerParts},
-    directory::Agents,
+    directory::{Agents, Bots},
     exotel::{ClientParts, Enquirer, ExotelClient, Hosts, Naive, PerMinute, SweepRules, Sweeper},
     hooks::{self, Answers, Doors},
     key::MasterKey,
@@ -84,6 +84,7 @@ pub struct Services {
     pub decider: Arc<Decider>,
     /// The user mapping.
     pub agents: Arc<Agents>,
+    pub bots: Arc<Bots>,
     pub gate: Gate,
     pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub exotel: HashMap<String, ExotelClient>,
@@ -168,6 +169,7 @@ impl Service {
         let context = start_context(&config.context, &key, &mut workers, &stopping)?;
         let agents = Agents::load(&config.accounts, Arc::clone(&store), key.clone()).await.map_err(store_error)?;
         let agents = Arc::new(agents);
+        let bots = Bots::load(&config.accounts, Arc::clone(&store), key.clone()).await.map_err(store_error)?;
         let (seen, sightings) = mpsc::channel(SIGHTINGS);
         let (live, said) = Live::new(Arc::clone(&metrics));
         let teller = Teller {
@@ -274,6 +276,7 @@ impl Service {
             answers: Answers::default(),
             decider,
             agents,
+            bots: Arc::new(bots),
             gate,
             lanes,
             exotel,
@@ -302,12 +305,11 @@ impl Service {
         if services.config.accounts.is_empty() {
             tracing::warn!("there is no [[account]] in the configuration: nothing is let in");
         }
-        for account in services.config.accounts.iter().filter(|account| !account.bots.is_empty()) {
-            tracing::warn!(
-                account = account.sid,
-                bots = account.bots.join(", "),
-                "voicebots are not built into this version: nothing answers for them"
-            );
+        for account in &services.config.accounts {
+            let bots: Vec<String> = services.bots.of(&account.sid).all().map(|bot| bot.id.clone()).collect();
+            if !bots.is_empty() {
+                tracing::warn!(account = account.sid, bots = bots.join(", "), "{}", config::bot::UNANSWERED);
+            }
         }
         tracing::info!(%addr, public_url = services.public_url(), accounts = services.config.accounts.len(),
             lanes = services.lanes.len(), ready_ms = started.elapsed().as_millis(), "ready");
@@ -404,6 +406,11 @@ async fn hear(services: Arc<Services>, node: Arc<Node>) {
             News::Agents => {
                 if let Err(error) = services.agents.reload_all().await {
                     tracing::warn!(%error, "the user mapping, which another node has changed, cannot be read");
+                }
+            }
+            News::Bots => {
+                if let Err(error) = services.bots.reload_all().await {
+                    tracing::warn!(%error, "bots and DIDs, which another node has changed, cannot be read");
                 }
             }
             News::Credential => {

@@ -442,7 +442,7 @@ fn click_to_call(second: &str, as_json: bool) -> Vec<CallEvent> {
     let placed = PlacedCall {
         call_sid: "c1".to_owned(),
         click: Uuid::from_u128(7),
-        agent: "09711581199".to_owned(),
+        agent: Some("09711581199".to_owned()),
         agent_email: Some("avnish@example.com".to_owned()),
         customer: "09876543210".to_owned(),
         exophone: "08047494574".to_owned(),

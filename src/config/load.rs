@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
+    bot,
     integration::integration,
     model::{
         Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Live, Log, LogFormat, Recording,
@@ -612,6 +613,7 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     let integrations = r.tables("integration");
     let agents = r.tables("agent");
     let bots = r.tables("bot");
+    let dids = r.tables("did");
     r.finish();
 
     let place = Place { country: &country, utc_offset: offset.unwrap_or(Offset::UTC) };
@@ -635,7 +637,19 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
     }
     let names: Vec<&str> = integrations.iter().flatten().map(|one| one.name.as_str()).collect();
     let agents: Vec<_> = agents.into_iter().map(|(at, table)| agent(&at, table, &country, &names, problems)).collect();
-    let bots: Vec<_> = bots.into_iter().map(|(at, table)| bot(&at, table, problems)).collect();
+    let bots: Vec<_> = bots.into_iter().map(|(at, table)| bot::bot(&at, table, &country, problems)).collect();
+    for (index, (one, _)) in bots.iter().enumerate().filter_map(|(index, one)| Some((index, one.as_ref()?))) {
+        if bots[..index].iter().flatten().any(|(other, _)| other.id == one.id) {
+            problems.push(Problem {
+                key: format!("{at}.bot[{index}].id"),
+                message: format!("{:?} is the id of another bot of this account; give it its own", one.id),
+            });
+        }
+    }
+    let dids: Vec<_> = dids.into_iter().map(|(at, table)| bot::did(&at, table, &country, problems)).collect();
+    let (bots, of_bots): (Vec<_>, Vec<_>) = bots.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    let dids = dids.into_iter().collect::<Option<Vec<_>>>()?;
+    let dids = bot::dids(at, dids, of_bots.into_iter().flatten().collect(), problems);
     Some(Account {
         sid: sid?,
         api_url: api_url?,
@@ -654,7 +668,8 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         routing,
         integrations: integrations.into_iter().collect::<Option<_>>()?,
         agents: agents.into_iter().collect::<Option<_>>()?,
-        bots: bots.into_iter().collect::<Option<_>>()?,
+        bots,
+        dids,
     })
 }
 
@@ -697,18 +712,6 @@ fn agent(at: &str, table: &Table, country: &str, integrations: &[&str], problems
     }
     r.finish();
     Some(Agent { number: number?, email, caller_id, click_to_call, crm_user })
-}
-
-/// Voicebots are read, so that a file with them starts; nothing answers their calls in this version.
-fn bot(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<String> {
-    let mut r = Reader::new(table, at, problems);
-    let id = r.required("id", "a short name of the bot");
-    for key in ["token", "backend", "url", "api_key", "instructions"] {
-        r.text(key);
-    }
-    r.texts("exophones");
-    r.finish();
-    id
 }
 
 pub(super) fn url(r: &mut Reader<'_, '_>, key: &str, schemes: &[&str]) -> Option<Url> {

@@ -1,11 +1,13 @@
 //! The configuration: what may be said (`model`), how it is read (`load`), and how a mistake is told.
 
+pub mod bot;
 mod integration;
 mod load;
 mod model;
 mod reader;
 mod routing;
 
+pub use bot::{Backend, Bot, Did};
 pub use load::{DEFAULT, elsewhere, load, parse};
 pub use model::{
     Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server,

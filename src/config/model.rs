@@ -13,6 +13,7 @@ use patchbay_kit::{Manifest, Settings};
 use secrecy::SecretString;
 use url::Url;
 
+use super::bot::{Bot, Did};
 use crate::call::{CallingTimes, ContactChoice, compose::Texts, route::Routing};
 
 #[derive(Clone, Debug)]
@@ -212,8 +213,8 @@ pub struct Account {
     pub routing: Routing,
     pub integrations: Vec<Integration>,
     pub agents: Vec<Agent>,
-    /// Ids of the voicebots named in the file.
-    pub bots: Vec<String>,
+    pub bots: Vec<Bot>,
+    pub dids: Vec<Did>,
 }
 
 /// One account's configured use of a connector.

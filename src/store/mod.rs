@@ -543,6 +543,8 @@ pub enum News {
     Credential,
     /// Agents of the user mapping were changed.
     Agents,
+    /// Bots or DIDs were changed.
+    Bots,
 }
 
 /// Counts for `/metrics` and `/readyz`.

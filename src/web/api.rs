@@ -189,9 +189,11 @@ pub(super) type Answer = Result<HttpResponse, ApiError>;
 impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         match error {
-            DirectoryError::Unknown => Self::NotFound(error.to_string()),
+            DirectoryError::Unknown(_) => Self::NotFound(error.to_string()),
             DirectoryError::Invalid(_) => Self::BadRequest(error.to_string()),
-            DirectoryError::ReadOnly | DirectoryError::Changed => Self::Conflict(error.to_string()),
+            DirectoryError::ReadOnly(_) | DirectoryError::Changed(_) | DirectoryError::InUse(_) => {
+                Self::Conflict(error.to_string())
+            }
             DirectoryError::Store(error) => Self::Store(error),
         }
     }

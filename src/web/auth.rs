@@ -122,6 +122,10 @@ pub(super) const fn patch(path: &'static str, role: Role, to: fn(Route) -> Route
     Endpoint::new("PATCH", path, Wants::Role(role), to)
 }
 
+pub(super) const fn put(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new("PUT", path, Wants::Role(role), to)
+}
+
 pub(super) const fn delete(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
     Endpoint::new("DELETE", path, Wants::Role(role), to)
 }

@@ -4,7 +4,10 @@ mod access;
 pub mod api;
 mod auth;
 mod authed;
+mod bots;
 mod clicks;
+mod dids;
+mod exotel;
 mod hand_over;
 mod health;
 pub mod integrations;
@@ -49,7 +52,10 @@ pub fn routes(config: &mut ServiceConfig) {
 const TABLES: &[&[Endpoint]] = &[
     access::ENDPOINTS,
     api::ENDPOINTS,
+    bots::ENDPOINTS,
     clicks::ENDPOINTS,
+    dids::ENDPOINTS,
+    exotel::ENDPOINTS,
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,

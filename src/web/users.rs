@@ -197,8 +197,8 @@ async fn edit(services: Data<Services>, caller: Caller, path: Path<(String, Stri
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Removal {
-    version: Option<i64>,
+pub(super) struct Removal {
+    pub(super) version: Option<i64>,
 }
 
 async fn remove(

@@ -8,6 +8,7 @@ mod clicks;
 mod connect;
 mod context;
 mod crash;
+mod dids;
 mod every;
 mod expiry;
 mod families;

@@ -483,11 +483,16 @@ impl Directory for PostgresStore {
     }
 
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
-        let agents = changes.iter().any(|change| change.at.kind == DocumentKind::Agent);
+        let changed = |kinds: &[DocumentKind]| changes.iter().any(|change| kinds.contains(&change.at.kind));
+        let agents = changed(&[DocumentKind::Agent]);
+        let bots = changed(&[DocumentKind::Bot, DocumentKind::Did]);
         let draft = super::directory::Draft::new(changes, log)?;
         writing!(self, |tx| directory::change(tx, &draft, now))?;
         if agents {
             self.wire.tell(News::Agents);
+        }
+        if bots {
+            self.wire.tell(News::Bots);
         }
         Ok(())
     }

@@ -21,7 +21,8 @@ const CHANNEL: &str = "patchbay";
 /// Between attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
-const ALL: [News; 6] = [News::Journal, News::Work, News::Lease, News::Tokens, News::Credential, News::Agents];
+const ALL: [News; 7] =
+    [News::Journal, News::Work, News::Lease, News::Tokens, News::Credential, News::Agents, News::Bots];
 
 fn name(news: News) -> &'static str {
     match news {
@@ -31,6 +32,7 @@ fn name(news: News) -> &'static str {
         News::Tokens => "tokens",
         News::Credential => "credential",
         News::Agents => "agents",
+        News::Bots => "bots",
     }
 }
 
