@@ -399,7 +399,8 @@ async fn list_hooks(services: Data<Services>, sid: Path<String>) -> Answer {
     let tokens = services.store.hook_tokens(&sid).await?;
     let base = basic_base(services.public_url(), &sid);
     let families = families(&services, &sid, "<hook_token>");
-    Ok(HttpResponse::Ok().json(json!({ "urls": urls(&base), "families": families, "tokens": tokens })))
+    let told = json!({ "urls": urls(&base), "families": families, "tokens": tokens, "scopes": hooks::scopes() });
+    Ok(HttpResponse::Ok().json(told))
 }
 
 /// Hook URLs with the place for the account's key and token, as in Exotel's own connectors.
@@ -424,6 +425,8 @@ fn families(services: &Services, sid: &str, token: &str) -> Vec<hooks::FamilyUrl
 struct NewHook {
     #[serde(default)]
     label: String,
+    /// A family of hooks, or the applet it is for; without one the token opens all of them.
+    scope: Option<String>,
 }
 
 async fn make_hook(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
@@ -431,30 +434,44 @@ async fn make_hook(services: Data<Services>, sid: Path<String>, bytes: Bytes) ->
     if asked.label.chars().count() > 100 {
         return Err(ApiError::BadRequest("label: at most 100 characters".to_owned()));
     }
-    Ok(HttpResponse::Created().json(new_token(&services, &sid, asked.label).await?))
+    let known = hooks::scopes();
+    if let Some(other) = asked.scope.as_ref().filter(|scope| !known.contains(scope)) {
+        let known = known.join(", ");
+        return Err(ApiError::BadRequest(format!("scope: there is none of the name {other:?}; there are: {known}")));
+    }
+    Ok(HttpResponse::Created().json(new_token(&services, &sid, asked.label, asked.scope).await?))
 }
 
 /// Makes a token; this is the only time it is shown.
-async fn new_token(services: &Services, sid: &str, label: String) -> Result<Value, ApiError> {
+async fn new_token(services: &Services, sid: &str, label: String, scope: Option<String>) -> Result<Value, ApiError> {
     let token = random_token();
     let made = HookToken {
         id: Uuid::now_v7(),
         account: sid.to_owned(),
         label,
+        scope,
         created_at: Timestamp::now(),
         expires_at: None,
     };
     services.store.insert_hook_token(&made, hooks::hash_token(&token)).await?;
     services.reload_doors().await?;
     let base = format!("{}/h/{token}", services.public_url());
+    // Without a scope, also those that open by something else than the token.
+    let opened = |url: &str| made.scope.is_none() || hooks::opens(url, &token, sid, made.scope.as_deref());
+    let mut urls = urls(&base);
+    urls.retain(|one| one["url"].as_str().is_some_and(opened));
+    let mut families = families(services, sid, &token);
+    families.retain(|one| opened(&one.url));
+    let status = Some(format!("{base}/status")).filter(|url| opened(url));
     Ok(json!({
         "id": made.id,
         "label": made.label,
+        "scope": made.scope,
         "created_at": made.created_at,
         "token": token,
-        "urls": urls(&base),
-        "families": families(services, sid, &token),
-        "status_callback": format!("{base}/status"),
+        "urls": urls,
+        "families": families,
+        "status_callback": status,
     }))
 }
 
@@ -473,7 +490,7 @@ async fn rotate_hook(services: Data<Services>, path: Path<(String, Uuid)>) -> An
     let old = old.ok_or_else(|| ApiError::NotFound("there is no such token, or it was rotated before".to_owned()))?;
     let expires_at = Timestamp::now() + OVERLAP;
     services.store.expire_hook_token(&sid, id, expires_at).await?;
-    let mut made = new_token(&services, &sid, old.label).await?;
+    let mut made = new_token(&services, &sid, old.label, old.scope).await?;
     made["replaces"] = json!({ "id": id, "expires_at": expires_at });
     Ok(HttpResponse::Created().json(made))
 }

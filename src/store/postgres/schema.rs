@@ -11,6 +11,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
+    include_str!("schema/008.sql"),
 ];
 
 /// "patchbay", as a number: held while a node looks at the version, so that of two that start at once one migrates.
