@@ -26,7 +26,7 @@ pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};
 pub use mapping::{Mapped, UserMapping};
 pub use normalise::{Locale, Poison, normalise};
-pub use person::{Asked, FollowUpWish, PersonRequest};
+pub use person::{Asked, CameOfIt, FollowUpWish, Order, OrderKind, PersonRequest};
 pub use placed::PlacedCall;
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};

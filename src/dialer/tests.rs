@@ -366,6 +366,7 @@ impl Clicks for Process {
         self.point().await;
         let fits = |click: &&Click| {
             filter.pair.as_ref().is_none_or(|(agent, to)| (agent, to) == (&click.agent, &click.to))
+                && filter.agents.as_ref().is_none_or(|agents| agents.contains(&click.agent))
                 && filter.since.is_none_or(|since| click.asked_at >= since)
         };
         Ok(self.world.with(|inner| inner.clicks.values().filter(fits).cloned().collect()))

@@ -70,6 +70,7 @@ fn standing(services: &Services, caller: &Caller, expires_at: Option<Timestamp>)
         "role": caller.role,
         "accounts": caller.accounts,
         "user": caller.user,
+        "email": caller.email,
         "csrf": caller.session.as_ref().map(|session| services.gate.csrf(session)),
         "expires_at": expires_at,
     })

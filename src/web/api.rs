@@ -22,6 +22,7 @@ use crate::{
     access::{Caller, GateError, Role},
     app::Services,
     directory::DirectoryError,
+    exotel::ExotelError,
     hooks,
     store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, StoreError},
 };
@@ -79,6 +80,9 @@ pub enum ApiError {
     /// A CRM, or Exotel, does not answer as it should.
     #[error("{0}")]
     Upstream(String),
+    /// What was asked of Exotel, and why it did not do or say it.
+    #[error("{0}: {1}; {cure}", cure = .1.cure())]
+    Exotel(&'static str, ExotelError),
     #[error("{}", of_store(.0))]
     Store(#[from] StoreError),
 }
@@ -103,6 +107,11 @@ impl ApiError {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
+            Self::Exotel(_, ExotelError::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, "exotel_busy"),
+            Self::Exotel(_, ExotelError::NotFound { .. }) => (StatusCode::NOT_FOUND, "unknown_to_exotel"),
+            Self::Exotel(_, ExotelError::Refused { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
+            Self::Exotel(_, ExotelError::Unknown { .. }) => (StatusCode::BAD_GATEWAY, "unknown"),
+            Self::Exotel(..) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Store(StoreError::BadCursor) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
@@ -118,7 +127,7 @@ impl ApiError {
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        if let Self::TooMany(wait) = self {
+        if let Self::TooMany(wait) | Self::Exotel(_, ExotelError::Busy { retry_after: wait }) = self {
             answer.insert_header((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()));
         }
         answer.json(json!({ "error": { "code": code, "message": self.to_string() } }))

@@ -35,6 +35,9 @@ pub enum What {
         /// A person asked it, of this integration, and so.
         #[serde(skip_serializing_if = "Option::is_none")]
         asked: Option<Value>,
+        /// A person had Exotel do this with the call; one entry when it went out, one when it was known what came of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ordered: Option<Value>,
         /// What an applet was told, and why.
         #[serde(skip_serializing_if = "Option::is_none")]
         routed: Option<Routed>,
@@ -72,13 +75,18 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                 status: facts.dial_call_status.clone().or_else(|| facts.call_status.clone()),
                 digits: facts.digits.iter().map(|one| json!({ "tag": one.tag, "value": one.value })).collect(),
                 refused_recording_host: facts.refused_recording_host.clone(),
-                asked: facts.asked_by.as_ref().map(|by| {
+                asked: facts.asked_by.as_ref().filter(|_| facts.order.is_none()).map(|by| {
                     json!({
                         "by": by,
                         "integration": facts.integration,
                         "record": facts.chosen,
                         "follow_up": facts.follow_up,
                     })
+                }),
+                ordered: facts.order.as_ref().map(|order| {
+                    let mut told = json!(order);
+                    told["by"] = json!(facts.asked_by);
+                    told
                 }),
                 routed: facts.routed.clone(),
             },
