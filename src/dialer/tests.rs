@@ -669,8 +669,7 @@ async fn lives(world: Arc<World>) -> Vec<Uuid> {
         }
         world.settle().await;
     }
-    let answered = locked(&answers).clone();
-    answered
+    locked(&answers).clone()
 }
 
 fn judge(seed: u64, world: &Inner, answered: &[Uuid]) {

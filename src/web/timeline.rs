@@ -37,7 +37,7 @@ pub enum What {
         asked: Option<Value>,
         /// A person had Exotel do this with the call; one entry when it went out, one when it was known what came of it.
         #[serde(skip_serializing_if = "Option::is_none")]
-        ordered: Option<Value>,
+        ordered: Option<Box<Value>>,
         /// What an applet was told, and why.
         #[serde(skip_serializing_if = "Option::is_none")]
         routed: Option<Routed>,
@@ -86,7 +86,7 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                 ordered: facts.order.as_ref().map(|order| {
                     let mut told = json!(order);
                     told["by"] = json!(facts.asked_by);
-                    told
+                    Box::new(told)
                 }),
                 routed: facts.routed.clone(),
             },

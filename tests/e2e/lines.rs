@@ -139,7 +139,7 @@ async fn an_order_whose_answer_is_lost_is_not_given_again() {
                 seen.iter().filter(|seen| seen.method == method && seen.path.contains(&call.sid)).count()
             };
             // The first leg's hang-up: with it the call is over, or it is not.
-            rig.exotel.faults().push(On::exactly(method.clone(), &place), fault.clone());
+            rig.exotel.faults().push(On::exactly(method.clone(), &place), fault);
             let lost = ask(&rig, Method::POST, &format!("/calls/{}/{end}", call.sid), body.clone()).await;
             let told = format!("{end} {fault:?}: {} {}", lost.status, lost.text);
             assert_eq!((lost.status, &lost.body["state"]), (202, &json!("unknown")), "{told}");
