@@ -726,12 +726,11 @@ fn runs(count: u64) {
 }
 
 #[test]
-fn nothing_is_dialled_twice_or_forgotten_in_2_000_runs() {
-    runs(2_000);
+fn nothing_is_dialled_twice_or_forgotten_in_4_000_runs() {
+    runs(4_000);
 }
 
-/// The long run: `cargo test --profile simulation -p patchbay --lib -- --ignored 100_000 --nocapture`. `PATCHBAY_SEED`
-/// repeats one.
+/// The long run: `cargo test --lib -- --ignored 100_000 --nocapture`. `PATCHBAY_SEED` repeats one.
 #[test]
 #[ignore = "takes minutes: 100 000 runs"]
 fn nothing_is_dialled_twice_or_forgotten_in_100_000_runs() {
