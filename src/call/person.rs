@@ -2,6 +2,7 @@
 //! as free of order as what Exotel says.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,8 +11,9 @@ use patchbay_kit::{FollowUpKind, RecordRef};
 use super::receipt::{Hook, Receipt};
 
 /// Something to be done after a call, as a person wants it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowUpWish {
+    #[schemars(with = "super::shape::FollowUpKindShape")]
     pub kind: FollowUpKind,
     #[serde(default)]
     pub subject: Option<String>,
@@ -36,7 +38,7 @@ pub enum Asked {
 }
 
 /// Something that Exotel is to do with a call while it goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderKind {
     Listen,
@@ -60,7 +62,7 @@ impl OrderKind {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CameOfIt {
     Done,
@@ -81,7 +83,7 @@ impl CameOfIt {
 }
 
 /// An order: told before it goes out, and again when it is known what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     pub id: Uuid,
     pub what: OrderKind,

@@ -13,8 +13,9 @@ use actix_web::{
 };
 use jiff::Timestamp;
 use patchbay_kit::{Direction, PhoneNumber, mask};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -39,17 +40,50 @@ const DEVICE: &str = "/api/v1/accounts/{sid}/agents/{id}/device";
 const ME: &str = "me";
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get(DEVICE, Role::Agent, |route| route.to(device)),
-    patch(DEVICE, Role::Agent, |route| route.to(switch)).noted(),
-    post(DEVICE, Role::Agent, |route| route.to(switch)).noted(),
-    get("/api/v1/accounts/{sid}/calls/{call_sid}/legs", Role::Admin, |route| route.to(legs)),
-    post("/api/v1/accounts/{sid}/calls/{call_sid}/monitor", Role::Admin, |route| route.to(monitor)).noted(),
-    post("/api/v1/accounts/{sid}/calls/{call_sid}/hangup", Role::Admin, |route| route.to(hang_up)).noted(),
-    post("/api/v1/accounts/{sid}/calls/{call_sid}/recording/start", Role::Admin, |route| route.to(record)).noted(),
+    get(DEVICE, Role::Agent, |route| route.to(device))
+        .says("get_device", "An agent's devices, as Exotel has them now; `me` is whoever asks")
+        .gives::<DevicesShown>(200),
+    patch(DEVICE, Role::Agent, |route| route.to(switch))
+        .noted()
+        .says("switch_device", "Switches a device on, and the one that was on off; or off")
+        .body::<Switch>()
+        .gives::<DevicesShown>(200),
+    post(DEVICE, Role::Agent, |route| route.to(switch))
+        .noted()
+        .says("switch_device_too", "The same as PATCH")
+        .body::<Switch>()
+        .gives::<DevicesShown>(200),
+    get("/api/v1/accounts/{sid}/calls/{call_sid}/legs", Role::Admin, |route| route.to(legs))
+        .says("list_legs", "Who is in a call now, or was")
+        .gives::<LegsShown>(200),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/monitor", Role::Admin, |route| route.to(monitor))
+        .noted()
+        .says("monitor_call", "Rings somebody up who listens in, whispers or barges in")
+        .body::<Monitoring>()
+        .gives::<Given>(200)
+        .or(&[202]),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/hangup", Role::Admin, |route| route.to(hang_up))
+        .noted()
+        .says("hang_up", "Ends a call, or one leg of it")
+        .body::<HangUp>()
+        .gives::<Given>(200)
+        .or(&[202]),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/recording/start", Role::Admin, |route| route.to(record))
+        .noted()
+        .says("start_recording", "Records a call that goes on")
+        .body::<Recording>()
+        .gives::<Given>(200)
+        .or(&[202]),
     post("/api/v1/accounts/{sid}/calls/{call_sid}/recording/stop", Role::Admin, |route| route.to(stop_recording))
-        .noted(),
+        .noted()
+        .says("stop_recording", "Records it no longer")
+        .gives::<Given>(200)
+        .or(&[202]),
     // A number in a path would stand in the log of every proxy.
-    post("/api/v1/accounts/{sid}/numbers/look-up", Role::Admin, |route| route.to(look_up)),
+    post("/api/v1/accounts/{sid}/numbers/look-up", Role::Admin, |route| route.to(look_up))
+        .says("look_up_number", "What Exotel knows of a number: its circle, its operator, whether it may be called")
+        .body::<LookUp>()
+        .gives::<NumberShown>(200),
 ];
 
 fn exotel<'s>(services: &'s Services, sid: &str) -> Result<&'s ExotelClient, ApiError> {
@@ -116,16 +150,45 @@ async fn user_of(client: &ExotelClient, agent: &Agent, country: &str) -> Result<
     ))
 }
 
-fn shown_device(device: &Device) -> Value {
-    json!({
-        "id": device.id,
-        "name": device.name,
-        "contact": device.contact.as_ref().map(written),
-        "kind": device.kind.as_ref().map(|kind| kind.as_str()),
-        "available": device.available,
-        "verified": device.verified,
-        "status": device.status.as_ref().map(|status| status.as_str()),
-    })
+/// One of an agent's devices.
+#[derive(Serialize, JsonSchema)]
+struct DeviceShown {
+    id: String,
+    name: Option<String>,
+    /// A number, or `sip:…`.
+    contact: Option<String>,
+    /// tel or sip.
+    kind: Option<String>,
+    /// It is on: calls go to it.
+    available: bool,
+    verified: bool,
+    /// free or busy.
+    status: Option<String>,
+}
+
+/// An agent as Exotel has him.
+#[derive(Serialize, JsonSchema)]
+struct DevicesShown {
+    agent: String,
+    exotel_user: String,
+    name: String,
+    email: Option<String>,
+    active_call: Option<String>,
+    last_login: Option<Timestamp>,
+    devices: Vec<DeviceShown>,
+    asked_at: Timestamp,
+}
+
+fn shown_device(device: &Device) -> DeviceShown {
+    DeviceShown {
+        id: device.id.clone(),
+        name: device.name.clone(),
+        contact: device.contact.as_ref().map(written),
+        kind: device.kind.as_ref().map(|kind| kind.as_str().to_owned()),
+        available: device.available,
+        verified: device.verified,
+        status: device.status.as_ref().map(|status| status.as_str().to_owned()),
+    }
 }
 
 fn written(party: &Party) -> String {
@@ -135,18 +198,18 @@ fn written(party: &Party) -> String {
     }
 }
 
-fn shown_user(agent: &Agent, user: &User) -> Value {
+fn shown_user(agent: &Agent, user: &User) -> DevicesShown {
     let names = [user.first_name.as_deref(), user.last_name.as_deref()];
-    json!({
-        "agent": agent.id,
-        "exotel_user": user.id,
-        "name": names.into_iter().flatten().collect::<Vec<_>>().join(" "),
-        "email": user.email,
-        "active_call": user.active_call,
-        "last_login": user.last_login,
-        "devices": user.devices.iter().map(shown_device).collect::<Vec<_>>(),
-        "asked_at": Timestamp::now(),
-    })
+    DevicesShown {
+        agent: agent.id.clone(),
+        exotel_user: user.id.clone(),
+        name: names.into_iter().flatten().collect::<Vec<_>>().join(" "),
+        email: user.email.clone(),
+        active_call: user.active_call.clone(),
+        last_login: user.last_login,
+        devices: user.devices.iter().map(shown_device).collect(),
+        asked_at: Timestamp::now(),
+    }
 }
 
 /// As Exotel says it now: nothing of it is kept here, so to ask again is to refresh it.
@@ -157,7 +220,7 @@ async fn device(services: Data<Services>, caller: Caller, path: Path<(String, St
     Ok(HttpResponse::Ok().json(shown_user(&agent, &user)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Switch {
     /// Its id; not needed where he has one only.
@@ -221,17 +284,38 @@ async fn known(services: &Services, path: Path<(String, String)>) -> Result<(Cal
     Ok((call, file.state))
 }
 
-fn shown_leg(leg: &Leg) -> Value {
-    json!({
-        "sid": leg.sid,
-        "party": leg.party.as_ref().map(written),
-        "status": leg.status.as_str(),
-        "origin": leg.origin.as_str(),
-        "last_action": leg.last_action,
-        "started_at": leg.started_at,
-        "ended_at": leg.ended_at,
-        "on_call_seconds": leg.on_call_seconds,
-    })
+/// Somebody's part of a call.
+#[derive(Serialize, JsonSchema)]
+struct LegShown {
+    sid: String,
+    party: Option<String>,
+    status: String,
+    /// inbound, outbound, outbound-dial or monitor.
+    origin: String,
+    last_action: Option<String>,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    on_call_seconds: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct LegsShown {
+    call_sid: String,
+    going_on: bool,
+    legs: Vec<LegShown>,
+}
+
+fn shown_leg(leg: &Leg) -> LegShown {
+    LegShown {
+        sid: leg.sid.clone(),
+        party: leg.party.as_ref().map(written),
+        status: leg.status.as_str().to_owned(),
+        origin: leg.origin.as_str().to_owned(),
+        last_action: leg.last_action.clone(),
+        started_at: leg.started_at,
+        ended_at: leg.ended_at,
+        on_call_seconds: leg.on_call_seconds,
+    }
 }
 
 /// The legs there are now, or, of a call that is over, those there were.
@@ -243,8 +327,8 @@ async fn legs(services: Data<Services>, path: Path<(String, String)>) -> Answer 
         legs => (true, legs),
     };
     let legs = legs.map_err(|error| ApiError::Exotel(LEGS, error))?;
-    let legs: Vec<Value> = legs.iter().map(shown_leg).collect();
-    Ok(HttpResponse::Ok().json(json!({ "call_sid": call.call_sid, "going_on": going_on, "legs": legs })))
+    let legs = legs.iter().map(shown_leg).collect();
+    Ok(HttpResponse::Ok().json(LegsShown { call_sid: call.call_sid, going_on, legs }))
 }
 
 const LEGS: &str = "the call's legs cannot be asked for (Exotel enables that for an account: hello@exotel.com)";
@@ -267,7 +351,7 @@ fn over() -> ApiError {
     )
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 enum Mode {
     Listen,
@@ -304,7 +388,7 @@ impl Mode {
 }
 
 /// Whom somebody who whispers speaks to.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Target {
     #[default]
@@ -312,7 +396,7 @@ enum Target {
     Customer,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Monitoring {
     /// Who listens in: an agent of the user mapping, by id, number or e-mail address, …
@@ -409,8 +493,8 @@ async fn monitor(services: Data<Services>, caller: Caller, path: Path<(String, S
     let listening = listening.first().map(|leg| (leg.sid.clone(), Mode::of(leg)));
     match &listening {
         Some((sid, Some(now))) if *now == mode => {
-            let body = json!({ "state": "done", "leg": sid, "message": "this telephone does so already" });
-            return Ok(HttpResponse::Ok().json(body));
+            let message = Some("this telephone does so already".to_owned());
+            return Ok(HttpResponse::Ok().json(Given { leg: Some(sid.clone()), message, ..Given::done(None) }));
         }
         Some((_, Some(now))) if *now > mode => {
             return Err(ApiError::Conflict(
@@ -432,12 +516,12 @@ async fn monitor(services: Data<Services>, caller: Caller, path: Path<(String, S
                 client.monitor(&call_sid, &monitor).await?
             }
         };
-        Ok(json!({ "leg": leg.sid }))
+        Ok(Given { leg: Some(leg.sid), ..Given::done(None) })
     };
     order(&services, &caller, call, mode.order(), Some(rings), told, go).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HangUp {
     /// Only this one: somebody who listens in. Without it, the whole call.
@@ -461,12 +545,12 @@ async fn hang_up(services: Data<Services>, caller: Caller, path: Path<(String, S
             Some(sid) => client.hang_up_leg(&call_sid, &sid).await.map(|_| 1)?,
             None => client.hang_up(&call_sid).await?,
         };
-        Ok(json!({ "legs": legs }))
+        Ok(Given { legs: Some(legs), ..Given::done(None) })
     };
     order(&services, &caller, call, OrderKind::HangUp, None, told, go).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Recording {
     /// Both sides on channels of their own.
@@ -500,9 +584,31 @@ async fn tape(
     let call_sid = call.call_sid.clone();
     let go = async move {
         let _on_its_way = on_its_way;
-        client.tape(&call_sid, &tape).await.map(|()| json!({}))
+        client.tape(&call_sid, &tape).await.map(|()| Given::done(None))
     };
     order(&services, &caller, call, kind, None, json!({}), go).await
+}
+
+/// What came of an order.
+#[derive(Serialize, JsonSchema)]
+struct Given {
+    /// `null`: nothing had to be ordered.
+    order: Option<Uuid>,
+    state: CameOfIt,
+    /// Of whoever listens in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<String>,
+    /// So many legs were ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    legs: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl Given {
+    fn done(order: Option<Uuid>) -> Self {
+        Self { order, state: CameOfIt::Done, leg: None, legs: None, message: None }
+    }
 }
 
 /// Writes the order down, gives it, and writes down what came of it; in a task of its own, so that whoever asked may hang up.
@@ -513,7 +619,7 @@ async fn order(
     what: OrderKind,
     rings: Option<String>,
     mut told: Value,
-    go: impl Future<Output = Result<Value, ExotelError>> + Send + 'static,
+    go: impl Future<Output = Result<Given, ExotelError>> + Send + 'static,
 ) -> Answer {
     let order = Order { id: Uuid::now_v7(), what, rings, came_of_it: None, told: None };
     let id = order.id;
@@ -536,19 +642,15 @@ async fn order(
     let given = given.await.unwrap_or_else(|_| Err(ExotelError::Unknown { reason: "Patchbay is stopping".to_owned() }));
     told["order"] = json!(id);
     let mut answer = match given {
-        Ok(more) => {
+        Ok(given) => {
             told["came_of_it"] = json!(CameOfIt::Done);
-            let mut body = json!({ "order": id, "state": "done" });
-            if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
-                body.extend::<Map<_, _>>(more);
-            }
-            HttpResponse::Ok().json(body)
+            HttpResponse::Ok().json(Given { order: Some(id), ..given })
         }
         Err(ExotelError::NotFound { .. }) => return Err(over()),
         Err(error @ ExotelError::Unknown { .. }) => {
             told["came_of_it"] = json!(CameOfIt::Unknown);
-            let message = format!("{error}; it is not given again by itself: see …/legs first");
-            HttpResponse::Accepted().json(json!({ "order": id, "state": "unknown", "message": message }))
+            let message = Some(format!("{error}; it is not given again by itself: see …/legs first"));
+            HttpResponse::Accepted().json(Given { state: CameOfIt::Unknown, message, ..Given::done(Some(id)) })
         }
         Err(error) => return Err(ApiError::Exotel("Exotel did not do it", error)),
     };
@@ -567,10 +669,24 @@ async fn write(services: &Services, caller: &Caller, call: &CallRef, order: Orde
     Ok(())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LookUp {
     number: String,
+}
+
+/// What Exotel knows of a number.
+#[derive(Serialize, JsonSchema)]
+struct NumberShown {
+    number: String,
+    /// mobile or landline.
+    kind: Option<String>,
+    circle: Option<String>,
+    circle_name: Option<String>,
+    operator: Option<String>,
+    operator_name: Option<String>,
+    /// On the do-not-disturb register: yes, no or unavailable. Often out of date.
+    dnd: Option<String>,
 }
 
 /// What Exotel knows of a number: its circle, its operator, whether it may be called.
@@ -580,13 +696,13 @@ async fn look_up(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> A
     let number = number.ok_or_else(|| ApiError::BadRequest("number: is not a telephone number".to_owned()))?;
     let facts = exotel(&services, &sid)?.number_facts(&number).await;
     let facts = facts.map_err(|error| ApiError::Exotel("nothing is known of this number", error))?;
-    Ok(HttpResponse::Ok().json(json!({
-        "number": number.e164,
-        "kind": facts.kind.as_ref().map(|kind| kind.as_str()),
-        "circle": facts.circle,
-        "circle_name": facts.circle_name,
-        "operator": facts.operator,
-        "operator_name": facts.operator_name,
-        "dnd": facts.dnd.as_ref().map(|dnd| dnd.as_str()),
-    })))
+    Ok(HttpResponse::Ok().json(NumberShown {
+        number: number.e164,
+        kind: facts.kind.as_ref().map(|kind| kind.as_str().to_owned()),
+        circle: facts.circle,
+        circle_name: facts.circle_name,
+        operator: facts.operator,
+        operator_name: facts.operator_name,
+        dnd: facts.dnd.as_ref().map(|dnd| dnd.as_str().to_owned()),
+    }))
 }

@@ -11,6 +11,7 @@ pub mod integrations;
 mod leadsquared;
 pub mod ledger;
 mod lines;
+mod openapi;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -53,6 +54,7 @@ const TABLES: &[&[Endpoint]] = &[
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
     lines::ENDPOINTS,
+    openapi::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,
 ];
