@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Gate,
-    call::{IntegrationRules, Locale, PlanRules, phone, route::Sighting},
+    call::{IntegrationRules, Locale, PlanRules, route::Sighting},
     config::{self, Account, Config, ContextUrl, Integration, StoreUrl},
     connect::{
         catalogue,
@@ -540,9 +540,7 @@ pub fn exotel_client(config: &Config, account: &Account, transport: Transport) -
 fn lookup(agents: Arc<Agents>, sid: String, country: String) -> dialer::Lookup {
     Arc::new(move |named| {
         let roster = agents.of(&sid);
-        let number = phone::parse(named, &country).map_or_else(|| named.to_owned(), |number| number.e164);
-        let agent = roster.with_number(&number).or_else(|| roster.with_email(named).next())?;
-        let profile = &agent.profile;
+        let profile = &roster.named(named, &country)?.profile;
         Some(dialer::Agent {
             number: profile.number.clone()?,
             email: profile.email.clone(),

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
+    directory::Agent,
     key::{self, MasterKey},
     store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, Store, StoreError, Writing},
 };
@@ -72,9 +73,10 @@ pub struct Caller {
     pub role: Role,
     /// `None`: all there are.
     pub accounts: Option<BTreeSet<String>>,
-    /// The user he is, if he is one, …
+    /// The user he is, if he is one.
     pub user: Option<String>,
-    /// … and the address by which the user mapping may know him.
+    /// That user's: by it an agent is found in the user mapping. A token has that of whoever made it, and none if that was
+    /// nobody but the holder of the admin token.
     pub email: Option<String>,
     /// The session he came with.
     pub session: Option<String>,
@@ -86,6 +88,12 @@ impl Caller {
     /// Whether an account is one of his.
     pub fn may_see(&self, account: &str) -> bool {
         self.accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
+    }
+
+    /// Whether this agent of the user mapping is he.
+    pub fn is_agent(&self, agent: &Agent) -> bool {
+        let emails = self.email.as_ref().zip(agent.profile.email.as_ref());
+        emails.is_some_and(|(own, his)| own.eq_ignore_ascii_case(his))
     }
 
     /// Whether what belongs to this user is his.

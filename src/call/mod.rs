@@ -29,7 +29,7 @@ pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Le
 pub use live::{LiveAgent, LiveHint, Over, Stage, live, live_news};
 pub use mapping::{Mapped, UserMapping};
 pub use normalise::{Locale, Poison, normalise};
-pub use person::{Asked, FollowUpWish, PersonRequest};
+pub use person::{Asked, CameOfIt, FollowUpWish, Order, OrderKind, PersonRequest};
 pub use placed::PlacedCall;
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};

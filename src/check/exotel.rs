@@ -11,7 +11,7 @@ use crate::{
     app::{self, StartError},
     config::{Account, Config, StoreUrl},
     connect::transport::Transport,
-    exotel::{ExoPhone, ExotelClient, ExotelError},
+    exotel::{ExoPhone, ExotelClient, ExotelError, Streams},
     operator::Operator,
     store::{Span, Store, StoreError},
     web::ledger::{self, Counted},
@@ -154,10 +154,27 @@ pub(super) async fn look(
     calls(found.lately(config, account, transport).await.as_ref(), &mut findings);
     findings.perhaps.push(LEGS);
     if answering.has_bots() {
-        findings.say("warn", "whether the Voicebot applet is enabled cannot be seen from here");
-        findings.perhaps.push(VOICEBOT);
+        voicebots(&client, &mut findings).await;
     }
     findings
+}
+
+/// Whoever may have streams has voicebots.
+async fn voicebots(client: &ExotelClient, findings: &mut Findings) {
+    match client.streams().await {
+        Ok(Streams { most: Some(0), .. }) | Err(ExotelError::NotFound { .. } | ExotelError::Refused { .. }) => {
+            findings.say("warn", "Exotel knows of no streams of this account: voicebots are not enabled, it seems");
+            findings.asks.push(VOICEBOT);
+        }
+        Ok(Streams { most, .. }) => {
+            let most = most.map(|most| format!(", {most} at once")).unwrap_or_default();
+            findings.say("ok", format_args!("voicebots are enabled{most}"));
+        }
+        Err(error) => {
+            findings.say("warn", format_args!("whether voicebots are enabled cannot be seen from here: {error}"));
+            findings.perhaps.push(VOICEBOT);
+        }
+    }
 }
 
 /// The region that does know the key: a wrong one is refused as a wrong key is (exotel-api §1.1).
@@ -263,7 +280,7 @@ mod tests {
     use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
     use crate::store::{LedgerSummary, SilentExoPhone};
-    use patchbay_sandbox::{Faults, Server, exotel::Exotel};
+    use patchbay_sandbox::{Fault, Faults, On, Server, exotel::Exotel};
 
     use super::*;
 
@@ -351,6 +368,27 @@ mod tests {
             assert!(has(&findings, wanted), "{wanted}: {findings:?}");
         }
         assert!(!has(&findings, "4574 (of the bot") && findings.failures == 0, "{findings:?}");
+    }
+
+    #[tokio::test]
+    async fn voicebots_that_are_missing_are_asked_for() {
+        let server = exotel("t0ken");
+        let asked = |findings: &Findings| (findings.asks.contains(&VOICEBOT), findings.perhaps.contains(&VOICEBOT));
+        for (streams, line, asks) in [
+            (None, "voicebots are not enabled, it seems", true),
+            (Some(0), "voicebots are not enabled, it seems", true),
+            (Some(100), "voicebots are enabled, 100 at once", false),
+        ] {
+            server.with(|exotel| exotel.settings.streams = streams);
+            let findings = told(&server, &[]).await;
+            assert!(has(&findings, line) && asked(&findings) == (asks, false), "{findings:?}");
+        }
+        let path = "/v1/Accounts/acme1/ActiveStreams";
+        for _ in 0..3 {
+            server.faults().push(On::exactly(None, path), Fault::Status(500));
+        }
+        let findings = told(&server, &[]).await;
+        assert!(has(&findings, "cannot be seen from here") && asked(&findings) == (false, true), "{findings:?}");
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl Roster {
         ids.into_iter().flatten().filter_map(|id| self.by_id.get(id))
     }
 
+    /// Whom somebody means who writes a number, `sip:…` or an e-mail address.
+    pub fn named(&self, named: &str, country: &str) -> Option<&Agent> {
+        let number = phone::parse(named, country).map_or_else(|| named.to_owned(), |number| number.e164);
+        self.with_number(&number).or_else(|| self.with_email(named).next())
+    }
+
     /// What planning needs of them.
     pub fn mapping(&self) -> &UserMapping {
         &self.mapping

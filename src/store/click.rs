@@ -149,6 +149,8 @@ pub struct ClickFilter {
     pub states: Vec<String>,
     /// Of one agent and one he wants to be connected with.
     pub pair: Option<(String, String)>,
+    /// Of these agents alone, by number; `None`: of all.
+    pub agents: Option<Vec<String>>,
     pub since: Option<Timestamp>,
     /// 0: the default of 50.
     pub limit: u32,

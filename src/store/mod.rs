@@ -496,6 +496,8 @@ pub struct HookToken {
     pub id: Uuid,
     pub account: String,
     pub label: String,
+    /// What it opens of the account's hooks; all of them without one.
+    pub scope: Option<String>,
     pub created_at: Timestamp,
     /// Still valid until then: its successor was made.
     pub expires_at: Option<Timestamp>,

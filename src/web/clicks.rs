@@ -17,7 +17,7 @@ use super::{
     openapi::{Failed, Wrong},
 };
 use crate::{
-    access::Role,
+    access::{Caller, Role},
     app::Services,
     dialer::{Declined, Wish},
     store::{Click, ClickFilter, ClickState},
@@ -55,9 +55,53 @@ struct Placing {
     record: Option<bool>,
 }
 
-async fn place(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
+/// The numbers that clicks which the caller may see are for; `None`: everybody's. An agent's own are those of who has his
+/// e-mail in the user mapping.
+fn own_numbers(services: &Services, caller: &Caller, sid: &str) -> Option<Vec<String>> {
+    if caller.role > Role::Agent {
+        return None;
+    }
+    let roster = services.agents.of(sid);
+    let own = caller.email.iter().flat_map(|email| roster.with_email(email));
+    Some(own.filter_map(|agent| agent.profile.number.clone()).collect())
+}
+
+/// An agent clicks for himself.
+fn may_click(services: &Services, caller: &Caller, sid: &str, agent: &str) -> Result<(), ApiError> {
+    if caller.role > Role::Agent {
+        return Ok(());
+    }
+    let country = services.account(sid).map(|account| account.country.clone()).unwrap_or_default();
+    let roster = services.agents.of(sid);
+    if roster.named(agent.trim(), &country).is_some_and(|agent| caller.is_agent(agent)) {
+        return Ok(());
+    }
+    let message = match &caller.email {
+        None => {
+            "the role agent clicks for himself, and this token is nobody's: it was made with the admin token. Make it \
+                 while signed in as the agent, or give it the role admin"
+                .to_owned()
+        }
+        Some(email) if roster.with_email(email).next().is_none() => {
+            format!("the role agent clicks for himself, and no agent of the user mapping has the e-mail {email}")
+        }
+        Some(_) => {
+            "the role agent clicks for himself: name the agent who has your e-mail in the user mapping".to_owned()
+        }
+    };
+    Err(ApiError::Forbidden(message))
+}
+
+async fn place(
+    request: HttpRequest,
+    services: Data<Services>,
+    caller: Caller,
+    sid: Path<String>,
+    bytes: Bytes,
+) -> Answer {
     let key = key(&request)?.ok_or_else(no_key)?;
     let Placing { agent, to, caller_id, custom_field, record } = api::body(&bytes)?;
+    may_click(&services, &caller, &sid, &agent)?;
     let texts = [Some(&agent), Some(&to), caller_id.as_ref(), custom_field.as_ref()];
     let record_word = record.map(|record| record.to_string());
     let wish = Wish {
@@ -226,9 +270,12 @@ fn shown(click: &Click) -> ClickShown {
     }
 }
 
-async fn one(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
+async fn one(services: Data<Services>, caller: Caller, path: Path<(String, Uuid)>) -> Answer {
     let (sid, id) = path.into_inner();
+    let own = own_numbers(&services, &caller, &sid);
     let click = services.store.click(&sid, id).await?;
+    // Another's looks as one that is not there.
+    let click = click.filter(|click| own.is_none_or(|own| own.contains(&click.agent)));
     let click = click.ok_or_else(|| ApiError::NotFound("there is no such click".to_owned()))?;
     Ok(HttpResponse::Ok().json(shown(&click)))
 }
@@ -248,7 +295,7 @@ struct ClicksShown {
     clicks: Vec<ClickShown>,
 }
 
-async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+async fn list(request: HttpRequest, services: Data<Services>, caller: Caller, sid: Path<String>) -> Answer {
     let asked: ClicksQuery = api::query(&request)?;
     let states: Vec<String> =
         asked.state.iter().flat_map(|state| state.split(',')).map(|state| state.trim().to_owned()).collect();
@@ -256,7 +303,8 @@ async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>)
         let known = ClickState::ALL.join(", ");
         return Err(ApiError::BadRequest(format!("state: there is none of the name {unknown:?}; there are: {known}")));
     }
-    let filter = ClickFilter { states, pair: None, since: asked.since, limit: api::limit(asked.limit) };
+    let agents = own_numbers(&services, &caller, &sid);
+    let filter = ClickFilter { states, pair: None, agents, since: asked.since, limit: api::limit(asked.limit) };
     let clicks = services.store.list_clicks(&sid, &filter).await?;
     Ok(HttpResponse::Ok().json(ClicksShown { clicks: clicks.iter().map(shown).collect() }))
 }

@@ -13,6 +13,7 @@ mod health;
 pub mod integrations;
 mod leadsquared;
 pub mod ledger;
+mod lines;
 pub mod live;
 mod openapi;
 mod people;
@@ -59,6 +60,7 @@ const TABLES: &[&[Endpoint]] = &[
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
+    lines::ENDPOINTS,
     live::ENDPOINTS,
     openapi::ENDPOINTS,
     people::ENDPOINTS,

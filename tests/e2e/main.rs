@@ -14,6 +14,7 @@ mod expiry;
 mod families;
 mod faults;
 mod hooks;
+mod lines;
 mod live;
 mod main_job;
 mod nodes;

@@ -195,6 +195,7 @@ fn voice(kind: &EventKind) -> Voice {
         | EventKind::Routed
         | EventKind::Associated
         | EventKind::FollowUpAsked
+        | EventKind::Ordered
         | EventKind::Other(_) => Voice::Other,
     }
 }

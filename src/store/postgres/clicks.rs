@@ -143,9 +143,10 @@ pub(super) async fn list(tx: &Tx<'_>, account: &str, filter: &ClickFilter) -> Re
         .rows(
             select!(
                 "WHERE account = $1 AND asked_ms >= $2 AND ($3::text IS NULL OR (agent = $3 AND dialled = $4::text))
-                 AND (cardinality($5::text[]) = 0 OR state = ANY($5)) ORDER BY asked_ms DESC, id DESC LIMIT $6"
+                 AND (cardinality($5::text[]) = 0 OR state = ANY($5))
+                 AND ($7::text[] IS NULL OR agent = ANY($7)) ORDER BY asked_ms DESC, id DESC LIMIT $6"
             ),
-            &[&text(account), &since, &opt_text(agent), &opt_text(to), &filter.states, &limit],
+            &[&text(account), &since, &opt_text(agent), &opt_text(to), &filter.states, &limit, &filter.agents],
         )
         .await?;
     found.iter().map(read).collect()

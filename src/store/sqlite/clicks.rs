@@ -116,7 +116,8 @@ pub(super) fn unsettled(conn: &Connection, account: &str) -> Result<Vec<Click>, 
 pub(super) fn list(conn: &Connection, account: &str, filter: &ClickFilter) -> Result<Vec<Click>, Fault> {
     let sql = format!(
         "SELECT {COLUMNS} FROM click WHERE account = ?1 AND asked_ms >= ?2 AND (?3 IS NULL OR (agent = ?3 AND dialled = ?4))
-         AND (?5 = '' OR instr(?5, ' ' || state || ' ') > 0) ORDER BY asked_ms DESC, id DESC LIMIT ?6"
+         AND (?5 = '' OR instr(?5, ' ' || state || ' ') > 0)
+         AND (?7 IS NULL OR agent IN (SELECT value FROM json_each(?7))) ORDER BY asked_ms DESC, id DESC LIMIT ?6"
     );
     let states = match filter.states.as_slice() {
         [] => String::new(),
@@ -126,7 +127,8 @@ pub(super) fn list(conn: &Connection, account: &str, filter: &ClickFilter) -> Re
     let since = filter.since.map_or(i64::MIN, Timestamp::as_millisecond);
     let limit = if filter.limit == 0 { 50 } else { filter.limit };
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut found = statement.query(params![account, since, agent, to, states, limit])?;
+    let agents = filter.agents.as_ref().map(|agents| serde_json::json!(agents).to_string());
+    let mut found = statement.query(params![account, since, agent, to, states, limit, agents])?;
     let mut clicks = Vec::new();
     while let Some(row) = found.next()? {
         clicks.push(read(row)?);

@@ -181,6 +181,12 @@ pub(in crate::store) async fn unsettled_and_listed(store: &dyn Store) {
     assert_eq!(list(ClickFilter { since: Some(at(3)), limit: 2, ..Default::default() }).await, [5, 4]);
     let pair = Some((click(4).agent, click(4).to));
     assert_eq!(list(ClickFilter { pair, ..Default::default() }).await, [4]);
+    let of = async |agents: &[&str]| {
+        let agents = Some(agents.iter().map(|&agent| agent.to_owned()).collect());
+        list(ClickFilter { agents, ..Default::default() }).await
+    };
+    assert_eq!(of(&["sip:nobody", &click(4).agent]).await, [5, 4, 3, 2, 1]);
+    assert!(of(&[]).await.is_empty() && of(&["sip:nobody"]).await.is_empty());
 }
 
 pub(in crate::store) async fn purge_leaves_the_unsettled(store: &dyn Store) {

@@ -1,3 +1,2 @@
--- Version 6: test calls of a DID: clicks that put a customer into a flow.
-
-ALTER TABLE click ADD COLUMN flow_url TEXT;
+-- Version 8: what of an account's hooks a token opens; all of them where nothing is said, as before.
+ALTER TABLE hook_token ADD COLUMN scope TEXT COLLATE "C";
