@@ -24,7 +24,7 @@ use super::{
 use crate::store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, StoreError, Writing};
 
 /// What the file and its result are sealed for.
-const PURPOSE: &str = "import";
+pub const SEALED_FOR: &str = "import";
 /// Rows that are made durable together.
 const BATCH: usize = 50;
 /// How long a result can be fetched.
@@ -96,8 +96,8 @@ impl Agents {
         by: &str,
         stopping: &CancellationToken,
     ) -> Result<Result<Job, ImportError>, DirectoryError> {
-        let desk = self.desks.get(account).ok_or(DirectoryError::Unknown)?;
-        let table = match Table::read(file, &desk.place) {
+        let desk = self.desk(account).ok_or(DirectoryError::Unknown)?;
+        let table = match Table::read(file, &desk.place()) {
             Ok(table) => table,
             Err(error) => return Ok(Err(error)),
         };
@@ -137,14 +137,14 @@ impl Agents {
     /// # Errors
     /// What the store says.
     pub async fn resume(self: &Arc<Self>, stopping: &CancellationToken) -> Result<(), StoreError> {
-        for (account, desk) in &self.desks {
+        for (account, desk) in self.desks.load_full().iter() {
             for document in self.store.documents(account, DocumentKind::Import).await? {
                 let job = Job::of(&document)?;
                 if job.state != "running" {
                     continue;
                 }
                 let file = document.says.sealed.as_deref().and_then(|sealed| self.open(account, &job.id, sealed));
-                let Some(Ok(table)) = file.map(|file| Table::read(&file, &desk.place)) else {
+                let Some(Ok(table)) = file.map(|file| Table::read(&file, &desk.place())) else {
                     let failed = Job {
                         state: "failed".to_owned(),
                         error: Some("the file cannot be read any more: send it again".to_owned()),
@@ -210,7 +210,7 @@ impl Agents {
         table: &Table,
         stopping: &CancellationToken,
     ) -> Result<(), DirectoryError> {
-        let desk = self.desks.get(account).ok_or(DirectoryError::Unknown)?;
+        let desk = self.desk(account).ok_or(DirectoryError::Unknown)?;
         let mut outcomes = Outcomes::new();
         // Who was in the file already, by which row.
         let mut seen = HashMap::new();
@@ -219,7 +219,7 @@ impl Agents {
             if stopping.is_cancelled() {
                 return Ok(());
             }
-            for (at, outcome) in self.take_rows(desk, &job, table, batch, &mut seen).await? {
+            for (at, outcome) in self.take_rows(&desk, &job, table, batch, &mut seen).await? {
                 job.count(outcome.0);
                 outcomes.insert(at, outcome);
             }
@@ -291,11 +291,11 @@ impl Agents {
     }
 
     fn seal(&self, account: &str, id: &str, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.key.seal(PURPOSE, &[account, id], plain).map_err(StoreError::Unwritable)
+        self.key.seal(SEALED_FOR, &[account, id], plain).map_err(StoreError::Unwritable)
     }
 
     fn open(&self, account: &str, id: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-        self.key.open(PURPOSE, &[account, id], sealed)
+        self.key.open(SEALED_FOR, &[account, id], sealed)
     }
 }
 
@@ -336,7 +336,7 @@ fn read_row(
     let row = table.row(at)?;
     let number = row.patch.number.clone().flatten();
     let number =
-        number.map(|text| agent::number(&text, &desk.place.country).map_err(|error| format!("number: {error}")));
+        number.map(|text| agent::number(&text, &desk.place().country).map_err(|error| format!("number: {error}")));
     let number = number.transpose()?;
     let email = row.patch.email.clone().flatten();
     // Made by this row once before, if the import was broken off.
@@ -350,7 +350,7 @@ fn read_row(
         }
     }
     let was = is.map(|agent| agent.profile.clone()).unwrap_or_default();
-    let profile: Profile = row.patch.onto(&was, &desk.place).map_err(|problems| told(&problems))?;
+    let profile: Profile = row.patch.onto(&was, &desk.place()).map_err(|problems| told(&problems))?;
     roster.free(Some(&id), &profile).map_err(|problem| problem.to_string())?;
     for mark in [Some(id.clone()), profile.number.as_deref().map(key)].into_iter().flatten() {
         seen.insert(mark, at);

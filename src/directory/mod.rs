@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub use agent::{Agent, Patch, Place, Problem, Profile, Source, email};
-pub use import::Job;
+pub use import::{Job, SEALED_FOR};
 pub use roster::Roster;
 pub use sync::{Listed, Synced};
 pub use table::ImportError;
@@ -53,22 +53,29 @@ fn told(problems: &[Problem]) -> String {
 
 /// One account's agents, and whose turn it is to change them.
 struct Desk {
-    place: Place,
+    /// Another once the account has changed.
+    place: ArcSwap<Place>,
     roster: ArcSwap<Roster>,
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Desk {
+    fn place(&self) -> Arc<Place> {
+        self.place.load_full()
+    }
 }
 
 /// All accounts' agents.
 pub struct Agents {
     store: Arc<dyn Store>,
     key: MasterKey,
-    desks: BTreeMap<String, Desk>,
+    desks: ArcSwap<BTreeMap<String, Arc<Desk>>>,
     nobody: Arc<Roster>,
 }
 
 impl fmt::Debug for Agents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Agents({} accounts)", self.desks.len())
+        write!(f, "Agents({} accounts)", self.desks.load().len())
     }
 }
 
@@ -86,18 +93,46 @@ impl Agents {
     /// # Errors
     /// What the store says.
     pub async fn load(accounts: &[Account], store: Arc<dyn Store>, key: MasterKey) -> Result<Self, StoreError> {
+        let agents = Self { store, key, desks: ArcSwap::default(), nobody: Arc::default() };
+        agents.follow(&accounts.iter().collect::<Vec<_>>()).await?;
+        Ok(agents)
+    }
+
+    /// From now on these are the accounts. Of one that was there already only the place is another.
+    ///
+    /// # Errors
+    /// What the store says; all stays as it was.
+    pub async fn follow(&self, accounts: &[&Account]) -> Result<(), StoreError> {
+        let were = self.desks.load_full();
         let mut desks = BTreeMap::new();
-        for account in accounts {
+        let mut moved = Vec::new();
+        for &account in accounts {
             let place = Place::of(account);
-            let roster = ArcSwap::from_pointee(read(&place, account_file(account), store.as_ref()).await?);
-            desks.insert(account.sid.clone(), Desk { place, roster, turn: Mutex::new(()) });
+            let desk = match were.get(&account.sid) {
+                Some(desk) => {
+                    moved.push((Arc::clone(desk), place));
+                    Arc::clone(desk)
+                }
+                None => {
+                    let roster = read(&place, account_file(account), self.store.as_ref()).await?;
+                    let (place, roster) = (ArcSwap::from_pointee(place), ArcSwap::from_pointee(roster));
+                    Arc::new(Desk { place, roster, turn: Arc::default() })
+                }
+            };
+            desks.insert(account.sid.clone(), desk);
         }
-        Ok(Self { store, key, desks, nobody: Arc::default() })
+        moved.into_iter().for_each(|(desk, place)| desk.place.store(Arc::new(place)));
+        self.desks.store(Arc::new(desks));
+        Ok(())
+    }
+
+    fn desk(&self, account: &str) -> Option<Arc<Desk>> {
+        self.desks.load().get(account).map(Arc::clone)
     }
 
     /// The agents of an account, as they are now. Of one that is not there: nobody.
     pub fn of(&self, account: &str) -> Arc<Roster> {
-        self.desks.get(account).map_or_else(|| Arc::clone(&self.nobody), |desk| desk.roster.load_full())
+        self.desk(account).map_or_else(|| Arc::clone(&self.nobody), |desk| desk.roster.load_full())
     }
 
     /// Reads the store again: after another node has written.
@@ -105,7 +140,7 @@ impl Agents {
     /// # Errors
     /// What the store says; the list stays as it was.
     pub async fn reload_all(&self) -> Result<(), StoreError> {
-        for desk in self.desks.values() {
+        for desk in self.desks.load_full().values() {
             let _turn = desk.turn.lock().await;
             self.read_again(desk).await?;
         }
@@ -117,10 +152,10 @@ impl Agents {
     pub async fn make(&self, account: &str, patch: &Patch, by: &str) -> Result<Agent, DirectoryError> {
         let (desk, _turn) = self.turn(account).await?;
         let roster = desk.roster.load_full();
-        let profile = patch.onto(&Profile::default(), &desk.place).map_err(DirectoryError::Invalid)?;
+        let profile = patch.onto(&Profile::default(), &desk.place()).map_err(DirectoryError::Invalid)?;
         roster.free(None, &profile).map_err(|problem| DirectoryError::Invalid(vec![problem]))?;
         let id = Uuid::now_v7().to_string();
-        self.write(desk, vec![Step::Make { id: id.clone(), profile }], by).await?;
+        self.write(&desk, vec![Step::Make { id: id.clone(), profile }], by).await?;
         desk.roster.load().find(&id).cloned().ok_or(DirectoryError::Unknown)
     }
 
@@ -130,11 +165,11 @@ impl Agents {
         let (desk, _turn) = self.turn(account).await?;
         let roster = desk.roster.load_full();
         let was = changeable(&roster, id, patch.version)?;
-        let profile = patch.onto(&was.profile, &desk.place).map_err(DirectoryError::Invalid)?;
+        let profile = patch.onto(&was.profile, &desk.place()).map_err(DirectoryError::Invalid)?;
         roster.free(Some(id), &profile).map_err(|problem| DirectoryError::Invalid(vec![problem]))?;
         if profile != was.profile {
             let step = Step::Change { id: id.to_owned(), version: was.version, profile };
-            self.write(desk, vec![step], by).await?;
+            self.write(&desk, vec![step], by).await?;
         }
         desk.roster.load().find(id).cloned().ok_or(DirectoryError::Unknown)
     }
@@ -146,7 +181,7 @@ impl Agents {
         let roster = desk.roster.load_full();
         let was = changeable(&roster, id, version)?;
         let step = Step::Remove { id: id.to_owned(), version: was.version };
-        self.write(desk, vec![step], by).await
+        self.write(&desk, vec![step], by).await
     }
 
     /// Brings the list up to what a CRM or Exotel says of its users.
@@ -161,22 +196,23 @@ impl Agents {
         by: &str,
     ) -> Result<Synced, DirectoryError> {
         let (desk, _turn) = self.turn(account).await?;
-        let (synced, steps) = sync::plan(&desk.roster.load_full(), &desk.place, from, listed);
+        let (synced, steps) = sync::plan(&desk.roster.load_full(), &desk.place(), from, listed);
         if !steps.is_empty() {
-            self.write(desk, steps, by).await?;
+            self.write(&desk, steps, by).await?;
         }
         Ok(synced)
     }
 
     /// All agents as a table.
     pub fn export(&self, account: &str) -> Vec<u8> {
-        let Some(desk) = self.desks.get(account) else { return Vec::new() };
-        table::write(&desk.roster.load_full(), &desk.place)
+        let Some(desk) = self.desk(account) else { return Vec::new() };
+        table::write(&desk.roster.load_full(), &desk.place())
     }
 
-    async fn turn(&self, account: &str) -> Result<(&Desk, MutexGuard<'_, ()>), DirectoryError> {
-        let desk = self.desks.get(account).ok_or(DirectoryError::Unknown)?;
-        Ok((desk, desk.turn.lock().await))
+    async fn turn(&self, account: &str) -> Result<(Arc<Desk>, OwnedMutexGuard<()>), DirectoryError> {
+        let desk = self.desk(account).ok_or(DirectoryError::Unknown)?;
+        let turn = Arc::clone(&desk.turn).lock_owned().await;
+        Ok((desk, turn))
     }
 
     /// Makes the steps durable, and then known. Whoever calls it has the turn.
@@ -193,7 +229,7 @@ impl Agents {
             let before = was.find(id).map(|agent| &agent.profile);
             log.push(AuditEntry {
                 by: by.to_owned(),
-                account: desk.place.sid.clone(),
+                account: desk.place().sid.clone(),
                 kind: DocumentKind::Agent.as_str().to_owned(),
                 id: id.clone(),
                 action: match step {
@@ -205,7 +241,7 @@ impl Agents {
                 changed: agent::difference(before, to),
             });
             changes.push(Change {
-                at: DocumentRef::new(&desk.place.sid, DocumentKind::Agent, id),
+                at: DocumentRef::new(&desk.place().sid, DocumentKind::Agent, id),
                 on_version,
                 to: to.map(written).transpose()?,
             });
@@ -229,7 +265,7 @@ impl Agents {
 
     async fn read_again(&self, desk: &Desk) -> Result<(), StoreError> {
         let file = desk.roster.load().of_file();
-        desk.roster.store(Arc::new(read(&desk.place, file, self.store.as_ref()).await?));
+        desk.roster.store(Arc::new(read(&desk.place(), file, self.store.as_ref()).await?));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Paged, StoreError, documents::to_json};
+use super::{LaneRef, Paged, StoreError, documents::to_json};
 
 /// What sort of thing a document is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,10 +23,15 @@ pub enum DocumentKind {
     Token,
     /// A file of agents that was sent in.
     Import,
+    /// Of Exotel; its settings, and sealed its secrets.
+    Account,
+    /// One of an account's, likewise.
+    Integration,
 }
 
 impl DocumentKind {
-    pub const ALL: [Self; 5] = [Self::Agent, Self::User, Self::Session, Self::Token, Self::Import];
+    pub const ALL: [Self; 7] =
+        [Self::Agent, Self::User, Self::Session, Self::Token, Self::Import, Self::Account, Self::Integration];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,6 +40,8 @@ impl DocumentKind {
             Self::Session => "session",
             Self::Token => "token",
             Self::Import => "import",
+            Self::Account => "account",
+            Self::Integration => "integration",
         }
     }
 
@@ -98,6 +105,14 @@ pub struct Change {
     pub to: Option<Writing>,
 }
 
+/// Where something lies sealed in the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SealedAt {
+    Document(DocumentRef),
+    /// Tokens of an integration.
+    Credential(LaneRef),
+}
+
 /// Who did what. Nothing secret stands in it, and of numbers only the end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditEntry {
@@ -150,6 +165,12 @@ pub trait Directory: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`StoreError::Conflict`] if a document is not at its `on_version`, [`StoreError::Taken`] if another has its name.
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Everything that lies sealed, by its place.
+    async fn sealed(&self) -> Result<Vec<SealedAt>, StoreError>;
+
+    /// Exchanges what lies sealed there for the same sealed anew; its version stays. `false`: it was changed meanwhile.
+    async fn reseal(&self, at: &SealedAt, was: &[u8], to: Vec<u8>) -> Result<bool, StoreError>;
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError>;
 

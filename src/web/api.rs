@@ -19,8 +19,11 @@ use super::{
     recording, timeline,
 };
 use crate::{
-    access::{Caller, GateError, Role},
+    access::{GateError, Role},
+    accounts::AccountsError,
     app::Services,
+    config::{Account, Problem},
+    delivery::LaneHandle,
     directory::DirectoryError,
     hooks,
     store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, StoreError},
@@ -38,7 +41,6 @@ const LINK: Duration = Duration::from_secs(15 * 60);
 const OVERLAP: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts", Role::Agent, |route| route.to(accounts)),
     get("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(calls)),
     get("/api/v1/accounts/{sid}/calls/{call_sid}", Role::Agent, |route| route.to(call)),
     post("/api/v1/accounts/{sid}/calls/{call_sid}/resync", Role::Admin, |route| route.to(resync)).noted(),
@@ -69,6 +71,12 @@ pub enum ApiError {
     Closed,
     #[error("{0}")]
     NotFound(String),
+    /// Settings that cannot be, each with what would be right.
+    #[error("{}", told(.0))]
+    Invalid(Vec<Problem>),
+    /// Secrets that were tried in vain.
+    #[error("{0}")]
+    NotVerified(String),
     /// It is not as whoever asks believes it to be.
     #[error("{0}")]
     Conflict(String),
@@ -91,10 +99,16 @@ fn of_store(error: &StoreError) -> String {
     }
 }
 
+fn told(problems: &[Problem]) -> String {
+    AccountsError::Invalid(problems.to_vec()).to_string()
+}
+
 impl ApiError {
     fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::NotVerified(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not_verified"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::SignIn(_) => (StatusCode::UNAUTHORIZED, "wrong_credentials"),
             Self::Closed => (StatusCode::FORBIDDEN, "api_closed"),
@@ -121,7 +135,12 @@ impl ApiError {
         if let Self::TooMany(wait) = self {
             answer.insert_header((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()));
         }
-        answer.json(json!({ "error": { "code": code, "message": self.to_string() } }))
+        let mut error = json!({ "code": code, "message": self.to_string() });
+        if let Self::Invalid(problems) = self {
+            let problem = |one: &Problem| json!({ "key": one.key, "message": one.message });
+            error["problems"] = problems.iter().map(problem).collect();
+        }
+        answer.json(json!({ "error": error }))
     }
 }
 
@@ -144,6 +163,20 @@ impl From<DirectoryError> for ApiError {
             DirectoryError::Invalid(_) => Self::BadRequest(error.to_string()),
             DirectoryError::ReadOnly | DirectoryError::Changed => Self::Conflict(error.to_string()),
             DirectoryError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::Unknown(_) => Self::NotFound(error.to_string()),
+            AccountsError::Invalid(problems) => Self::Invalid(problems),
+            AccountsError::ReadOnly(_) | AccountsError::Exists(_) | AccountsError::Changed => {
+                Self::Conflict(error.to_string())
+            }
+            AccountsError::NotVerified(_) => Self::NotVerified(error.to_string()),
+            AccountsError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -175,17 +208,6 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
 
 pub(super) fn limit(asked: Option<u32>) -> u32 {
     asked.unwrap_or(50).clamp(1, PAGE)
-}
-
-async fn accounts(services: Data<Services>, caller: Caller) -> Answer {
-    let accounts: Vec<Value> = services
-        .config
-        .accounts
-        .iter()
-        .filter(|account| caller.may_see(&account.sid))
-        .map(|account| json!({ "sid": account.sid, "api": account.api_url.as_str(), "country": account.country }))
-        .collect();
-    Ok(HttpResponse::Ok().json(json!({ "accounts": accounts })))
 }
 
 #[derive(Deserialize)]
@@ -259,7 +281,7 @@ async fn resync(services: Data<Services>, path: Path<(String, String)>, bytes: B
 }
 
 fn wake(services: &Services, account: &str) {
-    services.lanes.iter().filter(|(lane, _)| lane.account == account).for_each(|(_, handle)| handle.wake());
+    services.lanes_of(account).iter().for_each(LaneHandle::wake);
 }
 
 async fn recording_link(services: Data<Services>, path: Path<(String, String)>) -> Answer {
@@ -356,7 +378,7 @@ async fn retry(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Ans
         limit: 0,
     };
     let sent = services.store.redrive(&sid, &filter, false, Timestamp::now()).await?;
-    services.lanes.iter().filter(|(lane, _)| lane.account == *sid).for_each(|(_, handle)| handle.probe_now());
+    services.lanes_of(&sid).iter().for_each(LaneHandle::probe_now);
     Ok(HttpResponse::Accepted().json(json!({ "deliveries": sent })))
 }
 
@@ -415,8 +437,8 @@ fn urls(base: &str) -> Vec<Value> {
 /// The URLs of Exotel's own connectors, for those that fit this account.
 fn families(services: &Services, sid: &str, token: &str) -> Vec<hooks::FamilyUrl> {
     let account = services.account(sid);
-    let of = |account| hooks::families(account, services.public_url(), token, Some(&services.key));
-    account.map(of).unwrap_or_default()
+    let of = |account: &Account| hooks::families(account, services.public_url(), token, Some(&services.key));
+    account.as_deref().map(of).unwrap_or_default()
 }
 
 #[derive(Deserialize)]

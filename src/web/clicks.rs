@@ -67,7 +67,7 @@ async fn place(request: HttpRequest, services: Data<Services>, sid: Path<String>
         record,
         times: None,
     };
-    let Some(dialer) = services.dialers.get(sid.as_str()) else {
+    let Some(dialer) = services.dialer(sid.as_str()) else {
         return Err(ApiError::NotFound("there is no such account".to_owned()));
     };
     Ok(match dialer.click(&wish).await {

@@ -16,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    accounts,
     api::{Answer, ApiError, body},
     auth::{Endpoint, get, post},
 };
 use crate::{
     access::Role,
+    accounts::Running,
     app::Services,
     connect::oauth::{Keeper, TokenError, consent},
     delivery::{Access, LaneHandle},
@@ -71,10 +73,11 @@ impl Backfills {
 }
 
 async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
-    let account = services.account(&sid).ok_or_else(|| ApiError::NotFound(format!("there is no account {sid:?}")))?;
+    let unknown = || ApiError::NotFound(format!("there is no account {sid:?}"));
+    let running = services.accounts.get(&sid).ok_or_else(unknown)?;
     let mut items = Vec::new();
-    for integration in &account.integrations {
-        items.push(standing(&services, &account.sid, &integration.name).await?);
+    for name in running.integrations.keys() {
+        items.push(of(&services, &running, name).await?);
     }
     Ok(HttpResponse::Ok().json(json!({ "integrations": items })))
 }
@@ -84,12 +87,25 @@ async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer 
     Ok(HttpResponse::Ok().json(standing(&services, &sid, &name).await?))
 }
 
-async fn standing(services: &Services, sid: &str, name: &str) -> Result<Value, ApiError> {
+pub(super) async fn standing(services: &Services, sid: &str, name: &str) -> Result<Value, ApiError> {
     let unknown = || ApiError::NotFound("there is no such integration".to_owned());
-    let account = services.account(sid).ok_or_else(unknown)?;
-    let integration = account.integrations.iter().find(|one| one.name == name).ok_or_else(unknown)?;
-    let handle = lane(services, sid, name)?;
-    let connected = match keeper(handle) {
+    of(services, &*services.accounts.get(sid).ok_or_else(unknown)?, name).await
+}
+
+async fn of(services: &Services, running: &Running, name: &str) -> Result<Value, ApiError> {
+    let unknown = || ApiError::NotFound("there is no such integration".to_owned());
+    let kept = running.integrations.get(name).ok_or_else(unknown)?;
+    let integration = running.integration(name);
+    let mut shown = accounts::settings(kept, integration);
+    shown["name"] = json!(name);
+    let (Some(integration), Some(handle)) = (integration, running.lane(name)) else {
+        shown["connector"] = kept.settings.get("connector").cloned().unwrap_or_default();
+        shown["error"] = json!(kept.broken);
+        return Ok(shown);
+    };
+    shown["connector"] = json!(integration.manifest.id);
+    shown["address"] = json!(integration.origin.as_ref().map(url::Url::as_str));
+    shown["connected"] = match keeper(handle) {
         Some(keeper) => match keeper.standing().await {
             Ok(Some((by, since))) => json!({ "by": by, "since": since }),
             Ok(None) => json!(false),
@@ -97,19 +113,14 @@ async fn standing(services: &Services, sid: &str, name: &str) -> Result<Value, A
         },
         None => json!(true),
     };
-    Ok(json!({
-        "name": integration.name,
-        "connector": integration.manifest.id,
-        "address": integration.origin.as_ref().map(url::Url::as_str),
-        "connected": connected,
-        "lane": handle.standing(),
-        "backfill": services.backfills.of(handle.lane()),
-    }))
+    shown["lane"] = handle.standing();
+    shown["backfill"] = json!(services.backfills.of(handle.lane()));
+    Ok(shown)
 }
 
-fn lane<'a>(services: &'a Services, sid: &str, name: &str) -> Result<&'a LaneHandle, ApiError> {
+fn lane(services: &Services, sid: &str, name: &str) -> Result<LaneHandle, ApiError> {
     let wanted = LaneRef { account: sid.to_owned(), integration: name.to_owned() };
-    services.lanes.get(&wanted).ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))
+    services.lane(&wanted).ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))
 }
 
 fn keeper(lane: &LaneHandle) -> Option<&Arc<Keeper>> {
@@ -136,7 +147,7 @@ async fn verify(services: Data<Services>, path: Path<(String, String)>) -> Answe
 async fn connect(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, name) = path.into_inner();
     let lane = lane(&services, &sid, &name)?;
-    let keeper = keeper(lane).ok_or_else(|| {
+    let keeper = keeper(&lane).ok_or_else(|| {
         ApiError::BadRequest(
             "this integration works with a key from the configuration: there is nothing to connect".to_owned(),
         )
@@ -177,10 +188,10 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
             return page(StatusCode::SERVICE_UNAVAILABLE, "The store cannot be asked now. Try again.");
         }
     };
-    let Some(lane) = services.lanes.get(&consent.lane) else {
+    let Some(lane) = services.lane(&consent.lane) else {
         return page(StatusCode::BAD_REQUEST, "This integration is not in the configuration any more.");
     };
-    let Some(keeper) = keeper(lane) else {
+    let Some(keeper) = keeper(&lane) else {
         return page(StatusCode::BAD_REQUEST, "This integration works with a key from the configuration.");
     };
     if returned.code.is_empty() {
@@ -188,7 +199,7 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
         let why = if returned.error.is_empty() { "no code came back" } else { "it was refused" };
         return page(StatusCode::BAD_REQUEST, &format!("Not connected: {why}. Run `patchbay connect` again."));
     }
-    let (keeper, lane) = (Arc::clone(keeper), lane.clone());
+    let keeper = Arc::clone(keeper);
     // The code is good once: a window that is closed too early must not take the tokens with it.
     let connecting = tokio::spawn(async move {
         let connected = keeper.connect(&consent, &returned.code, returned.accounts_server.as_deref()).await;

@@ -46,8 +46,8 @@ use uuid::Uuid;
 use super::{
     AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Click, ClickFilter,
     ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind,
-    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged, Seq,
-    SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
+    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged,
+    SealedAt, Seq, SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
 };
 use crate::call::Receipt;
@@ -401,6 +401,10 @@ impl Store for PostgresStore {
         Ok(())
     }
 
+    async fn forget_credential(&self, lane: &LaneRef) -> Result<(), StoreError> {
+        writing!(self, |tx| credentials::forget(tx, lane))
+    }
+
     async fn lease(&self, holder: Uuid, duties: &[Duty], ttl: Duration) -> Result<Vec<Lease>, StoreError> {
         writing!(self, |tx| leases::take(tx, holder, duties, ttl))
     }
@@ -478,13 +482,26 @@ impl Directory for PostgresStore {
     }
 
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
-        let agents = changes.iter().any(|change| change.at.kind == DocumentKind::Agent);
+        let of = |kinds: &[DocumentKind]| changes.iter().any(|change| kinds.contains(&change.at.kind));
+        let agents = of(&[DocumentKind::Agent]);
+        let accounts = of(&[DocumentKind::Account, DocumentKind::Integration]);
         let draft = super::directory::Draft::new(changes, log)?;
         writing!(self, |tx| directory::change(tx, &draft, now))?;
         if agents {
             self.wire.tell(News::Agents);
         }
+        if accounts {
+            self.wire.tell(News::Accounts);
+        }
         Ok(())
+    }
+
+    async fn sealed(&self) -> Result<Vec<SealedAt>, StoreError> {
+        looking!(self, |tx| directory::sealed(tx))
+    }
+
+    async fn reseal(&self, at: &SealedAt, was: &[u8], to: Vec<u8>) -> Result<bool, StoreError> {
+        writing!(self, |tx| directory::reseal(tx, at, was, &to))
     }
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError> {
