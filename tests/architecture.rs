@@ -129,11 +129,16 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/directory", &["call", "config", "key", "store"]),
         ("src/dialer", &["call", "config", "crash", "exotel", "store", "telemetry"]),
         ("src/access", &["directory", "key", "store"]),
+        (
+            "src/accounts",
+            &["call", "config", "connect", "delivery", "dialer", "directory", "exotel", "key", "store", "telemetry"],
+        ),
         ("src/hooks", &["app", "call", "config", "context", "crash", "directory", "key", "store", "telemetry"]),
         (
             "src/web",
             &[
                 "access",
+                "accounts",
                 "app",
                 "call",
                 "config",
@@ -145,6 +150,7 @@ fn each_module_uses_only_what_stands_below_it() {
                 "exotel",
                 "hooks",
                 "key",
+                "reseal",
                 "store",
                 "telemetry",
             ],

@@ -162,7 +162,10 @@ mod tests {
             integration(&given, &of)
         };
         assert_eq!(read(json!({})).expect("an integration").name, "freshdesk");
-        assert_eq!(read(json!({ "defaults": { "type": "Call", "priority": 2 } })).expect("it").settings.defaults["priority"], 2);
+        assert_eq!(
+            read(json!({ "defaults": { "type": "Call", "priority": 2 } })).expect("it").settings.defaults["priority"],
+            2
+        );
         assert!(told(read(json!({ "domain": "a b", "quota": 0, "${HOME}": "x" }))).contains("quota: must be between"));
         assert!(read(json!({ "api_key": "${HOME}" })).expect("it").secrets.contains_key("api_key"), "taken as it is");
         let key = |key: &str| {
