@@ -36,11 +36,14 @@ pub struct Vault {
     pub key: MasterKey,
 }
 
+/// By account and CallSid.
+type RecordingLink = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
+
 /// The links that are handed out for an account; a credential is in them.
 #[derive(Clone)]
 pub struct Links {
-    /// To the recording of a call, by account and CallSid.
-    pub recording: Arc<dyn Fn(&str, &str) -> String + Send + Sync>,
+    /// To the recording of a call.
+    pub recording: RecordingLink,
     /// Where Exotel says what becomes of a call that is placed, by account.
     pub status: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }

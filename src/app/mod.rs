@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::accounts::{Vault, driver, exotel_client, needs_vault};
 use crate::{
     access::Gate,
-    accounts::{Accounts, Around, Links},
+    accounts::{Accounts, Around, Links, Roll},
     config::{self, Account, Config},
     connect::transport::Transport,
     context::Context,
@@ -331,11 +331,33 @@ async fn hear(services: Arc<Services>, node: Arc<Node>) {
                 lanes.iter().filter(|lane| lane.health() != Health::Running).for_each(LaneHandle::probe_now);
             }
             News::Accounts => {
-                if let Err(error) = services.accounts.follow().await {
-                    tracing::warn!(%error, "accounts, which another node has changed, cannot be read; trying on");
+                let were = services.accounts.load();
+                match services.accounts.follow().await {
+                    Ok(()) => plan_meantime(&services, &were),
+                    Err(error) => {
+                        tracing::warn!(%error, "accounts, which another node has changed, cannot be read; trying on");
+                    }
                 }
             }
         }
+    }
+}
+
+/// Between the making of an integration on another node and the news of it, this one may have decided calls without it:
+/// they are planned again. What is planned already stays as it is.
+fn plan_meantime(services: &Arc<Services>, were: &Roll) {
+    for running in services.accounts.load().iter() {
+        let sid = &running.account.sid;
+        let known = |name: &String| were.get(sid).is_some_and(|was| was.integrations.contains_key(name));
+        let new = running.integrations.iter().filter(|(name, _)| !known(name));
+        let Some(since) = new.filter_map(|(_, kept)| kept.created_at).min() else { continue };
+        let (services, sid) = (Arc::clone(services), sid.clone());
+        tokio::spawn(async move {
+            if let Err(error) = services.decider.backfill(&sid, since).await {
+                tracing::warn!(account = sid, %error, "calls that came while an integration was made may not be in it; \
+                    resync them, or ask for a backfill");
+            }
+        });
     }
 }
 

@@ -127,7 +127,19 @@ async fn an_account_made_by_the_api_works_at_once_and_after_a_restart() {
     assert_eq!(whom.trim(), "+919811110002", "by the new rules");
     assert_eq!(send(&rig, Method::PATCH, &format!("/accounts/{NEW}"), other).await.0, 409, "it was read before that");
 
+    // `patchbay check` tries what is kept, through the service or, where none runs, itself.
+    let check = |rig: &Rig| {
+        let output =
+            rig.command(&["check", "--config", &rig.config().display().to_string()]).output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+        told
+    };
+    let told = check(&rig);
+    assert!(told.contains("acme9/help: knows us (asked through the running service)"), "{told}");
     rig.kill();
+    let told = check(&rig);
+    assert!(told.contains("ok    acme9/help: Freshdesk at") && told.contains("ok    acme9: Exotel at"), "{told}");
     rig.start();
     assert_eq!(hook(&rig, "call-events", &calls[1].answered()).await.0, 200);
     rig.until("a ticket after a restart", || (tickets(&desk, &calls[1]) == 1).then_some(())).await;
