@@ -1,6 +1,7 @@
 //! After the master key was exchanged: everything that lies sealed in the store is sealed with the current one, so that the
 //! previous one can be taken away.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -12,7 +13,8 @@ use crate::{
 };
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Resealed")]
 pub struct Summary {
     /// Sealed with the current key before.
     pub current: u64,

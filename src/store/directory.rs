@@ -5,6 +5,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -114,7 +115,7 @@ pub enum SealedAt {
 }
 
 /// Who did what. Nothing secret stands in it, and of numbers only the end.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AuditEntry {
     /// A user's e-mail, an API token's label, or `admin_token`.
     pub by: String,
@@ -128,7 +129,7 @@ pub struct AuditEntry {
     pub changed: Value,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Audited {
     pub seq: i64,
     pub at: Timestamp,

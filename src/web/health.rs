@@ -20,7 +20,7 @@ pub(super) async fn readyz(services: Data<Services>) -> HttpResponse {
     for handle in services.lanes() {
         let health = handle.health();
         degraded |= health != Health::Running;
-        lanes.insert(handle.lane().to_string(), handle.standing());
+        lanes.insert(handle.lane().to_string(), json!(handle.standing()));
     }
     let stopping = services.stopping.is_cancelled();
     let status = match (&ping, stopping) {

@@ -12,8 +12,8 @@ use actix_web::{
     web::{self, Bytes, Data, Path, Query, ServiceConfig},
 };
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     accounts,
@@ -24,8 +24,8 @@ use crate::{
     access::Role,
     accounts::Running,
     app::Services,
-    connect::oauth::{Keeper, TokenError, consent},
-    delivery::{Access, LaneHandle},
+    connect::oauth::{By, Keeper, TokenError, consent},
+    delivery::{Access, LaneHandle, LaneStanding},
     store::LaneRef,
 };
 
@@ -35,12 +35,26 @@ pub const CALLBACK: &str = "/oauth/callback";
 const DAYS: u32 = 3660;
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts/{sid}/integrations", Role::Admin, |route| route.to(list)),
-    get("/api/v1/accounts/{sid}/integrations/{name}", Role::Admin, |route| route.to(show)),
-    post("/api/v1/accounts/{sid}/integrations/{name}/verify", Role::Admin, |route| route.to(verify)).noted(),
+    get("/api/v1/accounts/{sid}/integrations", Role::Admin, |route| route.to(list))
+        .says("list_integrations", "The account's CRMs and how each stands")
+        .gives::<IntegrationsShown>(200),
+    get("/api/v1/accounts/{sid}/integrations/{name}", Role::Admin, |route| route.to(show))
+        .says("get_integration", "A CRM of the account and how it stands")
+        .gives::<IntegrationShown>(200),
+    post("/api/v1/accounts/{sid}/integrations/{name}/verify", Role::Admin, |route| route.to(verify))
+        .noted()
+        .says("verify_integration", "Tries the credentials")
+        .gives::<Verified>(200),
     // What comes of it are credentials.
-    post("/api/v1/accounts/{sid}/integrations/{name}/connect", Role::SuperAdmin, |route| route.to(connect)).noted(),
-    post("/api/v1/accounts/{sid}/integrations/{name}/backfill", Role::Admin, |route| route.to(backfill)).noted(),
+    post("/api/v1/accounts/{sid}/integrations/{name}/connect", Role::SuperAdmin, |route| route.to(connect))
+        .noted()
+        .says("connect_integration", "Begins a consent: where a person is to go")
+        .gives::<ConsentAsked>(200),
+    post("/api/v1/accounts/{sid}/integrations/{name}/backfill", Role::Admin, |route| route.to(backfill))
+        .noted()
+        .says("backfill_integration", "Plans the calls of the past for an integration that came later")
+        .body::<Past>()
+        .gives::<BackfillShown>(202),
 ];
 
 /// Where no caller of ours comes, but a person whom the CRM sends back.
@@ -49,7 +63,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// How far the calls of the past are planned for an integration.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Backfill {
     pub since: Timestamp,
     pub began_at: Timestamp,
@@ -75,11 +89,44 @@ impl Backfills {
 async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
     let unknown = || ApiError::NotFound(format!("there is no account {sid:?}"));
     let running = services.accounts.get(&sid).ok_or_else(unknown)?;
-    let mut items = Vec::new();
+    let mut integrations = Vec::new();
     for name in running.integrations.keys() {
-        items.push(of(&services, &running, name).await?);
+        integrations.push(of(&services, &running, name).await?);
     }
-    Ok(HttpResponse::Ok().json(json!({ "integrations": items })))
+    Ok(HttpResponse::Ok().json(IntegrationsShown { integrations }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct IntegrationsShown {
+    integrations: Vec<IntegrationShown>,
+}
+
+/// A CRM of an account, and how it stands.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct IntegrationShown {
+    name: String,
+    connector: String,
+    /// `null`: the CRM says it with its tokens.
+    address: Option<String>,
+    /// Whether there are credentials, and how they were come by.
+    connected: Connected,
+    /// `null`: it does not run.
+    lane: Option<LaneStanding>,
+    backfill: Option<Backfill>,
+    /// Why it does not run.
+    error: Option<String>,
+    #[serde(flatten)]
+    kept: accounts::KeptShown,
+    /// Under the names of the configuration.
+    settings: serde_json::Map<String, serde_json::Value>,
+    secrets: accounts::SecretsShown,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Connected {
+    Yes(bool),
+    Since { by: By, since: Timestamp },
 }
 
 async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer {
@@ -87,35 +134,41 @@ async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer 
     Ok(HttpResponse::Ok().json(standing(&services, &sid, &name).await?))
 }
 
-pub(super) async fn standing(services: &Services, sid: &str, name: &str) -> Result<Value, ApiError> {
+pub(super) async fn standing(services: &Services, sid: &str, name: &str) -> Result<IntegrationShown, ApiError> {
     let unknown = || ApiError::NotFound("there is no such integration".to_owned());
     of(services, &*services.accounts.get(sid).ok_or_else(unknown)?, name).await
 }
 
-async fn of(services: &Services, running: &Running, name: &str) -> Result<Value, ApiError> {
+async fn of(services: &Services, running: &Running, name: &str) -> Result<IntegrationShown, ApiError> {
     let unknown = || ApiError::NotFound("there is no such integration".to_owned());
     let kept = running.integrations.get(name).ok_or_else(unknown)?;
     let integration = running.integration(name);
-    let mut shown = accounts::settings(kept, integration);
-    shown["name"] = json!(name);
-    let (Some(integration), Some(handle)) = (integration, running.lane(name)) else {
-        shown["connector"] = kept.settings.get("connector").cloned().unwrap_or_default();
-        shown["error"] = json!(kept.broken);
-        return Ok(shown);
-    };
-    shown["connector"] = json!(integration.manifest.id);
-    shown["address"] = json!(integration.origin.as_ref().map(url::Url::as_str));
-    shown["connected"] = match keeper(handle) {
-        Some(keeper) => match keeper.standing().await {
-            Ok(Some((by, since))) => json!({ "by": by, "since": since }),
-            Ok(None) => json!(false),
+    let handle = running.lane(name);
+    let connected = match handle.map(keeper) {
+        Some(Some(keeper)) => match keeper.standing().await {
+            Ok(Some((by, since))) => Connected::Since { by, since },
+            Ok(None) => Connected::Yes(false),
             Err(error) => return Err(ApiError::BadRequest(error.to_string())),
         },
-        None => json!(true),
+        Some(None) => Connected::Yes(true),
+        None => Connected::Yes(false),
     };
-    shown["lane"] = handle.standing();
-    shown["backfill"] = json!(services.backfills.of(handle.lane()));
-    Ok(shown)
+    let connector = match integration {
+        Some(integration) => integration.manifest.id,
+        None => kept.settings.get("connector").and_then(serde_json::Value::as_str).unwrap_or_default(),
+    };
+    Ok(IntegrationShown {
+        name: name.to_owned(),
+        connector: connector.to_owned(),
+        address: integration.and_then(|one| one.origin.as_ref()).map(ToString::to_string),
+        connected,
+        lane: handle.map(LaneHandle::standing),
+        backfill: handle.and_then(|handle| services.backfills.of(handle.lane())),
+        error: kept.broken.clone(),
+        kept: accounts::kept(kept),
+        settings: accounts::settings(kept, integration),
+        secrets: accounts::secrets(kept, integration),
+    })
 }
 
 fn lane(services: &Services, sid: &str, name: &str) -> Result<LaneHandle, ApiError> {
@@ -136,11 +189,30 @@ async fn verify(services: Data<Services>, path: Path<(String, String)>) -> Answe
     let mut trace = Vec::new();
     let asked = lane.driver().run(lane.driver().connector.identify(), &mut trace).await;
     lane.probe_now();
-    let answer = match asked {
-        Ok(identity) => json!({ "ok": true, "as": identity.account }),
-        Err(stop) => json!({ "ok": false, "error": stop.told() }),
+    let (who, error) = match asked {
+        Ok(identity) => (Some(identity.account), None),
+        Err(stop) => (None, Some(stop.told())),
     };
-    Ok(HttpResponse::Ok().json(answer))
+    Ok(HttpResponse::Ok().json(Verified { ok: error.is_none(), who, error }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Verified {
+    ok: bool,
+    /// Whom the CRM takes us for.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    who: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ConsentAsked {
+    /// Where a person is to go and consent.
+    url: String,
+    /// Where the CRM sends him back to: it has to be among the app's redirect URLs.
+    redirect_uri: String,
+    expires_at: Timestamp,
 }
 
 /// Begins a consent: where the person is to go.
@@ -155,11 +227,7 @@ async fn connect(services: Data<Services>, path: Path<(String, String)>) -> Answ
     let redirect_uri = format!("{}{CALLBACK}", services.public_url());
     let (url, expires_at) =
         keeper.ask_consent(&redirect_uri).await.map_err(|error| ApiError::BadRequest(error.to_string()))?;
-    Ok(HttpResponse::Ok().json(json!({
-        "url": url.as_str(),
-        "redirect_uri": redirect_uri,
-        "expires_at": expires_at,
-    })))
+    Ok(HttpResponse::Ok().json(ConsentAsked { url: url.into(), redirect_uri, expires_at }))
 }
 
 #[derive(Deserialize)]
@@ -241,11 +309,16 @@ fn page(status: StatusCode, text: &str) -> HttpResponse {
         ))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Past {
     days: Option<u32>,
     since: Option<Timestamp>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct BackfillShown {
+    backfill: Backfill,
 }
 
 /// Plans the calls of the last days for an integration that was added later.
@@ -281,5 +354,5 @@ async fn backfill(services: Data<Services>, path: Path<(String, String)>, bytes:
         };
         services.backfills.set(&lane, ended);
     });
-    Ok(HttpResponse::Accepted().json(json!({ "backfill": answer })))
+    Ok(HttpResponse::Accepted().json(BackfillShown { backfill: answer }))
 }

@@ -11,6 +11,7 @@ mod health;
 pub mod integrations;
 mod leadsquared;
 pub mod ledger;
+mod openapi;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -53,6 +54,7 @@ const TABLES: &[&[Endpoint]] = &[
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
+    openapi::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,
 ];

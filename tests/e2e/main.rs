@@ -16,6 +16,7 @@ mod faults;
 mod hooks;
 mod main_job;
 mod nodes;
+mod openapi;
 mod operations;
 mod owners;
 mod recordings;
