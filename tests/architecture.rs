@@ -144,11 +144,16 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/dialer", &["call", "config", "crash", "exotel", "store", "telemetry"]),
         ("src/live.rs", &["call", "context", "directory", "store", "telemetry"]),
         ("src/access", &["directory", "key", "store"]),
+        (
+            "src/accounts",
+            &["call", "config", "connect", "delivery", "dialer", "directory", "exotel", "key", "store", "telemetry"],
+        ),
         ("src/hooks", &["app", "call", "config", "context", "crash", "directory", "key", "store", "telemetry"]),
         (
             "src/web",
             &[
                 "access",
+                "accounts",
                 "app",
                 "call",
                 "config",
@@ -161,6 +166,7 @@ fn each_module_uses_only_what_stands_below_it() {
                 "hooks",
                 "key",
                 "live",
+                "reseal",
                 "store",
                 "telemetry",
             ],

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     bot,
-    integration::integration,
+    integration::{Given, integration},
     model::{
         Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Live, Log, LogFormat, Recording,
         Server, Store, StoreUrl, Sweep,
@@ -256,6 +256,7 @@ fn server(table: &Table, problems: &mut Vec<Problem>) -> Option<Server> {
         }
     }
     let master_key_file = r.text("master_key_file").map(Into::into);
+    let previous_key_files = r.texts("previous_key_files").unwrap_or_default().into_iter().map(Into::into).collect();
     let workers = r.number("workers", 1..=256);
     let body_limit = r.number("body_limit", 1024..=64 * 1024 * 1024);
     let connections = r.number("connections", 1..=1_000_000);
@@ -267,6 +268,7 @@ fn server(table: &Table, problems: &mut Vec<Problem>) -> Option<Server> {
         public_url,
         admin_token,
         master_key_file,
+        previous_key_files,
         workers: to_usize(workers?),
         body_limit_bytes: to_usize(body_limit?),
         connections: to_usize(connections?),
@@ -560,7 +562,7 @@ const SINGAPORE: Region = Region {
     portal: "https://my.exotel.com",
 };
 
-fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Account> {
+pub(super) fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Account> {
     let mut r = Reader::new(table, at, problems);
     let sid = r.required("sid", "the Account SID from Exotel's dashboard, API Settings");
     if let Some(sid) = sid.as_deref().filter(|sid| !sid.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)))
@@ -623,7 +625,7 @@ fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<Accou
         .into_iter()
         .map(|(at, table)| {
             let sid = sid.as_deref().unwrap_or_default();
-            integration(&at, table, sid, offset.unwrap_or(Offset::UTC), problems)
+            integration(Given::InFile, &at, table, sid, offset.unwrap_or(Offset::UTC), problems)
         })
         .collect();
     for (index, one) in integrations.iter().enumerate() {

@@ -1,6 +1,8 @@
-//! The configuration: what may be said (`model`), how it is read (`load`), and how a mistake is told.
+//! The configuration: what may be said (`model`), how it is read (`load`, and `given` where it does not come from the file),
+//! and how a mistake is told.
 
 pub mod bot;
+pub mod given;
 mod integration;
 mod load;
 mod model;

@@ -40,6 +40,8 @@ pub struct Server {
     /// `None`: the API is closed.
     pub admin_token: Option<SecretString>,
     pub master_key_file: Option<PathBuf>,
+    /// Keys that it replaced: what was sealed or signed with them still counts.
+    pub previous_key_files: Vec<PathBuf>,
     pub workers: usize,
     pub body_limit_bytes: usize,
     pub connections: usize,
@@ -231,6 +233,9 @@ pub struct Integration {
     pub settings: Settings,
     /// What it may not: by setting.
     pub secrets: BTreeMap<String, SecretString>,
+    /// Tokens that were got under another value are not its own: it was made anew since, or its address is another. Empty:
+    /// it stands in the file.
+    pub tokens_for: String,
     /// Requests per minute; replaces the manifest's.
     pub quota_per_minute: Option<u32>,
     pub texts: Arc<Texts>,

@@ -26,7 +26,7 @@ use super::{
 use crate::store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, StoreError, Writing};
 
 /// What the file and its result are sealed for.
-const PURPOSE: &str = "import";
+pub const SEALED_FOR: &str = "import";
 /// Rows that are made durable together.
 const BATCH: usize = 50;
 /// How long a result can be fetched.
@@ -293,11 +293,11 @@ impl Agents {
     }
 
     fn seal(&self, account: &str, id: &str, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.key.seal(PURPOSE, &[account, id], plain).map_err(StoreError::Unwritable)
+        self.key.seal(SEALED_FOR, &[account, id], plain).map_err(StoreError::Unwritable)
     }
 
     fn open(&self, account: &str, id: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-        self.key.open(PURPOSE, &[account, id], sealed)
+        self.key.open(SEALED_FOR, &[account, id], sealed)
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Paged, StoreError, documents::to_json};
+use super::{LaneRef, Paged, StoreError, documents::to_json};
 
 /// What sort of thing a document is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,11 +28,24 @@ pub enum DocumentKind {
     Bot,
     /// A telephone number and what answers it.
     Did,
+    /// Of Exotel; its settings, and sealed its secrets.
+    Account,
+    /// One of an account's, likewise.
+    Integration,
 }
 
 impl DocumentKind {
-    pub const ALL: [Self; 7] =
-        [Self::Agent, Self::User, Self::Session, Self::Token, Self::Import, Self::Bot, Self::Did];
+    pub const ALL: [Self; 9] = [
+        Self::Agent,
+        Self::User,
+        Self::Session,
+        Self::Token,
+        Self::Import,
+        Self::Bot,
+        Self::Did,
+        Self::Account,
+        Self::Integration,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,6 +56,8 @@ impl DocumentKind {
             Self::Import => "import",
             Self::Bot => "bot",
             Self::Did => "did",
+            Self::Account => "account",
+            Self::Integration => "integration",
         }
     }
 
@@ -106,6 +121,14 @@ pub struct Change {
     pub to: Option<Writing>,
 }
 
+/// Where something lies sealed in the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SealedAt {
+    Document(DocumentRef),
+    /// Tokens of an integration.
+    Credential(LaneRef),
+}
+
 /// Who did what. Nothing secret stands in it, and of numbers only the end.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AuditEntry {
@@ -158,6 +181,12 @@ pub trait Directory: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`StoreError::Conflict`] if a document is not at its `on_version`, [`StoreError::Taken`] if another has its name.
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Everything that lies sealed, by its place.
+    async fn sealed(&self) -> Result<Vec<SealedAt>, StoreError>;
+
+    /// Exchanges what lies sealed there for the same sealed anew; its version stays. `false`: it was changed meanwhile.
+    async fn reseal(&self, at: &SealedAt, was: &[u8], to: Vec<u8>) -> Result<bool, StoreError>;
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError>;
 

@@ -23,7 +23,7 @@ use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, Se
 
 pub use click::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept};
 pub use directory::{
-    AuditEntry, AuditFilter, Audited, Change, Directory, Document, DocumentKind, DocumentRef, Writing,
+    AuditEntry, AuditFilter, Audited, Change, Directory, Document, DocumentKind, DocumentRef, SealedAt, Writing,
 };
 pub use lease::{Duty, Lease, Node, Term};
 pub use postgres::{PostgresOptions, PostgresStore};
@@ -547,6 +547,8 @@ pub enum News {
     Agents,
     /// Bots or DIDs were changed.
     Bots,
+    /// Accounts or integrations were made, changed or removed.
+    Accounts,
 }
 
 /// Counts for `/metrics` and `/readyz`.
@@ -695,6 +697,9 @@ pub trait Store: Clicks + Directory {
     /// # Errors
     /// [`StoreError::Conflict`] if somebody has written others meanwhile.
     async fn put_credential(&self, lane: &LaneRef, on_version: i64, sealed: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Forgets an integration's tokens: it is there no more.
+    async fn forget_credential(&self, lane: &LaneRef) -> Result<(), StoreError>;
 
     /// Takes or renews, for `ttl` from now, those of the duties that are nobody's, the holder's already, or whose time
     /// is over. Returns what is his.

@@ -118,7 +118,7 @@ async fn place(
         record,
         times: None,
     };
-    let Some(dialer) = services.dialers.get(sid.as_str()) else {
+    let Some(dialer) = services.dialer(sid.as_str()) else {
         return Err(ApiError::NotFound("there is no such account".to_owned()));
     };
     Ok(match dialer.click(&wish).await {
@@ -152,7 +152,7 @@ pub(super) fn refusal(declined: &Declined, status: StatusCode) -> HttpResponse {
     if let Some(seconds) = retry_after(declined) {
         answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
-    answer.json(Failed { error: Wrong { code: parts(declined).1.to_owned(), message: told(declined) } })
+    answer.json(Failed { error: Wrong::new(parts(declined).1, told(declined)) })
 }
 
 /// Hashes texts that are told apart by their lengths.
@@ -246,7 +246,7 @@ fn wrong(state: &ClickState) -> Option<Wrong> {
         ClickState::NotPlaced { .. } => "not_placed".to_owned(),
         _ => return None,
     };
-    Some(Wrong { code, message: advice(state).unwrap_or_default() })
+    Some(Wrong::new(&code, advice(state).unwrap_or_default()))
 }
 
 fn shown(click: &Click) -> ClickShown {

@@ -201,7 +201,7 @@ pub(super) async fn place(
     to: &str,
     key: Option<[u8; 32]>,
 ) -> Result<Result<Click, Declined>, ApiError> {
-    let account = services.account(sid).zip(services.dialers.get(sid));
+    let account = services.account(sid).zip(services.dialer(sid));
     let (account, dialer) = account.ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))?;
     let one = phone::parse(to, &account.country).map_or_else(|| to.trim().to_owned(), |number| number.e164);
     let fingerprint = clicks::hash(&["test call", &did.id, &one]);
@@ -267,7 +267,7 @@ pub(super) fn told(sid: &str, did: &Entry<Did>, click: &Click, status: StatusCod
         to_number: click.agent.clone(),
         call_sid,
         provider_status,
-        error: code.map(|code| Wrong { code: code.to_owned(), message: message.clone().unwrap_or_default() }),
+        error: code.map(|code| Wrong::new(code, message.clone().unwrap_or_default())),
         message,
     };
     let place = format!("/api/v1/accounts/{sid}/clicks/{}", click.id);

@@ -1,6 +1,8 @@
 //! The page "Exotel" of a console that was written for another service: one account's credentials, its DIDs, their test
 //! call, at that service's paths and in its words. Behind them is what the account's own endpoints do.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
@@ -8,6 +10,7 @@ use actix_web::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     api::{Answer, ApiError, body, query},
@@ -16,6 +19,7 @@ use super::{
 };
 use crate::{
     access::{Caller, Role},
+    accounts::Asked,
     app::Services,
     config::{Account, Did},
     dialer::Declined,
@@ -29,7 +33,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .query::<Which>()
         .gives::<Page>(200),
     put("/api/v1/integrations/exotel", Role::SuperAdmin, |route| route.to(upsert))
-        .noted()
         .says("put_exotel", "Gives an account of Exotel its credentials")
         .query::<Which>()
         .body::<Credentials>()
@@ -69,21 +72,18 @@ struct Which {
 
 /// Which account these paths, which name none, speak of: the one that `?account_sid=` says, else the only one that the
 /// caller may see. `None`: there is none at all.
-fn account<'s>(
-    request: &HttpRequest,
-    services: &'s Services,
-    caller: &Caller,
-) -> Result<Option<&'s Account>, ApiError> {
-    let visible: Vec<&Account> =
-        services.config.accounts.iter().filter(|account| caller.may_see(&account.sid)).collect();
+fn account(request: &HttpRequest, services: &Services, caller: &Caller) -> Result<Option<Arc<Account>>, ApiError> {
+    let roll = services.accounts.load();
+    let visible: Vec<&Arc<Account>> =
+        roll.iter().map(|running| &running.account).filter(|account| caller.may_see(&account.sid)).collect();
     let Which { account_sid: named } = query(request)?;
     match (named, visible.as_slice()) {
-        (Some(sid), visible) => match visible.iter().copied().find(|account| account.sid == sid) {
-            Some(account) => Ok(Some(account)),
+        (Some(sid), visible) => match visible.iter().find(|account| account.sid == sid) {
+            Some(account) => Ok(Some(Arc::clone(account))),
             None => Err(ApiError::NotFound(format!("there is no account {sid:?}"))),
         },
         (None, []) => Ok(None),
-        (None, [account]) => Ok(Some(*account)),
+        (None, [account]) => Ok(Some(Arc::clone(account))),
         (None, several) => {
             let sids: Vec<&str> = several.iter().map(|account| account.sid.as_str()).collect();
             Err(ApiError::Conflict(format!(
@@ -94,7 +94,7 @@ fn account<'s>(
     }
 }
 
-fn configured<'s>(request: &HttpRequest, services: &'s Services, caller: &Caller) -> Result<&'s Account, ApiError> {
+fn configured(request: &HttpRequest, services: &Services, caller: &Caller) -> Result<Arc<Account>, ApiError> {
     let found = account(request, services, caller)?;
     found.ok_or_else(|| ApiError::Conflict("there is no account yet: configure its credentials first".to_owned()))
 }
@@ -151,7 +151,7 @@ fn shown(services: &Services, account: Option<&Account>) -> Page {
 }
 
 async fn show(request: HttpRequest, services: Data<Services>, caller: Caller) -> Answer {
-    Ok(HttpResponse::Ok().json(shown(&services, account(&request, &services, &caller)?)))
+    Ok(HttpResponse::Ok().json(shown(&services, account(&request, &services, &caller)?.as_deref())))
 }
 
 /// Empty texts are as good as none: a field that was left as it is.
@@ -164,27 +164,28 @@ struct Credentials {
     api_base_url: Option<String>,
 }
 
+/// Makes the account, or gives the one that is there other credentials.
 async fn upsert(request: HttpRequest, services: Data<Services>, caller: Caller, bytes: Bytes) -> Answer {
-    let asked: Credentials = body(&bytes)?;
-    let sid = asked.account_sid.as_deref().map(str::trim).filter(|sid| !sid.is_empty());
-    let sid = match (sid, account(&request, &services, &caller)) {
-        (Some(sid), _) => sid.to_owned(),
+    let Credentials { account_sid, api_key, api_token, api_base_url } = body(&bytes)?;
+    let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let sid = match (given(account_sid), account(&request, &services, &caller)) {
+        (Some(sid), _) => sid,
         (None, Ok(Some(account))) => account.sid.clone(),
         (None, Ok(None)) => return Err(ApiError::BadRequest("account_sid: is missing".to_owned())),
         (None, Err(error)) => return Err(error),
     };
-    keep_credentials(&services, &sid, &asked, &caller.who).await?;
-    Ok(HttpResponse::Ok().json(shown(&services, services.account(&sid))))
-}
-
-/// Where credentials come into the store, once accounts are kept there: all that is missing behind this endpoint.
-async fn keep_credentials(services: &Services, sid: &str, asked: &Credentials, _by: &str) -> Result<(), ApiError> {
-    let Credentials { api_key, api_token, api_base_url, .. } = asked;
-    let _ = (api_key, api_token, api_base_url);
-    Err(ApiError::Conflict(match services.account(sid) {
-        Some(_) => "this account is in the configuration file: change it there".to_owned(),
-        None => format!("there is no account {sid:?}, and none can be made here: put it into the configuration file"),
-    }))
+    let settings = [("api_key", api_key), ("api_token", api_token), ("api_url", api_base_url)];
+    let settings = settings.into_iter().filter_map(|(key, text)| Some((key.to_owned(), Value::from(given(text)?))));
+    let mut asked = Asked { settings: settings.collect(), ..Asked::default() };
+    let running = match services.account(&sid) {
+        Some(_) => services.accounts.edit_account(&sid, &asked, &caller.who).await?,
+        None => {
+            asked.settings.insert("sid".to_owned(), sid.into());
+            services.accounts.make_account(&asked, &caller.who).await?
+        }
+    };
+    services.reload_doors().await?;
+    Ok(HttpResponse::Ok().json(shown(&services, Some(&running.account))))
 }
 
 /// What that console sends, and whatever else it does.
@@ -245,7 +246,7 @@ struct PageOptions {
 
 async fn test_call_options(request: HttpRequest, services: Data<Services>, caller: Caller) -> Answer {
     let account = account(&request, &services, &caller)?;
-    let dids = account.map(|account| dids::options(&services, &account.sid)).unwrap_or_default();
+    let dids = account.as_ref().map(|account| dids::options(&services, &account.sid)).unwrap_or_default();
     Ok(HttpResponse::Ok().json(PageOptions { credentials_configured: account.is_some(), dids }))
 }
 

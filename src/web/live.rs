@@ -129,8 +129,8 @@ fn named<'a>(
 ) -> Result<Vec<&'a Agent>, ApiError> {
     let by_email = |email: &str| -> Vec<&'a Agent> { roster.with_email(email).collect() };
     let by_number = || {
-        let country = services.account(sid).map(|account| account.country.as_str()).unwrap_or_default();
-        let number = phone::parse(name, country).map_or_else(|| name.to_owned(), |number| number.e164);
+        let country = services.account(sid).map(|account| account.country.clone()).unwrap_or_default();
+        let number = phone::parse(name, &country).map_or_else(|| name.to_owned(), |number| number.e164);
         roster.with_number(&number)
     };
     let mut found = match (name, roster.find(name)) {

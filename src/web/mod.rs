@@ -1,6 +1,7 @@
 //! What people and their tools call: the API, recordings, health and metrics.
 
 mod access;
+mod accounts;
 pub mod api;
 mod auth;
 mod authed;
@@ -52,6 +53,7 @@ pub fn routes(config: &mut ServiceConfig) {
 /// what has an id in the same place.
 const TABLES: &[&[Endpoint]] = &[
     access::ENDPOINTS,
+    accounts::ENDPOINTS,
     api::ENDPOINTS,
     bots::ENDPOINTS,
     clicks::ENDPOINTS,

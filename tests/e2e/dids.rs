@@ -475,6 +475,41 @@ async fn the_other_consoles_page_finds_its_endpoints() {
     assert!(rig.logs().iter().all(|line| !line.contains("new-key") && !line.contains("new-token")));
 }
 
+/// An account that the other page makes works like any: its hooks are open from then on, and with the new credentials alone
+/// once it was given others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_page_makes_an_account_and_gives_it_other_credentials() {
+    let mut rig = rig();
+    rig.start();
+    let page = "/integrations/exotel";
+    let missing = send(&rig, ADMIN, "PUT", page, json!({ "account_sid": OTHER, "api_key": "first-key" })).await;
+    assert!(missing.status == 400 && missing.text.contains("api_token"), "{}", missing.text);
+    let mut credentials = json!({
+        "account_sid": OTHER, "api_key": "first-key", "api_token": "first-token", "api_base_url": rig.exotel.url(),
+    });
+    let made = send(&rig, ADMIN, "PUT", page, credentials.clone()).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    assert_eq!(
+        (&made.body["account_sid"], &made.body["credentials_configured"], &made.body["status"]),
+        (&json!(OTHER), &json!(true), &json!("configured"))
+    );
+    let hook = async |token: &str| {
+        let url = rig.url(&format!("/v2/accounts/{OTHER}/call-events?event=missed&CallSid=1"));
+        rig.http.get(url).basic_auth("first-key", Some(token)).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(hook("first-token").await, 200);
+    // What is left empty in a form stays as it is.
+    credentials["api_key"] = json!("");
+    credentials["api_token"] = json!("second-token");
+    let changed = send(&rig, ADMIN, "PUT", page, credentials).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!((hook("first-token").await, hook("second-token").await), (401, 200));
+    for secret in ["first-key", "first-token", "second-token"] {
+        assert!(!made.text.contains(secret) && !changed.text.contains(secret), "{secret}");
+        assert!(rig.logs().iter().all(|line| !line.contains(secret)), "{secret}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_accounts_the_other_page_is_told_which() {
     let mut rig = rig();

@@ -1,5 +1,6 @@
 //! The real binary, a strict Freshdesk and a simulated Exotel: what a user of Patchbay would notice.
 
+mod accounts;
 mod answers;
 mod api;
 mod auth;

@@ -13,8 +13,9 @@ use std::{
     time::Instant,
 };
 
-use patchbay_sandbox::{Crm, Faults, Server, zoho_desk::ZohoDesk};
-use serde_json::Value;
+use patchbay_sandbox::{Crm, Faults, Server, freshdesk::Freshdesk, zoho_desk::ZohoDesk};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::{
     context::support::{ChaosProxy, RedisServer},
@@ -300,6 +301,67 @@ async fn either_of_two_nodes_may_be_killed_at_any_time() {
     nodes.fire(&last[0], &answers).await;
     nodes.settled(&last).await;
     assert_eq!(nodes.tokens(), (2, 0), "one node renews, the other takes what it got");
+}
+
+/// What is changed on one node is in effect there when it is answered, and on the other a moment later; whichever reads the
+/// journal, no callback of a new account is set aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_made_on_one_node_is_there_on_the_other() {
+    const NEW: &str = "acme9";
+    const DESK_KEY: &str = "desk-key-of-acme9-19f";
+    let Some(server) = Postgres::start() else { return };
+    let nodes = Nodes::start(&server).await;
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let desk = Server::start(loopback, Freshdesk::new(DESK_KEY), Faults::none()).expect("the sandbox starts");
+    let send = async |which: usize, method: Method, path: &str, body: Value| {
+        let url = nodes.url(which, &format!("/api/v1/accounts{path}")).expect("it lives");
+        let request = nodes.rig.http.request(method, url).bearer_auth(ADMIN).body(body.to_string());
+        let reply = request.send().await.expect("an answer");
+        (reply.status().as_u16(), reply.text().await.expect("a body"))
+    };
+    let hook = async |which: usize, query: &str| {
+        let url = nodes.url(which, &format!("/v2/accounts/{NEW}/call-events?{query}")).expect("it lives");
+        let sent = nodes.rig.http.get(url).basic_auth(KEY, Some(TOKEN)).send().await;
+        sent.expect("an answer").status().as_u16()
+    };
+    let tickets =
+        |call: &Call| desk.with(|desk| desk.tickets().filter(|one| one.description.contains(&call.sid)).count());
+    let account = json!({ "sid": NEW, "api_url": nodes.rig.exotel.url(), "api_key": KEY, "api_token": TOKEN });
+    let integration =
+        json!({ "connector": "freshdesk", "base_url": desk.url(), "api_key": DESK_KEY, "quota": 1_000_000 });
+    let all: Vec<Call> = (0..6).map(|n| Call { talk_s: 0, ..Call::new(n) }).collect();
+
+    assert_eq!(send(0, Method::POST, "", account).await.0, 201);
+    let made = send(0, Method::POST, &format!("/{NEW}/integrations"), integration).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    // At once, whichever of the two reads the journal.
+    assert_eq!(hook(0, &all[0].missed()).await, 200);
+    nodes.rig.until("a ticket", || (tickets(&all[0]) == 1).then_some(())).await;
+    nodes.rig.until_async("the other node lets it in", async || hook(1, &all[1].missed()).await == 200).await;
+    nodes.rig.until("a ticket by the other", || (tickets(&all[1]) == 1).then_some(())).await;
+    let aside = send(0, Method::GET, &format!("/{NEW}/receipts"), Value::Null).await.1;
+    assert_eq!(aside, r#"{"receipts":[]}"#, "nothing was set aside");
+
+    // The key is exchanged in the CRM, and told to one node.
+    desk.with(|desk| desk.set_key("desk-key-next"));
+    assert_eq!(hook(0, &all[2].missed()).await, 200);
+    let rotate = format!("/{NEW}/integrations/freshdesk/rotate");
+    let rotated = send(1, Method::POST, &rotate, json!({ "api_key": "desk-key-next" })).await;
+    assert_eq!(rotated.0, 200, "{}", rotated.1);
+    assert_eq!(hook(1, &all[3].missed()).await, 200);
+    for call in &all[2..4] {
+        nodes.rig.until("a ticket by the new key", || (tickets(call) > 0).then_some(())).await;
+    }
+    let gone = send(1, Method::DELETE, &format!("/{NEW}"), Value::Null).await;
+    assert_eq!(gone.0, 204, "{}", gone.1);
+    assert_eq!(hook(1, &all[4].missed()).await, 401);
+    nodes.rig.until_async("and the other", async || hook(0, &all[5].missed()).await == 401).await;
+    for call in &all[..4] {
+        assert_eq!(tickets(call), 1, "{}\n{}", call.sid, nodes.tail());
+    }
+    for line in nodes.logs.lock().expect("the logs").iter() {
+        assert!(!line.contains(DESK_KEY) && !line.contains("desk-key-next"), "a secret is in a log line: {line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -197,6 +197,24 @@ async fn every_operation_is_as_described() {
     walk.wrong(Method::POST, &format!("/api/v1/accounts/{SID}/integrations/support/connect"), 400).await;
     walk.called.insert("connect_integration".to_owned());
 
+    // Accounts and integrations that are made here.
+    walk.call("get_account", nothing()).await;
+    walk.call("list_connectors", nothing()).await;
+    walk.call("reseal", nothing()).await;
+    walk.call("make_account", json!({ "sid": "acme9", "api_key": "k", "api_token": "t" })).await;
+    walk.put("sid", &json!("acme9"));
+    walk.put("name", &json!("help"));
+    let help = json!({ "connector": "freshdesk", "name": "help", "domain": "acme", "api_key": "k" });
+    walk.call("make_integration", help).await;
+    walk.wrong(Method::POST, "/api/v1/accounts/acme9/integrations", 400).await;
+    walk.call("edit_integration", json!({ "assign_tickets": true })).await;
+    walk.call("rotate_integration", json!({ "api_key": "other", "force": true })).await;
+    walk.call("remove_integration", json!({ "version": 3 })).await;
+    walk.call("edit_account", json!({ "country": "IN" })).await;
+    walk.call("remove_account", nothing()).await;
+    walk.put("sid", &json!(SID));
+    walk.put("name", &json!("support"));
+
     // Click-to-call.
     let placed = walk.call("place_call", json!({ "agent": "+919000000001", "to": "09876500001" })).await;
     walk.put("id", &placed["id"]);

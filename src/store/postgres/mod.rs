@@ -47,8 +47,8 @@ use uuid::Uuid;
 use super::{
     AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Click, ClickFilter,
     ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind,
-    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged, Seq,
-    SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
+    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged,
+    SealedAt, Seq, SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
 };
 use crate::call::Receipt;
@@ -406,6 +406,10 @@ impl Store for PostgresStore {
         Ok(())
     }
 
+    async fn forget_credential(&self, lane: &LaneRef) -> Result<(), StoreError> {
+        writing!(self, |tx| credentials::forget(tx, lane))
+    }
+
     async fn lease(&self, holder: Uuid, duties: &[Duty], ttl: Duration) -> Result<Vec<Lease>, StoreError> {
         writing!(self, |tx| leases::take(tx, holder, duties, ttl))
     }
@@ -484,17 +488,25 @@ impl Directory for PostgresStore {
 
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
         let changed = |kinds: &[DocumentKind]| changes.iter().any(|change| kinds.contains(&change.at.kind));
-        let agents = changed(&[DocumentKind::Agent]);
-        let bots = changed(&[DocumentKind::Bot, DocumentKind::Did]);
+        let told = [
+            (News::Accounts, changed(&[DocumentKind::Account, DocumentKind::Integration])),
+            (News::Agents, changed(&[DocumentKind::Agent])),
+            (News::Bots, changed(&[DocumentKind::Bot, DocumentKind::Did])),
+        ];
         let draft = super::directory::Draft::new(changes, log)?;
         writing!(self, |tx| directory::change(tx, &draft, now))?;
-        if agents {
-            self.wire.tell(News::Agents);
-        }
-        if bots {
-            self.wire.tell(News::Bots);
+        for (news, _) in told.into_iter().filter(|(_, told)| *told) {
+            self.wire.tell(news);
         }
         Ok(())
+    }
+
+    async fn sealed(&self) -> Result<Vec<SealedAt>, StoreError> {
+        looking!(self, |tx| directory::sealed(tx))
+    }
+
+    async fn reseal(&self, at: &SealedAt, was: &[u8], to: Vec<u8>) -> Result<bool, StoreError> {
+        writing!(self, |tx| directory::reseal(tx, at, was, &to))
     }
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError> {
