@@ -145,6 +145,16 @@ impl Local {
         self.state().calls.get(call, CALL_KEPT).map(CallContext::fold).unwrap_or_default()
     }
 
+    /// Keeps a fact unless there is one under its id, and returns the one that is kept.
+    pub(super) fn first(&self, call: &CallRef, noted: Noted) -> Noted {
+        let mut state = self.state();
+        let known = state.calls.entry(call, Facts::new);
+        if known.len() >= FACTS {
+            return noted;
+        }
+        known.entry(noted.id()).or_insert(noted).clone()
+    }
+
     /// The open hand-over, now taken.
     pub(super) fn take_hand_over(&self, call: &CallRef, at: Timestamp) -> Option<String> {
         let mut state = self.state();

@@ -22,9 +22,9 @@ use crate::{
         route::{Owner, Sighting, Source, Step},
     },
     config::Account,
-    context::{KnownOwner, OWNER_FRESH},
+    context::{Fact, KnownOwner, OWNER_FRESH, Stage},
     directory::Roster,
-    store::LaneRef,
+    store::{CallRef, LaneRef},
 };
 
 /// Questions to CRMs that may be under way at once: those that are too slow for their caller go on for the next one, and
@@ -290,9 +290,14 @@ pub async fn look_ahead(services: Data<Services>, mut seen: mpsc::Receiver<Sight
             }
             Sighting::Agent { account, call_sid, agent, busy } => {
                 let Some(of) = services.account(&account) else { continue };
-                if let Some(number) = dialable(&agent, &of.country) {
-                    services.answers.hear_of(account, number, call_sid, busy);
+                let Some(number) = dialable(&agent, &of.country) else { continue };
+                if !busy {
+                    // Whoever asks for this call again asks for the next one.
+                    let call = CallRef { account: account.clone(), call_sid: call_sid.clone() };
+                    let fact = Fact::Agent { agent: number.clone(), stage: Stage::Ended };
+                    services.context.note(&call, fact, Timestamp::now()).await;
                 }
+                services.answers.hear_of(account, number, call_sid, busy);
             }
             Sighting::Over { account, call_sid } => services.answers.over(&account, &call_sid),
         }
