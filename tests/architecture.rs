@@ -123,7 +123,7 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/connect", &["crash", "key", "store"]),
         ("src/telemetry", &["config"]),
         ("src/store", &["call", "crash"]),
-        ("src/context", &["key", "store"]),
+        ("src/context", &["call", "key", "store"]),
         ("src/exotel", &["call", "connect", "store", "telemetry"]),
         ("src/delivery", &["call", "connect", "crash", "store", "telemetry"]),
         ("src/directory", &["call", "config", "key", "store"]),
