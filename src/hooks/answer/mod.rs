@@ -29,6 +29,7 @@ use crate::{
     config::Account,
     context::{self, CallContext},
     store::{CallRef, StoreError},
+    telemetry::AppletLabels,
 };
 use form::Form;
 use owners::in_time;
@@ -103,7 +104,13 @@ pub(super) async fn answer(
         // and counted as with every other hook.
         durable = in_time(deadline, stored).await.is_some();
     }
-    routed.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = began.elapsed();
+    services
+        .metrics
+        .answer_seconds
+        .get_or_create(&AppletLabels { applet: applet.as_str() })
+        .observe(took.as_secs_f64());
+    routed.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     if let (Some(call), true) = (question.call, question.effect) {
         tokio::spawn(keep(Data::clone(services), call, routed, stored.filter(|_| !durable)));
     }
