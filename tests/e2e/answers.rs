@@ -403,6 +403,18 @@ async fn whatever_the_crm_does_callers_are_answered_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_whom_the_crm_cannot_name_now_is_not_taken_for_nobody() {
+    let (rig, hubspot) = rig(RULES);
+    let call = Call::new(1);
+    // His contact is found, and its owner's id; who that is, is not.
+    hubspot.faults().push(On::under(Method::GET, "/crm/v3/owners"), Fault::Status(500));
+    assert_eq!(whom(&rig, &call, "").await, format!("{FIRST},{SECOND}"));
+    assert_eq!(hubspot.faults().waiting(), 0);
+    // Had "nobody" been remembered, it would be believed for a minute.
+    learnt(&rig, &call).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_rings_has_its_owner_asked_for_ahead() {
     let (rig, hubspot) = rig(RULES);
     let call = Call::new(1);
