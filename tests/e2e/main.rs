@@ -13,6 +13,7 @@ mod expiry;
 mod families;
 mod faults;
 mod hooks;
+mod load;
 mod main_job;
 mod nodes;
 mod operations;

@@ -212,15 +212,22 @@ impl Question<'_> {
     async fn known(&self, before: &CallContext, now: Timestamp) -> Known {
         let rules = self.routing();
         let agents = self.services.agents.of(&self.account.sid);
-        let agents = agents.agents().map(|agent| &agent.profile);
+        let hand_over = before
+            .hand_over()
+            .map(|target| owners::dialable(target, &self.account.country).unwrap_or_else(|| target.to_owned()));
+        // Of the agents those alone who can be named: there may be thousands.
+        let named =
+            rules.groups.iter().flat_map(|group| &group.members).chain(&hand_over).filter(|name| name.contains('@'));
+        let number_of = |email: &String| {
+            let number = agents.with_email(email.trim()).find_map(|agent| agent.profile.number.clone())?;
+            Some((email.trim().to_lowercase(), number))
+        };
         let known = Known {
             last_dialled: self.asking.last_dialled.clone(),
             failed: self.asking.failed,
             offered: before.offered(),
-            hand_over: before
-                .hand_over()
-                .map(|target| owners::dialable(target, &self.account.country).unwrap_or_else(|| target.to_owned())),
-            agents: agents.filter_map(|one| Some((one.email.as_ref()?.to_lowercase(), one.number.clone()?))).collect(),
+            agents: named.filter_map(number_of).collect(),
+            hand_over: hand_over.clone(),
             ..Known::default()
         };
         let (owner, sticky) = wants(rules, &known, now);
