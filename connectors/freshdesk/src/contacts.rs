@@ -116,7 +116,7 @@ impl Contacts for Freshdesk {
             fields.insert("mobile".to_owned(), Value::from(number.e164.as_str()));
         }
         Request::post("contact.create", path(["contacts"]))
-            .json(self.defaults.contact(fields))
+            .json(self.defaults.under("contact", fields).into())
             .then(|reply| {
                 if !REFUSED.contains(&reply.status) {
                     return Ok(Step::Done(reply.json::<Shown>()?.into()));

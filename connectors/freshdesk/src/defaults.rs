@@ -1,7 +1,10 @@
 //! The integration's `defaults`: what a customer's Freshdesk demands beyond what Patchbay knows of a call.
 
-use patchbay_kit::Settings;
-use serde_json::{Map, Value, json};
+use patchbay_kit::{
+    Defaults, Settings,
+    defaults::{self, Fields, Table},
+};
+use serde_json::{Value, json};
 
 /// Fields of a ticket that only the call itself can fill. A second identity beside `requester_id` is refused by
 /// Freshdesk ("Freshdesk API v2, Tickets: Create a Ticket" [V]) or would put every caller's ticket under one person.
@@ -25,65 +28,29 @@ const TAG: &str = "exotel";
 /// The longest tag ("Freshdesk API v2, Tickets", ticket attributes).
 const TAG_CHARS: usize = 32;
 
-/// The extra fields, without what must not be in them.
-pub(crate) struct Defaults {
-    ticket: Map<String, Value>,
-    contact: Map<String, Value>,
-}
+pub(crate) const TABLES: &[Table] = &[Table::of_calls(TICKET_RESERVED), Table::of_contacts(CONTACT_RESERVED)];
 
-/// Only which fields there are: their values may be anything.
-impl std::fmt::Debug for Defaults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let keys = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
-        f.debug_struct("Defaults").field("ticket", &keys(&self.ticket)).field("contact", &keys(&self.contact)).finish()
+/// A new ticket's fields: the integration's over Patchbay's usual ones, those of the call over both.
+pub(crate) fn ticket(defaults: &Defaults, call: Fields) -> Value {
+    // Source 3 is Phone, status 2 Open, priority 1 Low ("Freshdesk API v2, Tickets", ticket attributes [V]).
+    let mut fields = Fields::from_iter([
+        ("source".to_owned(), json!(3)),
+        ("status".to_owned(), json!(2)),
+        ("priority".to_owned(), json!(1)),
+    ]);
+    fields.extend(defaults.under("", call));
+    let mut tags = vec![json!(TAG)];
+    if let Some(Value::Array(more)) = fields.get("tags") {
+        tags.extend(more.iter().filter(|tag| tag.as_str() != Some(TAG)).cloned());
     }
-}
-
-impl Defaults {
-    pub(crate) fn of(settings: &Settings) -> Self {
-        let mut ticket = settings.defaults.clone();
-        let mut contact = match ticket.remove("contact") {
-            Some(Value::Object(contact)) => contact,
-            _ => Map::new(),
-        };
-        ticket.retain(|key, _| !TICKET_RESERVED.contains(&key.as_str()));
-        contact.retain(|key, _| !CONTACT_RESERVED.contains(&key.as_str()));
-        Self { ticket, contact }
-    }
-
-    /// A new ticket's fields: the integration's over Patchbay's usual ones, those of the call over both.
-    pub(crate) fn ticket(&self, call: Map<String, Value>) -> Value {
-        // Source 3 is Phone, status 2 Open, priority 1 Low ("Freshdesk API v2, Tickets", ticket attributes [V]).
-        let mut fields = Map::from_iter([
-            ("source".to_owned(), json!(3)),
-            ("status".to_owned(), json!(2)),
-            ("priority".to_owned(), json!(1)),
-        ]);
-        fields.extend(self.ticket.clone());
-        let mut tags = vec![json!(TAG)];
-        if let Some(Value::Array(more)) = fields.get("tags") {
-            tags.extend(more.iter().filter(|tag| tag.as_str() != Some(TAG)).cloned());
-        }
-        fields.insert("tags".to_owned(), Value::Array(tags));
-        fields.extend(call);
-        Value::Object(fields)
-    }
-
-    /// A new contact's fields.
-    pub(crate) fn contact(&self, caller: Map<String, Value>) -> Value {
-        let mut fields = self.contact.clone();
-        fields.extend(caller);
-        Value::Object(fields)
-    }
+    fields.insert("tags".to_owned(), Value::Array(tags));
+    Value::Object(fields)
 }
 
 /// What is wrong with the `defaults`, one line for each.
 pub(crate) fn problems(settings: &Settings) -> Vec<String> {
-    let mut problems = Vec::new();
+    let mut problems = defaults::problems(settings, TABLES);
     let defaults = &settings.defaults;
-    for key in TICKET_RESERVED.iter().filter(|key| defaults.contains_key(**key)) {
-        problems.push(format!("defaults.{key}: comes from the call and cannot be set"));
-    }
     for key in ["status", "priority", "source", "group_id", "product_id"] {
         if defaults.get(key).is_some_and(|value| !value.is_u64()) {
             problems.push(format!("defaults.{key}: must be a whole number"));
@@ -97,17 +64,9 @@ pub(crate) fn problems(settings: &Settings) -> Vec<String> {
     if defaults.get("custom_fields").is_some_and(|value| !value.is_object()) {
         problems.push("defaults.custom_fields: must be a table of field names and values".to_owned());
     }
-    match defaults.get("contact") {
-        None => {}
-        Some(Value::Object(contact)) => {
-            for key in CONTACT_RESERVED.iter().filter(|key| contact.contains_key(**key)) {
-                problems.push(format!("defaults.contact.{key}: would make all callers one contact and cannot be set"));
-            }
-            if contact.get("custom_fields").is_some_and(|value| !value.is_object()) {
-                problems.push("defaults.contact.custom_fields: must be a table of field names and values".to_owned());
-            }
-        }
-        Some(_) => problems.push("defaults.contact: must be a table of the fields of new contacts".to_owned()),
+    if defaults.get("contact").and_then(|contact| contact.get("custom_fields")).is_some_and(|value| !value.is_object())
+    {
+        problems.push("defaults.contact.custom_fields: must be a table of field names and values".to_owned());
     }
     problems
 }
@@ -123,20 +82,21 @@ mod tests {
 
     #[test]
     fn defaults_fill_in_and_never_replace_what_the_call_says() {
-        let defaults = Defaults::of(&settings(json!({
+        let given = settings(json!({
             "status": 5, "type": "Question", "tags": ["exotel", "voice"], "subject": "x", "responder_id": 9,
             "custom_fields": {"cf_region": "south"}, "contact": {"language": "hi", "email": "all@example.com"},
-        })));
-        let call = Map::from_iter([("subject".to_owned(), json!("Incoming Call"))]);
+        }));
+        let defaults = Defaults::of(&given, TABLES);
+        let call = Fields::from_iter([("subject".to_owned(), json!("Incoming Call"))]);
         assert_eq!(
-            defaults.ticket(call),
+            ticket(&defaults, call),
             json!({
                 "subject": "Incoming Call", "source": 3, "status": 5, "priority": 1, "type": "Question",
                 "tags": ["exotel", "voice"], "custom_fields": {"cf_region": "south"},
             })
         );
-        let caller = Map::from_iter([("name".to_owned(), json!("A"))]);
-        assert_eq!(defaults.contact(caller), json!({"name": "A", "language": "hi"}));
+        let caller = Fields::from_iter([("name".to_owned(), json!("A"))]);
+        assert_eq!(Value::Object(defaults.under("contact", caller)), json!({"name": "A", "language": "hi"}));
     }
 
     #[test]

@@ -14,15 +14,13 @@ mod tickets;
 use std::sync::Arc;
 
 use patchbay_kit::{
-    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Manifest, Notes,
-    Owners, Popups, Request, Response, Settings, Updates,
+    Activities, Agents, Allowance, Connector, Contacts, Defaults, Exchange, Failure, FollowUps, Identity, Manifest,
+    Notes, Owners, Popups, Request, Response, Settings, Updates,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
 pub use manifest::MANIFEST;
-
-use defaults::Defaults;
 
 /// Items on one page of any list, the most Freshdesk gives ("Freshdesk API v2, Pagination" [V]).
 const PER_PAGE: usize = 100;
@@ -35,7 +33,7 @@ struct Freshdesk {
 
 /// Makes the connector. Whatever of the settings [`problems`] objects to is left out.
 pub fn build(settings: &Settings) -> Arc<dyn Connector> {
-    Arc::new(Freshdesk { defaults: Defaults::of(settings) })
+    Arc::new(Freshdesk { defaults: Defaults::of(settings, defaults::TABLES) })
 }
 
 /// What is wrong with the settings, one line for each: the key and what would be right.

@@ -9,7 +9,7 @@ use patchbay_kit::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{Freshdesk, Id, PER_PAGE, id_value, path};
+use crate::{Freshdesk, Id, PER_PAGE, defaults, id_value, path};
 
 /// Pages of a caller's tickets that are looked through, newest first. Who has made 500 tickets since the day before
 /// this call is no caller.
@@ -87,7 +87,7 @@ impl Activities for Freshdesk {
         if let Some(agent) = &call.agent {
             fields.insert("responder_id".to_owned(), id_value(&agent.id));
         }
-        Request::post("ticket.create", path(["tickets"])).json(self.defaults.ticket(fields)).done(made)
+        Request::post("ticket.create", path(["tickets"])).json(defaults::ticket(&self.defaults, fields)).done(made)
     }
 }
 

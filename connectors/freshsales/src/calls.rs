@@ -114,7 +114,7 @@ impl Made {
 impl Freshsales {
     fn as_form(&self, call: &CallActivity) -> Vec<(String, String)> {
         let mut fields: Vec<(String, String)> = Vec::new();
-        for (key, value) in self.config.call() {
+        for (key, value) in self.config.defaults.fields("") {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             fields.push((format!("phone_call[{key}]"), value));
         }
@@ -129,7 +129,7 @@ impl Freshsales {
     }
 
     fn as_json(&self, call: &CallActivity) -> Value {
-        let mut fields: Map<String, Value> = self.config.call().clone();
+        let mut fields = self.config.defaults.under("", Map::new());
         fields.insert("call_direction".to_owned(), Value::from(call.direction == Direction::Incoming));
         if let Some(contact) = &call.contact {
             fields.insert("targetable_type".to_owned(), Value::from(Person::of(contact).lower));

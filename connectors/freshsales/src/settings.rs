@@ -1,7 +1,10 @@
 //! What the settings say, and what is wrong with them: where the API is, how numbers are written, the `defaults`.
 
-use patchbay_kit::{PhoneNumber, Rendering, Settings};
-use serde_json::{Map, Value};
+use patchbay_kit::{
+    Defaults, PhoneNumber, Rendering, Settings,
+    defaults::{self, Fields, Table},
+};
+use serde_json::Value;
 
 /// Fields of a call log that only the call itself can fill.
 const CALL_RESERVED: &[&str] = &["call_direction", "targetable", "targetable_type", "targetable_id", "note", "notes"];
@@ -9,34 +12,23 @@ const CALL_RESERVED: &[&str] = &["call_direction", "targetable", "targetable_typ
 const CONTACT_RESERVED: &[&str] = &["mobile_number", "work_number", "first_name", "last_name", "external_id"];
 /// Fields that Freshsales keeps unique: a constant in them would make all callers one contact.
 const CONTACT_UNIQUE: &[&str] = &["email", "emails"];
+const TABLES: &[Table] = &[
+    Table::of_calls(CALL_RESERVED).scalar(),
+    Table { because: "comes from the caller", ..Table::of_contacts(CONTACT_RESERVED) },
+];
 /// Stands for the caller's digits in a text of `defaults.contact`.
 const NUMBER: &str = "{number}";
 /// What it becomes where the caller withheld his number.
 const WITHHELD: &str = "withheld";
 
 /// The settings, read. Cheap enough to be carried into the second exchange of an operation.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The classic product has another path, and leads beside contacts.
     pub(crate) classic: bool,
     pub(crate) calls_as_json: bool,
     e164: bool,
-    call: Map<String, Value>,
-    contact: Map<String, Value>,
-}
-
-/// Only which defaults there are: their values may be anything.
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let keys = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
-        f.debug_struct("Config")
-            .field("classic", &self.classic)
-            .field("calls_as_json", &self.calls_as_json)
-            .field("e164", &self.e164)
-            .field("call", &keys(&self.call))
-            .field("contact", &keys(&self.contact))
-            .finish()
-    }
+    pub(crate) defaults: Defaults,
 }
 
 /// The host of a domain as people type it.
@@ -47,19 +39,11 @@ fn host(domain: &str) -> String {
 
 impl Config {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let mut call = settings.defaults.clone();
-        let mut contact = match call.remove("contact") {
-            Some(Value::Object(contact)) => contact,
-            _ => Map::new(),
-        };
-        call.retain(|key, value| !CALL_RESERVED.contains(&key.as_str()) && is_scalar(value));
-        contact.retain(|key, value| !CONTACT_RESERVED.contains(&key.as_str()) && !is_shared(key, value));
         Self {
             classic: settings.text("domain").is_some_and(|domain| host(domain).ends_with(".freshsales.io")),
             calls_as_json: settings.flag("calls_as_json"),
             e164: settings.text("number_format") == Some("e164"),
-            call,
-            contact,
+            defaults: Defaults::of(settings, TABLES),
         }
     }
 
@@ -69,15 +53,11 @@ impl Config {
         number.render(if national { Rendering::National } else { Rendering::E164 })
     }
 
-    /// Extra fields of a call log.
-    pub(crate) fn call(&self) -> &Map<String, Value> {
-        &self.call
-    }
-
     /// A new contact's fields: the integration's under those of the caller.
-    pub(crate) fn contact(&self, number: Option<&PhoneNumber>, caller: Map<String, Value>) -> Value {
+    pub(crate) fn contact(&self, number: Option<&PhoneNumber>, caller: Fields) -> Value {
         let digits = number.map_or(WITHHELD, |number| number.e164.trim_start_matches('+'));
-        let mut fields = self.contact.clone();
+        let extra = self.defaults.fields("contact").filter(|(key, value)| !is_shared(key, value));
+        let mut fields: Fields = extra.map(|(key, value)| (key.clone(), value.clone())).collect();
         for value in fields.values_mut() {
             fill_in(value, digits);
         }
@@ -95,10 +75,6 @@ fn fill_in(value: &mut Value, digits: &str) {
     }
 }
 
-fn is_scalar(value: &Value) -> bool {
-    matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_))
-}
-
 /// A unique field that would be the same for all.
 fn is_shared(key: &str, value: &Value) -> bool {
     CONTACT_UNIQUE.contains(&key) && !value.as_str().is_some_and(|text| text.contains(NUMBER))
@@ -112,30 +88,15 @@ pub(crate) fn problems(settings: &Settings) -> Vec<String> {
     {
         problems.push("number_format: must be \"national\" or \"e164\"".to_owned());
     }
-    for (key, value) in settings.defaults.iter().filter(|(key, _)| *key != "contact") {
-        if CALL_RESERVED.contains(&key.as_str()) {
-            problems.push(format!("defaults.{key}: comes from the call and cannot be set"));
-        } else if !is_scalar(value) {
-            problems.push(format!("defaults.{key}: must be a text, a number or true or false"));
+    problems.extend(defaults::problems(settings, TABLES));
+    if let Some(Value::Object(contact)) = settings.defaults.get("contact") {
+        for (key, _) in contact.iter().filter(|(key, value)| is_shared(key, value)) {
+            problems
+                .push(format!("defaults.contact.{key}: must contain {NUMBER}, else all callers would be one contact"));
         }
-    }
-    match settings.defaults.get("contact") {
-        None => {}
-        Some(Value::Object(contact)) => {
-            for (key, value) in contact {
-                if CONTACT_RESERVED.contains(&key.as_str()) {
-                    problems.push(format!("defaults.contact.{key}: comes from the caller and cannot be set"));
-                } else if is_shared(key, value) {
-                    problems.push(format!(
-                        "defaults.contact.{key}: must contain {NUMBER}, else all callers would be one contact"
-                    ));
-                }
-            }
-            if contact.get("custom_field").is_some_and(|value| !value.is_object()) {
-                problems.push("defaults.contact.custom_field: must be a table of field names and values".to_owned());
-            }
+        if contact.get("custom_field").is_some_and(|value| !value.is_object()) {
+            problems.push("defaults.contact.custom_field: must be a table of field names and values".to_owned());
         }
-        Some(_) => problems.push("defaults.contact: must be a table of the fields of new contacts".to_owned()),
     }
     problems
 }
@@ -189,8 +150,8 @@ mod tests {
                     "custom_field": {"cf_of": "{number}"}},
             }),
         ));
-        assert_eq!(Value::Object(config.call().clone()), json!({"outcome_id": 7}));
-        let caller = || Map::from_iter([("last_name".to_owned(), json!("A"))]);
+        assert_eq!(Value::Object(config.defaults.under("", Fields::new())), json!({"outcome_id": 7}));
+        let caller = || Fields::from_iter([("last_name".to_owned(), json!("A"))]);
         assert_eq!(
             config.contact(Some(&number("91")), caller()),
             json!({"last_name": "A", "medium": "call", "email": "919876543210@calls.example.com",

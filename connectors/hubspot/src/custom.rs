@@ -1,7 +1,10 @@
 //! What one customer's HubSpot differs in: the integration's `defaults`, outcomes, and what a missed call leads to.
 
-use patchbay_kit::{FollowUpKind, Outcome, Settings};
-use serde_json::{Map, Value};
+use patchbay_kit::{
+    Defaults, FollowUpKind, Outcome, Settings,
+    defaults::{self, Table},
+};
+use serde_json::Value;
 
 use crate::{CALLER_PROPERTY, batch::Values};
 
@@ -27,79 +30,55 @@ const CONTACT_RESERVED: &[&str] = &["email", "firstname", "phone", CALLER_PROPER
 const TASK_RESERVED: &[&str] = &["hs_timestamp", "hs_task_subject", "hs_task_body", "hubspot_owner_id"];
 const TICKET_RESERVED: &[&str] = &["subject", "content", "hubspot_owner_id"];
 
-/// The tables inside `defaults`, each with what cannot be set in it.
-const TABLES: [(&str, &[&str]); 3] =
-    [("contact", CONTACT_RESERVED), ("task", TASK_RESERVED), ("ticket", TICKET_RESERVED)];
 /// The table with an outcome's disposition.
 const DISPOSITIONS: &str = "dispositions";
+/// HubSpot takes a text for a value, whatever it is.
+const PROPERTIES: Table =
+    Table { holds: "properties and values", because: "comes from the call", ..Table::of_calls(CALL_RESERVED).scalar() };
+const TABLES: &[Table] = &[
+    PROPERTIES,
+    Table { key: "contact", reserved: CONTACT_RESERVED, ..PROPERTIES },
+    Table { key: "task", reserved: TASK_RESERVED, ..PROPERTIES },
+    Table { key: "ticket", reserved: TICKET_RESERVED, ..PROPERTIES },
+    Table { key: DISPOSITIONS, holds: "outcomes and disposition ids", reserved: &[], scalar: false, ..PROPERTIES },
+];
 const OUTCOMES: [Outcome; 4] = [Outcome::Answered, Outcome::Voicemail, Outcome::Missed, Outcome::FlowEnded];
 
 /// The extra properties, without what must not be in them.
+#[derive(Debug)]
 pub(crate) struct Custom {
-    call: Values,
-    contact: Values,
-    task: Values,
-    ticket: Values,
-    dispositions: Map<String, Value>,
-}
-
-/// Only which properties there are: their values may be anything.
-impl std::fmt::Debug for Custom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let keys = |values: &Values| values.keys().cloned().collect::<Vec<_>>();
-        f.debug_struct("Custom").field("call", &keys(&self.call)).field("contact", &keys(&self.contact)).finish()
-    }
-}
-
-/// A value as HubSpot takes it: a text, whatever it is.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn values(table: &Map<String, Value>, reserved: &[&str]) -> Values {
-    let wanted = table.iter().filter(|(key, _)| !reserved.contains(&key.as_str()));
-    wanted.filter_map(|(key, value)| Some((key.clone(), Value::from(text(value)?)))).collect()
+    defaults: Defaults,
 }
 
 impl Custom {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let table = |name: &str| match settings.defaults.get(name) {
-            Some(Value::Object(table)) => table.clone(),
-            _ => Map::new(),
-        };
-        Self {
-            call: values(&settings.defaults, CALL_RESERVED),
-            contact: values(&table("contact"), CONTACT_RESERVED),
-            task: values(&table("task"), TASK_RESERVED),
-            ticket: values(&table("ticket"), TICKET_RESERVED),
-            dispositions: table(DISPOSITIONS),
-        }
+        Self { defaults: Defaults::of(settings, TABLES) }
+    }
+
+    fn values(&self, table: &str) -> Values {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.defaults.fields(table).map(|(key, value)| (key.clone(), Value::from(text(value)))).collect()
     }
 
     pub(crate) fn call(&self) -> Values {
-        self.call.clone()
+        self.values("")
     }
 
     /// With an app's number on the call, HubSpot asks that app for the recording.
     pub(crate) fn fetches_recordings(&self) -> bool {
-        self.call.contains_key("hs_call_app_id")
+        self.defaults.get("", "hs_call_app_id").is_some()
     }
 
     pub(crate) fn contact(&self) -> Values {
-        self.contact.clone()
+        self.values("contact")
     }
 
     pub(crate) fn task(&self) -> Values {
-        self.task.clone()
+        self.values("task")
     }
 
     pub(crate) fn ticket(&self) -> Values {
-        self.ticket.clone()
+        self.values("ticket")
     }
 
     /// The outcome as agents choose it: the integration's own, else one of those every account begins with
@@ -115,7 +94,7 @@ impl Custom {
             // The caller spoke with nobody and wanted nobody: no outcome says so.
             Outcome::FlowEnded => "",
         };
-        let own = self.dispositions.get(outcome.as_str()).and_then(Value::as_str);
+        let own = self.defaults.get(DISPOSITIONS, outcome.as_str()).and_then(Value::as_str);
         Some(own.unwrap_or(usual)).filter(|id| !id.is_empty())
     }
 }
@@ -156,50 +135,24 @@ pub(crate) fn problems(settings: &Settings) -> Vec<String> {
         problems
             .push("call_sid_property: must be the internal name of a property of your own: exotel_call_sid".to_owned());
     }
-    for (key, value) in &settings.defaults {
-        if CALL_RESERVED.contains(&key.as_str()) {
-            problems.push(format!("defaults.{key}: comes from the call and cannot be set"));
-        } else if let Some((_, reserved)) = TABLES.iter().find(|(table, _)| table == key) {
-            table_problems(key, value, reserved, &mut problems);
-        } else if key == DISPOSITIONS {
-            disposition_problems(value, &mut problems);
-        } else if text(value).is_none() {
-            problems.push(format!("defaults.{key}: must be a text, a number or true/false"));
+    problems.extend(defaults::problems(settings, TABLES));
+    if let Some(Value::Object(ticket)) = settings.defaults.get("ticket")
+        && ticket.contains_key("hs_pipeline") != ticket.contains_key("hs_pipeline_stage")
+    {
+        problems.push("defaults.ticket: hs_pipeline and hs_pipeline_stage go together".to_owned());
+    }
+    if let Some(Value::Object(dispositions)) = settings.defaults.get(DISPOSITIONS) {
+        for (key, value) in dispositions {
+            if !OUTCOMES.iter().any(|outcome| outcome.as_str() == key) {
+                problems
+                    .push(format!("defaults.dispositions.{key}: is none of answered, voicemail, missed, flow_ended"));
+            } else if !value.is_string() {
+                problems
+                    .push(format!("defaults.dispositions.{key}: must be the id of a disposition, or empty for none"));
+            }
         }
     }
     problems
-}
-
-fn table_problems(name: &str, value: &Value, reserved: &[&str], problems: &mut Vec<String>) {
-    let Value::Object(table) = value else {
-        problems.push(format!("defaults.{name}: must be a table of properties and values"));
-        return;
-    };
-    for (key, value) in table {
-        if reserved.contains(&key.as_str()) {
-            problems.push(format!("defaults.{name}.{key}: comes from the call and cannot be set"));
-        } else if text(value).is_none() {
-            problems.push(format!("defaults.{name}.{key}: must be a text, a number or true/false"));
-        }
-    }
-    let stage = |key: &str| table.contains_key(key);
-    if name == "ticket" && stage("hs_pipeline") != stage("hs_pipeline_stage") {
-        problems.push("defaults.ticket: hs_pipeline and hs_pipeline_stage go together".to_owned());
-    }
-}
-
-fn disposition_problems(value: &Value, problems: &mut Vec<String>) {
-    let Value::Object(table) = value else {
-        problems.push("defaults.dispositions: must be a table of outcomes and disposition ids".to_owned());
-        return;
-    };
-    for (key, value) in table {
-        if !OUTCOMES.iter().any(|outcome| outcome.as_str() == key) {
-            problems.push(format!("defaults.dispositions.{key}: is none of answered, voicemail, missed, flow_ended"));
-        } else if !value.is_string() {
-            problems.push(format!("defaults.dispositions.{key}: must be the id of a disposition, or empty for none"));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Sockets, credentials, quotas, timeouts, redaction and retries belong to Patchbay's driver.
 
 mod connector;
+pub mod defaults;
 mod exchange;
 mod failure;
 mod manifest;
@@ -14,6 +15,7 @@ mod record;
 pub mod words;
 
 pub use connector::{Activities, Agents, Connector, Contacts, FollowUps, Notes, Owners, Popups, Updates};
+pub use defaults::Defaults;
 pub use exchange::{Base, Body, Exchange, Request, Response, Safety, Step};
 pub use failure::{About, Failure, Kind, Retry};
 pub use manifest::{

@@ -9,7 +9,7 @@ use patchbay_kit::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    LeadSquared, errors, note,
+    LeadSquared, defaults, errors, note,
     search::{ACTIVITY, SESSION, Search},
     settings::CALL_LOG_URL,
 };
@@ -26,13 +26,15 @@ impl Activities for LeadSquared {
     /// nothing more is asked once the log is taken: a failure after it would have it sent again.
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
         let key = call.key.0.clone();
-        Request::post_to("call.log", CALL_LOG_URL).json(self.defaults.log(self.log(call))).done(move |reply| {
-            errors::inside(reply)?;
-            Ok(match logged(reply)? {
-                Some(id) => RecordRef::new(ACTIVITY, id),
-                None => RecordRef::new(SESSION, &key),
-            })
-        })
+        Request::post_to("call.log", CALL_LOG_URL).json(defaults::log(&self.defaults, self.log(call))).done(
+            move |reply| {
+                errors::inside(reply)?;
+                Ok(match logged(reply)? {
+                    Some(id) => RecordRef::new(ACTIVITY, id),
+                    None => RecordRef::new(SESSION, &key),
+                })
+            },
+        )
     }
 }
 

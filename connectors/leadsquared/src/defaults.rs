@@ -1,7 +1,10 @@
 //! The integration's `defaults`: what an organisation wants in call logs and new leads beyond what Patchbay knows.
 
-use patchbay_kit::Settings;
-use serde_json::{Map, Value, json};
+use patchbay_kit::{
+    Defaults, Settings,
+    defaults::{self, Fields, Table},
+};
+use serde_json::{Value, json};
 
 /// What a call log takes that is not the call's own ("Post a Call Log" [V]).
 const LOG: &[&str] = &["CallerSource", "Tag"];
@@ -13,59 +16,33 @@ const LEAD_RESERVED: &[&str] =
 /// Where a lead comes from, in LeadSquared's reports.
 const SOURCE: &str = "Phone Call";
 
-/// The extra values, without what must not be among them.
-#[derive(Clone)]
-pub(crate) struct Defaults {
-    log: Map<String, Value>,
-    lead: Map<String, Value>,
+/// The extra attributes of new leads.
+const LEAD: Table = Table {
+    key: "lead",
+    holds: "the fields of new leads",
+    because: "comes from the call",
+    ..Table::of_contacts(LEAD_RESERVED).scalar()
+};
+pub(crate) const TABLES: &[Table] = &[Table::of_calls(&[]), LEAD];
+
+/// A call log: the integration's values under those of the call.
+pub(crate) fn log(defaults: &Defaults, call: Fields) -> Value {
+    let mut log = Fields::from_iter([("CallerSource".to_owned(), json!(SOURCE))]);
+    let usable = defaults.fields("").filter(|(key, value)| LOG.contains(&key.as_str()) && short(value));
+    log.extend(usable.map(|(key, value)| (key.clone(), value.clone())));
+    log.extend(call);
+    Value::Object(log)
 }
 
-/// Only which there are: their values may be anything.
-impl std::fmt::Debug for Defaults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let keys = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
-        f.debug_struct("Defaults").field("log", &keys(&self.log)).field("lead", &keys(&self.lead)).finish()
+/// A new lead, as pairs of attribute and value ("Create a Lead" [V]).
+pub(crate) fn lead(defaults: &Defaults, caller: &[(&str, &str)]) -> Value {
+    let pair = |name: &str, value: Value| json!({ "Attribute": name, "Value": value });
+    let mut pairs: Vec<Value> = caller.iter().map(|(name, value)| pair(name, json!(value))).collect();
+    if defaults.get("lead", "Source").is_none() {
+        pairs.push(pair("Source", json!(SOURCE)));
     }
-}
-
-impl Defaults {
-    pub(crate) fn of(settings: &Settings) -> Self {
-        let lead = match settings.defaults.get("lead") {
-            Some(Value::Object(lead)) => lead.clone(),
-            _ => Map::new(),
-        };
-        let usable = |key: &str, value: &Value| LOG.contains(&key) && short(value);
-        Self {
-            log: settings.defaults.clone().into_iter().filter(|(key, value)| usable(key, value)).collect(),
-            lead: lead
-                .into_iter()
-                .filter(|(key, value)| !LEAD_RESERVED.contains(&key.as_str()) && scalar(value))
-                .collect(),
-        }
-    }
-
-    /// A call log: the integration's values under those of the call.
-    pub(crate) fn log(&self, call: Map<String, Value>) -> Value {
-        let mut log = Map::from_iter([("CallerSource".to_owned(), json!(SOURCE))]);
-        log.extend(self.log.clone());
-        log.extend(call);
-        Value::Object(log)
-    }
-
-    /// A new lead, as pairs of attribute and value ("Create a Lead" [V]).
-    pub(crate) fn lead(&self, caller: &[(&str, &str)]) -> Value {
-        let pair = |name: &str, value: Value| json!({ "Attribute": name, "Value": value });
-        let mut pairs: Vec<Value> = caller.iter().map(|(name, value)| pair(name, json!(value))).collect();
-        if !self.lead.contains_key("Source") {
-            pairs.push(pair("Source", json!(SOURCE)));
-        }
-        pairs.extend(self.lead.iter().map(|(name, value)| pair(name, value.clone())));
-        Value::Array(pairs)
-    }
-}
-
-fn scalar(value: &Value) -> bool {
-    value.is_string() || value.is_number() || value.is_boolean()
+    pairs.extend(defaults.fields("lead").map(|(name, value)| pair(name, value.clone())));
+    Value::Array(pairs)
 }
 
 fn short(value: &Value) -> bool {
@@ -74,32 +51,14 @@ fn short(value: &Value) -> bool {
 
 /// What is wrong with the `defaults`, one line for each.
 pub(crate) fn problems(settings: &Settings) -> Vec<String> {
-    let mut problems = Vec::new();
-    for (key, value) in &settings.defaults {
-        match key.as_str() {
-            "lead" => {}
-            key if !LOG.contains(&key) => {
-                let known = LOG.join("` and `");
-                problems.push(format!("defaults.{key}: a call log takes `{known}`; lead fields go in defaults.lead"));
-            }
-            key if !short(value) => {
-                problems.push(format!("defaults.{key}: must be a text of at most {SOURCE_CHARS} characters"));
-            }
-            _ => {}
+    let mut problems = defaults::problems(settings, &[LEAD]);
+    for (key, value) in settings.defaults.iter().filter(|(key, _)| *key != "lead") {
+        if !LOG.contains(&key.as_str()) {
+            let known = LOG.join("` and `");
+            problems.push(format!("defaults.{key}: a call log takes `{known}`; lead fields go in defaults.lead"));
+        } else if !short(value) {
+            problems.push(format!("defaults.{key}: must be a text of at most {SOURCE_CHARS} characters"));
         }
-    }
-    match settings.defaults.get("lead") {
-        None => {}
-        Some(Value::Object(lead)) => {
-            for (key, value) in lead {
-                if LEAD_RESERVED.contains(&key.as_str()) {
-                    problems.push(format!("defaults.lead.{key}: comes from the call and cannot be set"));
-                } else if !scalar(value) {
-                    problems.push(format!("defaults.lead.{key}: must be a text, a number or true or false"));
-                }
-            }
-        }
-        Some(_) => problems.push("defaults.lead: must be a table of the fields of new leads".to_owned()),
     }
     problems
 }
@@ -115,14 +74,15 @@ mod tests {
 
     #[test]
     fn defaults_fill_in_and_never_replace_what_the_call_says() {
-        let defaults = Defaults::of(&settings(json!({
+        let given = settings(json!({
             "Tag": "South", "CallSessionId": "x", "lead": {"mx_City": "Pune", "Phone": "1", "Source": "Voice"},
-        })));
-        let call = Map::from_iter([("Status".to_owned(), json!("Answered"))]);
-        assert_eq!(defaults.log(call), json!({"CallerSource": "Phone Call", "Tag": "South", "Status": "Answered"}));
+        }));
+        let defaults = Defaults::of(&given, TABLES);
+        let call = Fields::from_iter([("Status".to_owned(), json!("Answered"))]);
+        assert_eq!(log(&defaults, call), json!({"CallerSource": "Phone Call", "Tag": "South", "Status": "Answered"}));
         let pair = |name: &str, value: &str| json!({"Attribute": name, "Value": value});
-        let lead = json!([pair("FirstName", "A"), pair("Source", "Voice"), pair("mx_City", "Pune")]);
-        assert_eq!(defaults.lead(&[("FirstName", "A")]), lead);
+        let pairs = json!([pair("FirstName", "A"), pair("Source", "Voice"), pair("mx_City", "Pune")]);
+        assert_eq!(lead(&defaults, &[("FirstName", "A")]), pairs);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use patchbay_kit::{
 };
 use serde_json::{Value, json};
 
-use crate::{LeadSquared, REFUSED, errors, v2};
+use crate::{LeadSquared, REFUSED, defaults, errors, v2};
 
 /// Characters of a lead's text fields: 200 is what a new one has [M].
 const FIELD_CHARS: usize = 200;
@@ -98,7 +98,7 @@ impl Contacts for LeadSquared {
         let mut attributes = vec![("FirstName", name.as_str()), (EXTERNAL_ID, external_id.as_str())];
         attributes.extend(phone.as_deref().map(|phone| ("Phone", phone)));
         Request::post("lead.create", v2(["LeadManagement.svc", "Lead.Create"]))
-            .json(self.defaults.lead(&attributes))
+            .json(defaults::lead(&self.defaults, &attributes))
             .then(move |reply| {
                 if errors::is_duplicate(reply)
                     && let Some(number) = &number

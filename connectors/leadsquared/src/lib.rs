@@ -21,14 +21,13 @@ mod users;
 use std::sync::Arc;
 
 use patchbay_kit::{
-    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Manifest, Notes,
-    Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
+    Activities, Agents, Allowance, Connector, Contacts, Defaults, Exchange, Failure, FollowUps, Identity, Manifest,
+    Notes, Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
 };
 use serde::Deserialize;
 
 pub use manifest::MANIFEST;
 
-use defaults::Defaults;
 use settings::{CALL_ROUTE_URL, Chosen};
 
 /// One integration with one LeadSquared organisation.
@@ -40,7 +39,7 @@ struct LeadSquared {
 
 /// Makes the connector. Whatever of the settings [`problems`] objects to is left out.
 pub fn build(settings: &Settings) -> Arc<dyn Connector> {
-    Arc::new(LeadSquared { defaults: Defaults::of(settings), chosen: Chosen::of(settings) })
+    Arc::new(LeadSquared { defaults: Defaults::of(settings, defaults::TABLES), chosen: Chosen::of(settings) })
 }
 
 /// What is wrong with the settings, one line for each: the key and what would be right.

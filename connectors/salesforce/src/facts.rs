@@ -137,7 +137,7 @@ impl Org {
         match outcome {
             Outcome::Missed | Outcome::Voicemail => json!(self.missed_status),
             Outcome::Answered | Outcome::FlowEnded => {
-                self.task_defaults.get("Status").cloned().unwrap_or_else(|| json!("Completed"))
+                self.defaults.get("", "Status").cloned().unwrap_or_else(|| json!("Completed"))
             }
         }
     }

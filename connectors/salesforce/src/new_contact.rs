@@ -37,7 +37,8 @@ impl Making {
             // Required, and unknown ("Object Reference, Lead" [V]).
             fields.insert("Company".to_owned(), json!("Unknown"));
         }
-        fields.extend(self.org.contact_defaults.clone());
+        // What the customer sets is his own choice, a company instead of "Unknown" too.
+        fields.extend(self.org.defaults.under("contact", Map::new()));
         if let Some(key) = &self.key {
             fields.insert(key.clone(), json!(self.contact.external_id));
         }

@@ -1,8 +1,10 @@
 //! What one org differs in from another: names of fields and objects, and fields that must be filled.
 
 use jiff::tz::Offset;
-use patchbay_kit::Settings;
-use serde_json::{Map, Value};
+use patchbay_kit::{
+    Defaults, Settings,
+    defaults::{self, Table},
+};
 
 use crate::{
     facts::Fact,
@@ -18,10 +20,19 @@ const NONE: &str = "none";
 
 /// Fields of a task that only the call itself can fill.
 const TASK_RESERVED: &[&str] =
-    &["Subject", "Description", "WhoId", "WhatId", "CallObject", "CallDurationInSeconds", "TaskSubtype", "contact"];
+    &["Subject", "Description", "WhoId", "WhatId", "CallObject", "CallDurationInSeconds", "TaskSubtype"];
 /// Fields by which people are told apart. A constant in one of them would make all callers one.
 const CONTACT_RESERVED: &[&str] =
     &["LastName", "Name", "Phone", "MobilePhone", "SuppliedPhone", "SuppliedName", "Email"];
+
+const TABLES: &[Table] = &[
+    Table::of_calls(TASK_RESERVED),
+    Table {
+        holds: "the fields of new leads (or contacts, accounts, cases)",
+        because: "would make all callers one",
+        ..Table::of_contacts(CONTACT_RESERVED)
+    },
+];
 
 /// The settings as they are used.
 pub(crate) struct Org {
@@ -36,8 +47,7 @@ pub(crate) struct Org {
     pub(crate) call_fields: Vec<(Fact, String)>,
     pub(crate) missed_status: String,
     pub(crate) utc_offset: Offset,
-    pub(crate) task_defaults: Map<String, Value>,
-    pub(crate) contact_defaults: Map<String, Value>,
+    pub(crate) defaults: Defaults,
 }
 
 /// Only names: the values of defaults may be anything.
@@ -75,15 +85,9 @@ impl Org {
                 default_object
             }
         };
-        let mut task_defaults = settings.defaults.clone();
-        let mut contact_defaults = match task_defaults.remove("contact") {
-            Some(Value::Object(contact)) => contact,
-            _ => Map::new(),
-        };
         let call_sid_field = named("call_sid_field").unwrap_or(CALL_SID_FIELD).to_owned();
         let caller_id_field = named("caller_id_field").unwrap_or(CALLER_ID_FIELD);
-        task_defaults.retain(|key, _| !TASK_RESERVED.contains(&key.as_str()) && *key != call_sid_field);
-        contact_defaults.retain(|key, _| !CONTACT_RESERVED.contains(&key.as_str()) && key != caller_id_field);
+        let defaults = Defaults::of(settings, TABLES).without("", &call_sid_field).without("contact", caller_id_field);
         let version = settings.text("api_version").and_then(version).unwrap_or_else(|| format!("v{VERSION}"));
         Self {
             version,
@@ -97,8 +101,7 @@ impl Org {
             },
             missed_status: settings.text("missed_status").unwrap_or("Not Started").to_owned(),
             utc_offset: settings.utc_offset,
-            task_defaults,
-            contact_defaults,
+            defaults,
         }
     }
 }
@@ -174,30 +177,22 @@ pub(crate) fn problems(settings: &Settings) -> Vec<String> {
     if settings.text("api_version").is_some_and(|text| version(text).is_none()) {
         told("api_version: must be a version of the REST API, as 62.0");
     }
-    let defaults = &settings.defaults;
     let sid = settings.text("call_sid_field").unwrap_or(CALL_SID_FIELD);
-    for key in defaults.keys().filter(|key| *key != "contact") {
-        if TASK_RESERVED.contains(&key.as_str()) || key == sid {
+    for key in settings.defaults.keys().filter(|key| *key != "contact" && !TASK_RESERVED.contains(&key.as_str())) {
+        if key == sid {
             told(&format!("defaults.{key}: comes from the call and cannot be set"));
         } else if !is_path(key) || key.contains('.') {
             told(&format!("defaults.{key}: must be the API name of a field of tasks"));
         }
     }
-    match defaults.get("contact") {
-        None => {}
-        Some(Value::Object(contact)) => {
-            for key in contact.keys().filter(|key| CONTACT_RESERVED.contains(&key.as_str())) {
-                told(&format!("defaults.contact.{key}: would make all callers one and cannot be set"));
-            }
-        }
-        Some(_) => told("defaults.contact: must be a table of the fields of new leads (or contacts, accounts, cases)"),
-    }
+    problems.extend(defaults::problems(settings, TABLES));
     problems
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use patchbay_kit::defaults::Fields;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -249,8 +244,8 @@ mod tests {
         assert_eq!(org.objects.iter().map(|object| object.name).collect::<Vec<_>>(), ["Account", "Lead"]);
         assert_eq!((org.version.as_str(), org.call_sid_field.as_str()), ("v64.0", CALL_SID_FIELD));
         assert_eq!((org.caller_id_field, org.call_fields.len()), (None, 1));
-        assert_eq!(Value::Object(org.task_defaults), json!({"Type": "Call"}));
-        assert_eq!(Value::Object(org.contact_defaults), json!({"Company": "Walk-in"}));
+        assert_eq!(Value::Object(org.defaults.under("", Fields::new())), json!({"Type": "Call"}));
+        assert_eq!(Value::Object(org.defaults.under("contact", Fields::new())), json!({"Company": "Walk-in"}));
         let usual = Org::of(&Settings::default());
         assert_eq!(usual.objects.iter().map(|object| object.name).collect::<Vec<_>>(), ["Contact", "Lead", "Account"]);
         assert_eq!(usual.default_object.name, "Lead");

@@ -22,7 +22,7 @@ impl Activities for Salesforce {
 
     /// "REST API Developer Guide, sObject Rows by External ID" [V]: sent twice it is one task, so a reply can be lost.
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
-        let mut fields = self.org.task_defaults.clone();
+        let mut fields = self.org.defaults.under("", Map::new());
         fields.extend(self.org.facts(call));
         fields.insert("TaskSubtype".to_owned(), json!("Call"));
         fields.extend(self.org.ending(call));

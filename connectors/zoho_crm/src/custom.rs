@@ -1,13 +1,14 @@
 //! What the integration's settings make of the records: names of fields, extra fields, what a missed call leaves to do.
 
 use jiff::tz::Offset;
-use patchbay_kit::{FollowUpKind, Settings};
-use serde_json::{Map, Value};
+use patchbay_kit::{
+    Defaults, FollowUpKind, Settings,
+    defaults::{self, Fields, Table},
+};
 
 use crate::errors::On;
 
 const CALL_SID_FIELD: &str = "Exotel_CallSid";
-const TABLES: [On; 4] = [On::Lead, On::Task, On::Event, On::PlannedCall];
 /// Fields that only the call itself can fill.
 const CALL_RESERVED: &[&str] = &[
     "Subject",
@@ -41,68 +42,40 @@ const FOLLOW_UP_RESERVED: &[&str] = &[
     "id",
 ];
 
+const CALLS: Table = Table { holds: "field names and values", ..Table::of_calls(CALL_RESERVED) };
+const TABLES: &[Table] = &[
+    CALLS,
+    Table { key: On::Lead.table(), reserved: LEAD_RESERVED, ..CALLS },
+    Table { key: On::Task.table(), reserved: FOLLOW_UP_RESERVED, ..CALLS },
+    Table { key: On::Event.table(), reserved: FOLLOW_UP_RESERVED, ..CALLS },
+    Table { key: On::PlannedCall.table(), reserved: FOLLOW_UP_RESERVED, ..CALLS },
+];
+
 /// One integration's choices.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Custom {
     pub(crate) call_sid_field: String,
     pub(crate) phonebridge: bool,
     pub(crate) missed_follow_up: Option<FollowUpKind>,
     pub(crate) offset: Offset,
-    call: Map<String, Value>,
-    tables: Map<String, Value>,
-}
-
-/// Only which fields there are: their values may be anything.
-impl std::fmt::Debug for Custom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Custom")
-            .field("call_sid_field", &self.call_sid_field)
-            .field("phonebridge", &self.phonebridge)
-            .field("missed_follow_up", &self.missed_follow_up)
-            .field("defaults", &self.call.keys().chain(self.tables.keys()).collect::<Vec<_>>())
-            .finish()
-    }
-}
-
-fn reserved(on: On) -> &'static [&'static str] {
-    match on {
-        On::Call => CALL_RESERVED,
-        On::Lead => LEAD_RESERVED,
-        On::Task | On::Event | On::PlannedCall => FOLLOW_UP_RESERVED,
-    }
+    defaults: Defaults,
 }
 
 impl Custom {
     pub(crate) fn of(settings: &Settings) -> Self {
         let call_sid_field = settings.text("call_sid_field").filter(|name| is_name(name)).unwrap_or(CALL_SID_FIELD);
-        let (mut call, mut tables) = (settings.defaults.clone(), Map::new());
-        for on in TABLES {
-            let Some(table) = on.table() else { continue };
-            if let Some(Value::Object(mut fields)) = call.remove(table) {
-                fields.retain(|field, _| !reserved(on).contains(&field.as_str()));
-                tables.insert(table.to_owned(), Value::Object(fields));
-            }
-        }
-        call.retain(|field, _| !CALL_RESERVED.contains(&field.as_str()) && field != call_sid_field);
         Self {
             call_sid_field: call_sid_field.to_owned(),
             phonebridge: settings.flag("phonebridge"),
             missed_follow_up: settings.text("missed_follow_up").map_or(Some(FollowUpKind::Task), follow_up),
             offset: settings.utc_offset,
-            call,
-            tables,
+            defaults: Defaults::of(settings, TABLES).without("", call_sid_field),
         }
     }
 
     /// A new record's fields: the integration's, and over them those that are given.
-    pub(crate) fn filled(&self, on: On, given: Map<String, Value>) -> Map<String, Value> {
-        let extra = match on.table() {
-            None => Some(&self.call),
-            Some(table) => self.tables.get(table).and_then(Value::as_object),
-        };
-        let mut fields = extra.cloned().unwrap_or_default();
-        fields.extend(given);
-        fields
+    pub(crate) fn filled(&self, on: On, given: Fields) -> Fields {
+        self.defaults.under(on.table(), given)
     }
 }
 
@@ -135,23 +108,7 @@ pub(crate) fn problems(settings: &Settings) -> Vec<String> {
     {
         problems.push("accounts_url: must be an address without a path, as https://accounts.zoho.in".to_owned());
     }
-    let mut told = |prefix: &str, on: On, fields: &Map<String, Value>| {
-        for key in reserved(on).iter().filter(|key| fields.contains_key(**key)) {
-            problems.push(format!("{prefix}{key}: comes from the call and cannot be set"));
-        }
-    };
-    told("defaults.", On::Call, &settings.defaults);
-    for on in TABLES {
-        let Some(table) = on.table() else { continue };
-        if let Some(Value::Object(fields)) = settings.defaults.get(table) {
-            told(&format!("defaults.{table}."), on, fields);
-        }
-    }
-    for table in TABLES.iter().filter_map(|on| on.table()) {
-        if settings.defaults.get(table).is_some_and(|value| !value.is_object()) {
-            problems.push(format!("defaults.{table}: must be a table of field names and values"));
-        }
-    }
+    problems.extend(defaults::problems(settings, TABLES));
     if settings.defaults.contains_key(field) {
         problems.push(format!("defaults.{field}: holds the CallSid and cannot be set"));
     }
@@ -160,7 +117,7 @@ pub(crate) fn problems(settings: &Settings) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -176,12 +133,12 @@ mod tests {
             json!({"Call_Purpose": "Support", "Subject": "x", "Exotel_CallSid": "x",
                    "lead": {"Company": "Unknown", "Phone": "1"}}),
         ));
-        let given = |key: &str, value: &str| Map::from_iter([(key.to_owned(), json!(value))]);
+        let given = |key: &str, value: &str| Fields::from_iter([(key.to_owned(), json!(value))]);
         let call = Value::Object(custom.filled(On::Call, given("Subject", "Incoming")));
         assert_eq!(call, json!({"Call_Purpose": "Support", "Subject": "Incoming"}));
         let lead = Value::Object(custom.filled(On::Lead, given("Last_Name", "A")));
         assert_eq!(lead, json!({"Company": "Unknown", "Last_Name": "A"}));
-        assert_eq!(custom.filled(On::Task, Map::new()), Map::new());
+        assert_eq!(custom.filled(On::Task, Fields::new()), Fields::new());
     }
 
     #[test]

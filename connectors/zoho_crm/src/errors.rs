@@ -31,18 +31,21 @@ impl On {
     }
 
     /// The table of `defaults` for such a record; that of calls is `defaults` itself.
-    pub(crate) fn table(self) -> Option<&'static str> {
+    pub(crate) const fn table(self) -> &'static str {
         match self {
-            Self::Call => None,
-            Self::Lead => Some("lead"),
-            Self::Task => Some("task"),
-            Self::Event => Some("event"),
-            Self::PlannedCall => Some("planned_call"),
+            Self::Call => "",
+            Self::Lead => "lead",
+            Self::Task => "task",
+            Self::Event => "event",
+            Self::PlannedCall => "planned_call",
         }
     }
 
     fn key(self, field: &str) -> String {
-        self.table().map_or_else(|| format!("`defaults.{field}`"), |table| format!("`defaults.{table}.{field}`"))
+        match self.table() {
+            "" => format!("`defaults.{field}`"),
+            table => format!("`defaults.{table}.{field}`"),
+        }
     }
 }
 

@@ -211,7 +211,7 @@ impl ZohoDesk {
             self.under(&crate::MANIFEST.phone.iter().map(|as_| number.render(*as_)).collect::<Vec<_>>(), there_already)
         });
         self.api
-            .to(Request::post("contact.create", path(["contacts"])).json(self.defaults.contact(fields)))
+            .to(Request::post("contact.create", path(["contacts"])).json(self.defaults.under("contact", fields).into()))
             .then(move |reply| {
                 if !UNKNOWN.contains(&reply.status) {
                     return Ok(Step::Done(reply.json::<Shown>()?.into()));

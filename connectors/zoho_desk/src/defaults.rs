@@ -1,88 +1,50 @@
 //! The integration's `defaults`: what a customer's Zoho Desk demands beyond what Patchbay knows of a call.
 
-use patchbay_kit::Settings;
-use serde_json::{Map, Value};
+use patchbay_kit::{
+    Defaults, Settings,
+    defaults::{self, Fields, Table},
+};
+use serde_json::Value;
 
 /// Fields of a ticket that only the call itself, or a setting, can fill.
 const TICKET_RESERVED: &[&str] =
-    &["subject", "description", "contactId", "contact", "departmentId", "assigneeId", "phone", "email"];
+    &["subject", "description", "contactId", "departmentId", "assigneeId", "phone", "email"];
 /// Fields by which contacts are told apart. A constant in one of them would make all callers one contact.
 const CONTACT_RESERVED: &[&str] =
     &["lastName", "firstName", "phone", "mobile", "email", "secondaryEmail", "twitter", "facebook"];
 
-/// The extra fields, without what must not be in them.
-pub(crate) struct Defaults {
-    ticket: Map<String, Value>,
-    contact: Map<String, Value>,
-}
+pub(crate) const TABLES: &[Table] = &[
+    Table { because: "comes from the call or a setting", ..Table::of_calls(TICKET_RESERVED) },
+    Table::of_contacts(CONTACT_RESERVED),
+];
 
-/// Only which fields there are: their values may be anything.
-impl std::fmt::Debug for Defaults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let keys = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
-        f.debug_struct("Defaults").field("ticket", &keys(&self.ticket)).field("contact", &keys(&self.contact)).finish()
-    }
-}
-
-impl Defaults {
-    pub(crate) fn of(settings: &Settings) -> Self {
-        let mut ticket = settings.defaults.clone();
-        let taken = ticket.remove("contact");
-        let mut contact = match taken {
-            Some(Value::Object(contact)) => contact,
-            _ => Map::new(),
-        };
-        ticket.retain(|key, _| !TICKET_RESERVED.contains(&key.as_str()));
-        contact.retain(|key, _| !CONTACT_RESERVED.contains(&key.as_str()));
-        Self { ticket, contact }
-    }
-
-    /// A new ticket's fields: the integration's over Patchbay's usual ones, those of the call over both.
-    pub(crate) fn ticket(&self, call: Map<String, Value>) -> Value {
-        // "Tickets: Create a ticket" [V]. The status is left to the layout, whose first is the usual "Open".
-        let mut fields = Map::from_iter([("channel".to_owned(), Value::from("Phone"))]);
-        fields.extend(self.ticket.clone());
-        fields.extend(call);
-        Value::Object(fields)
-    }
-
-    /// A new contact's fields.
-    pub(crate) fn contact(&self, caller: Map<String, Value>) -> Value {
-        let mut fields = self.contact.clone();
-        fields.extend(caller);
-        Value::Object(fields)
-    }
+/// A new ticket's fields: the integration's over Patchbay's usual ones, those of the call over both.
+pub(crate) fn ticket(defaults: &Defaults, call: Fields) -> Value {
+    // "Tickets: Create a ticket" [V]. The status is left to the layout, whose first is the usual "Open".
+    let mut fields = Fields::from_iter([("channel".to_owned(), Value::from("Phone"))]);
+    fields.extend(defaults.under("", call));
+    Value::Object(fields)
 }
 
 /// What is wrong with the `defaults`, one line for each.
 pub(crate) fn problems(settings: &Settings) -> Vec<String> {
-    let mut problems = Vec::new();
+    let mut problems = defaults::problems(settings, TABLES);
     let defaults = &settings.defaults;
-    for key in TICKET_RESERVED.iter().filter(|key| **key != "contact" && defaults.contains_key(**key)) {
-        problems.push(format!("defaults.{key}: comes from the call or a setting and cannot be set"));
-    }
     for key in ["status", "priority", "channel", "category", "subCategory", "classification", "language"] {
         if defaults.get(key).is_some_and(|value| !value.is_string()) {
             problems.push(format!("defaults.{key}: must be a text, as Zoho Desk shows it"));
         }
     }
     custom("defaults", defaults, &mut problems);
-    match defaults.get("contact") {
-        None => {}
-        Some(Value::Object(contact)) => {
-            for key in CONTACT_RESERVED.iter().filter(|key| contact.contains_key(**key)) {
-                problems.push(format!("defaults.contact.{key}: would make all callers one contact and cannot be set"));
-            }
-            custom("defaults.contact", contact, &mut problems);
-        }
-        Some(_) => problems.push("defaults.contact: must be a table of the fields of new contacts".to_owned()),
+    if let Some(Value::Object(contact)) = defaults.get("contact") {
+        custom("defaults.contact", contact, &mut problems);
     }
     problems
 }
 
 /// Custom fields stand in `cf`, by their API names. Zoho Desk also takes `customFields`, by labels that anybody can
 /// change.
-fn custom(table: &str, fields: &Map<String, Value>, problems: &mut Vec<String>) {
+fn custom(table: &str, fields: &Fields, problems: &mut Vec<String>) {
     match fields.get("cf") {
         None => {}
         Some(Value::Object(cf)) => {
@@ -113,17 +75,18 @@ mod tests {
 
     #[test]
     fn defaults_fill_in_and_never_replace_what_the_call_says() {
-        let defaults = Defaults::of(&settings(json!({
+        let given = settings(json!({
             "priority": "High", "channel": "Telephony", "subject": "x", "assigneeId": "9", "departmentId": "1",
             "cf": {"cf_region": "south"}, "contact": {"title": "Caller", "email": "all@example.com"},
-        })));
-        let call = Map::from_iter([("subject".to_owned(), json!("Incoming Call"))]);
+        }));
+        let defaults = Defaults::of(&given, TABLES);
+        let call = Fields::from_iter([("subject".to_owned(), json!("Incoming Call"))]);
         assert_eq!(
-            defaults.ticket(call),
+            ticket(&defaults, call),
             json!({"subject": "Incoming Call", "channel": "Telephony", "priority": "High", "cf": {"cf_region": "south"}})
         );
-        let caller = Map::from_iter([("lastName".to_owned(), json!("A"))]);
-        assert_eq!(defaults.contact(caller), json!({"lastName": "A", "title": "Caller"}));
+        let caller = Fields::from_iter([("lastName".to_owned(), json!("A"))]);
+        assert_eq!(Value::Object(defaults.under("contact", caller)), json!({"lastName": "A", "title": "Caller"}));
     }
 
     #[test]

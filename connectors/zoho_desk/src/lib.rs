@@ -18,14 +18,12 @@ mod wire;
 use std::sync::Arc;
 
 use patchbay_kit::{
-    Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Kind, Manifest, Notes,
-    Owners, Popups, Request, Response, Retry, Settings, StatusCode, Updates,
+    Activities, Agents, Allowance, Connector, Contacts, Defaults, Exchange, Failure, FollowUps, Identity, Kind,
+    Manifest, Notes, Owners, Popups, Request, Response, Retry, Settings, StatusCode, Updates,
 };
 use serde::Deserialize;
 
 pub use manifest::MANIFEST;
-
-use defaults::Defaults;
 
 /// Items on one page of tickets, contacts and comments, the most Zoho Desk gives ("Pagination" [V]).
 const PER_PAGE: usize = 100;
@@ -55,7 +53,7 @@ impl Api {
 pub fn build(settings: &Settings) -> Arc<dyn Connector> {
     let text = |key: &str| settings.text(key).unwrap_or_default().to_owned();
     let api = Api { org: text("org_id"), department: text("department_id") };
-    Arc::new(ZohoDesk { api, defaults: Defaults::of(settings) })
+    Arc::new(ZohoDesk { api, defaults: Defaults::of(settings, defaults::TABLES) })
 }
 
 /// What is wrong with the settings, one line for each: the key and what would be right.

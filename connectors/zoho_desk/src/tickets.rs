@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    Api, ZohoDesk, comments,
+    Api, ZohoDesk, comments, defaults,
     errors::{self, On},
     hunt::{self, Hunt},
     path,
@@ -51,7 +51,7 @@ impl ZohoDesk {
         if is_dialable(&call.customer.written) {
             fields.insert("phone".to_owned(), text(&call.customer.written));
         }
-        let request = Request::post("ticket.create", path(["tickets"])).json(self.defaults.ticket(fields));
+        let request = Request::post("ticket.create", path(["tickets"])).json(defaults::ticket(&self.defaults, fields));
         self.api.to(request).done(|reply| Ok(RecordRef::new("ticket", reply.json::<Shown>()?.id.0)))
     }
 }

@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use patchbay_kit::{
     About, Activities, Agents, Allowance, Assigns, AuthScheme, CallActivity, Changed, Connector, Contact, Contacts,
-    Exchange, Failure, FollowUps, Identity, Kind, Manifest, NewContact, Notes, Origin, Owners, PhoneNumber, Popups,
-    Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings, StatusCode, Text,
-    TextFormat, TextRules, Updates, words,
+    Defaults, Exchange, Failure, FollowUps, Identity, Kind, Manifest, NewContact, Notes, Origin, Owners, PhoneNumber,
+    Popups, Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings, StatusCode, Text,
+    TextFormat, TextRules, Updates,
+    defaults::{self, Table},
+    words,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -36,6 +38,8 @@ pub static MANIFEST: Manifest = Manifest {
 /// Fields of a call that the call itself fills.
 const FILLED: &[&str] =
     &["call_ref", "contact_id", "title", "text", "direction", "outcome", "started_at", "seconds", "recording_url"];
+/// What may be set in the integration's `defaults`: any field but those.
+const DEFAULTS: &[Table] = &[Table::of_calls(FILLED)];
 /// After a 429 that does not say how long.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -43,20 +47,17 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 struct Karibu {
     /// Extra fields of new calls.
-    defaults: Map<String, Value>,
+    defaults: Defaults,
 }
 
 /// Makes the connector. Whatever of the settings [`problems`] objects to is left out.
 pub fn build(settings: &Settings) -> Arc<dyn Connector> {
-    let mut defaults = settings.defaults.clone();
-    defaults.retain(|key, _| !FILLED.contains(&key.as_str()));
-    Arc::new(Karibu { defaults })
+    Arc::new(Karibu { defaults: Defaults::of(settings, DEFAULTS) })
 }
 
 /// What is wrong with the settings, one line for each: the key and what would be right.
 pub fn problems(settings: &Settings) -> Vec<String> {
-    let taken = settings.defaults.keys().filter(|key| FILLED.contains(&key.as_str()));
-    taken.map(|key| format!("defaults.{key}: is filled by the call itself; remove it")).collect()
+    defaults::problems(settings, DEFAULTS)
 }
 
 impl Connector for Karibu {
@@ -160,13 +161,13 @@ impl Activities for Karibu {
 
     /// Karibu takes two calls with one `call_ref`, so this creates: after a lost reply the call is looked for first.
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
-        let mut fields = self.defaults.clone();
+        let mut fields = Map::new();
         fields.insert("call_ref".to_owned(), json!(call.key));
         fields.insert("title".to_owned(), json!(call.subject));
         fields.insert("text".to_owned(), json!(call.body));
         fields.insert("contact_id".to_owned(), json!(call.contact.as_ref().map(|contact| &contact.id)));
         fields.extend(facts(call));
-        Request::post("call.create", ["v1", "calls"]).json(fields.into()).done(made)
+        Request::post("call.create", ["v1", "calls"]).json(self.defaults.under("", fields).into()).done(made)
     }
 }
 

@@ -102,7 +102,7 @@ fn it_behaves() {
 fn what_the_call_fills_is_not_taken_from_the_defaults() {
     let defaults = json!({"team": "north", "title": "mine"}).as_object().cloned().unwrap_or_default();
     let settings = Settings { defaults, ..Settings::default() };
-    assert_eq!(patchbay_karibu::problems(&settings), ["defaults.title: is filled by the call itself; remove it"]);
+    assert_eq!(patchbay_karibu::problems(&settings), ["defaults.title: comes from the call and cannot be set"]);
 
     let connector = patchbay_karibu::build(&settings);
     let mut line = patchbay_testkit::Line::new(connector, Karibu.sandbox(), Karibu.credentials(), sample::NOW);

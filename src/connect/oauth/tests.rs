@@ -12,6 +12,7 @@ use patchbay_sandbox::{
 };
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::store::{SqliteOptions, SqliteStore};
@@ -167,6 +168,15 @@ impl Stage {
         self.server.with(|server| server.hook = Some(hook));
         (has_come, go)
     }
+
+    /// Somebody asks for a token, and the token server has the request; it answers once the other end is dropped.
+    async fn begun(&self, keeper: &Arc<Keeper>) -> (JoinHandle<Result<Arc<Grant>, TokenError>>, mpsc::Sender<()>) {
+        let (come, go) = self.gate();
+        let keeper = Arc::clone(keeper);
+        let asking = tokio::spawn(async move { keeper.token().await });
+        has_come(come).await;
+        (asking, go)
+    }
 }
 
 fn lane() -> LaneRef {
@@ -259,12 +269,7 @@ async fn a_rotated_refresh_token_is_stored_before_its_access_token_is_given_out(
     let stage = Stage::new(ROTATING);
     let store = stage.store();
     let keeper = stage.keeper(&store);
-    let (come, go) = stage.gate();
-    let asking = tokio::spawn({
-        let keeper = Arc::clone(&keeper);
-        async move { keeper.token().await }
-    });
-    has_come(come).await;
+    let (asking, go) = stage.begun(&keeper).await;
     // The store gives out while the token server makes up its mind.
     store.refuse_tokens(true).await;
     drop(go);
@@ -286,12 +291,7 @@ async fn who_gives_up_waiting_takes_no_token_with_him() {
     let stage = Stage::new(ROTATING);
     let store = stage.store();
     let keeper = stage.keeper(&store);
-    let (come, go) = stage.gate();
-    let asking = tokio::spawn({
-        let keeper = Arc::clone(&keeper);
-        async move { keeper.token().await }
-    });
-    has_come(come).await;
+    let (asking, go) = stage.begun(&keeper).await;
     asking.abort();
     assert!(asking.await.is_err());
     drop(go);
@@ -462,12 +462,7 @@ async fn nobody_waits_for_a_renewal_ahead_of_time() {
     let from = Timestamp::now() - Duration::from_secs(3480);
     stage.keeper(&store).keep(consented("old", "first", from), 0, false).await.expect("kept");
     let keeper = stage.keeper(&store);
-    let (come, go) = stage.gate();
-    let asking = tokio::spawn({
-        let keeper = Arc::clone(&keeper);
-        async move { keeper.token().await }
-    });
-    has_come(come).await;
+    let (asking, go) = stage.begun(&keeper).await;
     assert_eq!(access(&keeper.token().await.expect("the old one")), "old");
     drop(go);
     assert_ne!(access(&asking.await.expect("it ends").expect("the new one")), "old");

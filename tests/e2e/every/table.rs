@@ -145,6 +145,7 @@ pub(super) async fn check(floor: &Floor, played: &[Played]) {
         errors
     };
     let began = std::time::Instant::now();
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
     loop {
         let errors = all();
         if errors.is_empty() {
@@ -159,7 +160,7 @@ pub(super) async fn check(floor: &Floor, played: &[Played]) {
             }
             panic!("{}\n{standing}", errors.join("\n"));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tick.tick().await;
     }
     floor.settled().await;
     let errors = all();
