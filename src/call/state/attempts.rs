@@ -105,8 +105,12 @@ fn listed(tried: &mut Vec<Tried>, event: &CallEvent) {
     for leg in &event.facts.legs {
         let Some(agent) = &leg.number else { continue };
         let status = if spoke(leg) { AttemptStatus::Answered } else { AttemptStatus::NotAnswered };
-        // How long the leg was up is not how long they talked: the details say that.
-        reach(tried, agent, status);
+        if let Some(at) = reach(tried, agent, status)
+            && status == AttemptStatus::Answered
+        {
+            let attempt = &mut tried[at].attempt;
+            attempt.talk_seconds = attempt.talk_seconds.or(leg.on_call_seconds);
+        }
     }
 }
 
