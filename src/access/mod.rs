@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use crate::{
 
 use limits::SignInLimits;
 use password::Hashed;
-pub use people::{NewToken, NewUser, UserPatch};
+pub use people::{NewToken, NewUser, OneTime, ShownSession, ShownToken, ShownUser, UserPatch};
 
 /// What an API token begins with: so that it is told from the admin token, and found where it was left by mistake.
 const TOKEN_PREFIX: &str = "pbt_";
@@ -40,7 +41,7 @@ const BROWSER_CHARS: usize = 200;
 const ADMIN_TOKEN: &str = "admin_token";
 
 /// What somebody may do. Ordered: the later may do all that the earlier may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// See the calls of one account, and say what belongs to them.

@@ -1,10 +1,11 @@
 //! Users, their passwords, sessions and API tokens: made, listed, changed, revoked.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use crate::{
 
 const LABEL_CHARS: usize = 100;
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     pub email: String,
@@ -28,7 +29,7 @@ pub struct NewUser {
     pub accounts: BTreeSet<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserPatch {
     pub email: Option<String>,
@@ -38,7 +39,7 @@ pub struct UserPatch {
     pub version: Option<i64>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     pub label: String,
@@ -49,17 +50,89 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
 }
 
+/// A user, as he is shown.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ShownUser {
+    pub id: String,
+    pub version: i64,
+    pub email: String,
+    pub role: Role,
+    pub accounts: BTreeSet<String>,
+    pub disabled: bool,
+    pub has_password: bool,
+    /// A one-time token is out, and good until then.
+    pub one_time_until: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Of one who was just made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_time: Option<OneTime>,
+}
+
+/// What a password is set with. It is shown this once.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct OneTime {
+    pub token: String,
+    pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for OneTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OneTime(until {})", self.expires_at)
+    }
+}
+
+/// A session, as it is shown.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ShownSession {
+    pub id: String,
+    /// Whose it is.
+    pub user: String,
+    pub email: Option<String>,
+    /// Where he signed in from.
+    #[schemars(with = "Option<String>")]
+    pub address: Option<IpAddr>,
+    pub browser: String,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    /// The one that asks.
+    pub this: bool,
+}
+
+/// An API token, as it is shown.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct ShownToken {
+    pub id: String,
+    pub label: String,
+    /// Whose it is. `null`: made with the admin token.
+    pub user: Option<String>,
+    pub role: Role,
+    /// Empty: all that its maker may see.
+    pub accounts: BTreeSet<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    /// Of one that was just made: it is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for ShownToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ShownToken({} {:?})", self.id, self.role)
+    }
+}
+
 impl Gate {
     /// # Errors
     /// What the store says.
-    pub async fn users(&self) -> Result<Vec<Value>, GateError> {
+    pub async fn users(&self) -> Result<Vec<ShownUser>, GateError> {
         let documents = self.store.documents("", DocumentKind::User).await?;
         documents.iter().map(|document| Ok(shown_user(document, &body(document)?))).collect()
     }
 
     /// # Errors
     /// [`GateError::Unknown`].
-    pub async fn show_user(&self, id: &str) -> Result<Value, GateError> {
+    pub async fn show_user(&self, id: &str) -> Result<ShownUser, GateError> {
         let (document, user) = self.user(id).await?.ok_or(GateError::Unknown("user"))?;
         Ok(shown_user(&document, &user))
     }
@@ -68,7 +141,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError`].
-    pub async fn make_user(&self, new: NewUser, by: &Caller) -> Result<Value, GateError> {
+    pub async fn make_user(&self, new: NewUser, by: &Caller) -> Result<ShownUser, GateError> {
         let email = directory::email(&new.email).map_err(|error| GateError::Invalid("email", error))?;
         self.accounts_fit(new.role, &new.accounts)?;
         let id = Uuid::new_v4().to_string();
@@ -78,13 +151,13 @@ impl Gate {
         let log = entry(&by.who, DocumentKind::User, &id, "made", facts(&user));
         self.put_user(&id, 0, &user, None, Vec::new(), log).await?;
         let mut shown = self.show_user(&id).await?;
-        shown["one_time"] = json!({ "token": token, "expires_at": expires_at });
+        shown.one_time = Some(OneTime { token, expires_at });
         Ok(shown)
     }
 
     /// # Errors
     /// [`GateError`].
-    pub async fn edit_user(&self, id: &str, patch: UserPatch, by: &Caller) -> Result<Value, GateError> {
+    pub async fn edit_user(&self, id: &str, patch: UserPatch, by: &Caller) -> Result<ShownUser, GateError> {
         let (document, was) = self.user(id).await?.ok_or(GateError::Unknown("user"))?;
         if patch.version.is_some_and(|version| version != document.version) {
             return Err(GateError::Changed);
@@ -114,14 +187,14 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError`].
-    pub async fn reset_password(&self, id: &str, by: &Caller) -> Result<Value, GateError> {
+    pub async fn reset_password(&self, id: &str, by: &Caller) -> Result<OneTime, GateError> {
         let (document, mut user) = self.user(id).await?.ok_or(GateError::Unknown("user"))?;
         let (token, reset) = one_time(id)?;
         let expires_at = reset.expires_at;
         user.reset = Some(reset);
         let log = entry(&by.who, DocumentKind::User, id, "password reset", json!({}));
         self.put_user(id, document.version, &user, None, self.sessions_of(id).await?, log).await?;
-        Ok(json!({ "token": token, "expires_at": expires_at }))
+        Ok(OneTime { token, expires_at })
     }
 
     /// Sets a password by a one-time token, which is used up. Whoever was signed in is not any more.
@@ -180,7 +253,7 @@ impl Gate {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn sessions(&self, by: &Caller) -> Result<Vec<Value>, GateError> {
+    pub async fn sessions(&self, by: &Caller) -> Result<Vec<ShownSession>, GateError> {
         let mut shown = Vec::new();
         for document in self.live(DocumentKind::Session).await? {
             let session: Session = body(&document)?;
@@ -188,16 +261,16 @@ impl Gate {
                 continue;
             }
             let email = self.user(&session.user).await?.map(|(_, user)| user.email);
-            shown.push(json!({
-                "id": document.at.id,
-                "user": session.user,
-                "email": email,
-                "address": session.address,
-                "browser": session.browser,
-                "created_at": document.created_at,
-                "expires_at": document.says.expires_at,
-                "this": by.session.as_deref() == Some(document.at.id.as_str()),
-            }));
+            shown.push(ShownSession {
+                this: by.session.as_deref() == Some(document.at.id.as_str()),
+                id: document.at.id,
+                user: session.user,
+                email,
+                address: session.address,
+                browser: session.browser,
+                created_at: document.created_at,
+                expires_at: document.says.expires_at,
+            });
         }
         Ok(shown)
     }
@@ -221,7 +294,7 @@ impl Gate {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn tokens(&self, by: &Caller) -> Result<Vec<Value>, GateError> {
+    pub async fn tokens(&self, by: &Caller) -> Result<Vec<ShownToken>, GateError> {
         let mut shown = Vec::new();
         for document in self.live(DocumentKind::Token).await? {
             let token: Token = body(&document)?;
@@ -236,7 +309,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError::Invalid`]: among others, that it could do more than its maker.
-    pub async fn make_token(&self, new: NewToken, by: &Caller) -> Result<Value, GateError> {
+    pub async fn make_token(&self, new: NewToken, by: &Caller) -> Result<ShownToken, GateError> {
         if by.by_token {
             // It would outlive its own revocation.
             return Err(GateError::Forbidden("a token makes no tokens: sign in, or use the admin token"));
@@ -273,7 +346,7 @@ impl Gate {
         self.store.change(vec![Change { at: at.clone(), on_version: 0, to: Some(to) }], vec![log], now).await?;
         let document = self.store.document(&at).await?.ok_or(GateError::Unknown("token"))?;
         let mut shown = shown_token(&document, &token);
-        shown["token"] = json!(format!("{TOKEN_PREFIX}{secret}"));
+        shown.token = Some(format!("{TOKEN_PREFIX}{secret}"));
         Ok(shown)
     }
 
@@ -352,29 +425,31 @@ fn facts(user: &User) -> Value {
     json!({ "email": user.email, "role": user.role, "accounts": user.accounts, "disabled": user.disabled })
 }
 
-fn shown_user(document: &Document, user: &User) -> Value {
-    json!({
-        "id": document.at.id,
-        "version": document.version,
-        "email": user.email,
-        "role": user.role,
-        "accounts": user.accounts,
-        "disabled": user.disabled,
-        "has_password": document.says.sealed.is_some(),
-        "one_time_until": user.reset.as_ref().map(|reset| reset.expires_at),
-        "created_at": document.created_at,
-        "updated_at": document.updated_at,
-    })
+fn shown_user(document: &Document, user: &User) -> ShownUser {
+    ShownUser {
+        id: document.at.id.clone(),
+        version: document.version,
+        email: user.email.clone(),
+        role: user.role,
+        accounts: user.accounts.clone(),
+        disabled: user.disabled,
+        has_password: document.says.sealed.is_some(),
+        one_time_until: user.reset.as_ref().map(|reset| reset.expires_at),
+        created_at: document.created_at,
+        updated_at: document.updated_at,
+        one_time: None,
+    }
 }
 
-fn shown_token(document: &Document, token: &Token) -> Value {
-    json!({
-        "id": document.at.id,
-        "label": token.label,
-        "user": token.user,
-        "role": token.role,
-        "accounts": token.accounts,
-        "created_at": document.created_at,
-        "expires_at": document.says.expires_at,
-    })
+fn shown_token(document: &Document, token: &Token) -> ShownToken {
+    ShownToken {
+        id: document.at.id.clone(),
+        label: token.label.clone(),
+        user: token.user.clone(),
+        role: token.role,
+        accounts: token.accounts.clone(),
+        created_at: document.created_at,
+        expires_at: document.says.expires_at,
+        token: None,
+    }
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use patchbay_kit::{Digits, Direction, RecordRef, mask};
@@ -22,7 +23,7 @@ impl fmt::Debug for EventId {
 }
 
 /// The sort of event. Open: what is not known is kept as [`EventKind::Other`], never an error.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// Popup `Dial`: an agent is being dialled.
@@ -63,7 +64,7 @@ pub enum EventKind {
 }
 
 /// By which way a call came to be known: what the ledger sets side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SeenBy {
     /// Exotel called a hook.
@@ -114,7 +115,7 @@ impl EventKind {
 }
 
 /// How an attempt to reach an agent stands. Ordered by how far it got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptStatus {
     Dialing,

@@ -16,6 +16,7 @@ pub mod plan;
 mod popup;
 pub mod receipt;
 pub mod route;
+pub(crate) mod shape;
 pub mod state;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! as free of order as what Exotel says.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,8 +11,9 @@ use patchbay_kit::{FollowUpKind, RecordRef};
 use super::receipt::{Hook, Receipt};
 
 /// Something to be done after a call, as a person wants it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowUpWish {
+    #[schemars(with = "super::shape::FollowUpKindShape")]
     pub kind: FollowUpKind,
     #[serde(default)]
     pub subject: Option<String>,

@@ -13,6 +13,7 @@ use jiff::{
     tz::Offset,
 };
 use patchbay_kit::RecordRef;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{applet::Applets, phone};
@@ -170,7 +171,7 @@ pub struct Owner {
 }
 
 /// Where a number came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// Known from before.
@@ -440,7 +441,7 @@ fn left(offer: &Offer, tried: &[&str]) -> Vec<String> {
 }
 
 /// What an applet was told, for the call's timeline: the body of a receipt, written once the answer is given.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Routed {
     /// `dialwhom`, `decide`, …
     pub applet: String,

@@ -4,7 +4,6 @@ use std::{fmt::Write as _, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use patchbay_kit::{Request, mask};
-use serde_json::Value;
 use url::Url;
 
 use super::{Tokens, plural};
@@ -15,7 +14,7 @@ use crate::{
     exotel::{ExoPhone, ExotelClient, ExotelError},
     operator::Operator,
     store::{Span, Store, StoreError},
-    web::ledger,
+    web::ledger::{self, Counted},
 };
 
 /// What the last calls showed is judged by these.
@@ -57,7 +56,7 @@ impl Ledger {
     }
 
     /// What came lately of an account's calls, counted as the API does it.
-    async fn lately(&self, config: &Config, account: &Account, transport: &Transport) -> Option<Value> {
+    async fn lately(&self, config: &Config, account: &Account, transport: &Transport) -> Option<Counted> {
         let from = Timestamp::now().checked_sub(LATELY).ok()?;
         match self {
             Self::Nowhere => None,
@@ -70,7 +69,8 @@ impl Ledger {
             Self::Running => {
                 let path = ["api", "v1", "accounts", &account.sid, "ledger", "summary"];
                 let request = Request::get("ledger.summary", path).query("from", from);
-                Operator::of(config, transport).ok()?.send(&request).await.ok()
+                let answer = Operator::of(config, transport).ok()?.send(&request).await.ok()?;
+                serde_json::from_value(answer).ok()
             }
         }
     }
@@ -206,18 +206,15 @@ async fn exophones(account: &Account, client: &ExotelClient, findings: &mut Find
 }
 
 /// What the calls that came show.
-fn calls(lately: Option<&Value>, findings: &mut Findings) {
-    let count = |at: &str| lately.and_then(|it| it.pointer(at)).and_then(Value::as_u64).unwrap_or(0);
-    if count("/calls") == 0 {
+fn calls(lately: Option<&Counted>, findings: &mut Findings) {
+    let Some(lately) = lately.filter(|lately| lately.calls > 0) else {
         findings
             .say("ok", "no calls came lately: whether flows lead here, and popup events are enabled, cannot be seen");
         findings.perhaps.push(RINGING);
         return;
-    }
-    let silent = lately.and_then(|it| it.get("silent_exophones")).and_then(Value::as_array);
-    for one in silent.into_iter().flatten() {
-        let phone = mask::number(one.get("exophone").and_then(Value::as_str).unwrap_or_default());
-        let calls = one.get("calls").and_then(Value::as_u64).unwrap_or(0);
+    };
+    for one in &lately.silent_exophones {
+        let (phone, calls) = (mask::number(&one.exophone), one.calls);
         findings.say(
             "warn",
             format_args!(
@@ -227,11 +224,11 @@ fn calls(lately: Option<&Value>, findings: &mut Findings) {
             ),
         );
     }
-    let answered = count("/popups/answered");
+    let answered = lately.popups.answered;
     if answered < ENOUGH {
         findings.say("ok", "too few answered calls came lately to see whether popup events are enabled");
         findings.perhaps.push(RINGING);
-    } else if count("/popups/with_popups") == 0 {
+    } else if lately.popups.with_popups == 0 {
         findings.say(
             "warn",
             format_args!(
@@ -240,7 +237,7 @@ fn calls(lately: Option<&Value>, findings: &mut Findings) {
             ),
         );
         findings.perhaps.push(RINGING);
-    } else if count("/popups/with_ringing") == 0 {
+    } else if lately.popups.with_ringing == 0 {
         findings.say(
             "warn",
             format_args!(
@@ -258,8 +255,8 @@ fn calls(lately: Option<&Value>, findings: &mut Findings) {
 mod tests {
     use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+    use crate::store::{LedgerSummary, SilentExoPhone};
     use patchbay_sandbox::{Faults, Server, exotel::Exotel};
-    use serde_json::json;
 
     use super::*;
 
@@ -327,11 +324,15 @@ mod tests {
     fn popup_events_are_judged_by_the_calls_that_came() {
         let judged = |answered: u64, popups: u64, ringing: u64| {
             let mut findings = Findings { sid: "acme1".to_owned(), ..Findings::default() };
-            let lately = json!({
-                "calls": 40,
-                "popups": { "answered": answered, "with_popups": popups, "with_ringing": ringing },
-                "silent_exophones": [{ "exophone": "08047494574", "calls": 3 }],
-            });
+            let summary = LedgerSummary {
+                calls: 40,
+                answered,
+                answered_with_popups: popups,
+                answered_with_ringing: ringing,
+                silent_exophones: vec![SilentExoPhone { exophone: "08047494574".to_owned(), calls: 3 }],
+                ..LedgerSummary::default()
+            };
+            let lately = ledger::counted(&summary, None, &[]);
             calls(Some(&lately), &mut findings);
             assert!(has(&findings, "of 3 calls to *******4574 Exotel's list alone told"), "{findings:?}");
             (findings.lines.join("\n"), findings.asks.contains(&RINGING))

@@ -8,6 +8,8 @@ use std::{
 
 use jiff::Timestamp;
 use patchbay_kit::{Contact, Kind};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -53,6 +55,19 @@ pub struct LaneParts {
     pub seen: mpsc::Sender<Sighting>,
 }
 
+/// How a lane stands, as `/readyz` and the API tell it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LaneStanding {
+    #[serde(flatten)]
+    pub health: Health,
+    /// Until when the CRM's request limit holds some requests back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttled_until: Option<Timestamp>,
+    /// Another node runs it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
+}
+
 /// A running lane, as the rest of the service sees it.
 #[derive(Clone, Debug)]
 pub struct LaneHandle {
@@ -89,15 +104,12 @@ impl LaneHandle {
     }
 
     /// How it stands, for `/readyz` and the API.
-    pub fn standing(&self) -> serde_json::Value {
-        let mut standing = serde_json::json!(self.health());
-        if let (Some(until), Some(map)) = (self.throttled_until(), standing.as_object_mut()) {
-            map.insert("throttled_until".to_owned(), serde_json::json!(until));
+    pub fn standing(&self) -> LaneStanding {
+        LaneStanding {
+            health: self.health(),
+            throttled_until: self.throttled_until(),
+            elsewhere: !self.lane.node.holds(&self.lane.duty()),
         }
-        if let (false, Some(map)) = (self.lane.node.holds(&self.lane.duty()), standing.as_object_mut()) {
-            map.insert("elsewhere".to_owned(), serde_json::json!(true));
-        }
-        standing
     }
 
     /// Until when the CRM's request limit holds some requests back, if it does.

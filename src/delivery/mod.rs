@@ -12,5 +12,5 @@ mod settle;
 
 pub use breaker::{Breaker, Health};
 pub use driver::{Access, Driver, DriverParts, Stop};
-pub use lane::{Lane, LaneHandle, LaneParts};
+pub use lane::{Lane, LaneHandle, LaneParts, LaneStanding};
 pub use quota::Quotas;

@@ -107,9 +107,9 @@ fn rows(scene: &Scene, act: &Act) -> Vec<Row> {
                 let clock = exotel_at.map(|at| format!("{}  ", clock(at))).unwrap_or_default();
                 let keys: Vec<String> = digits
                     .iter()
-                    .filter_map(|one| match (one["tag"].as_str()?, one["value"].as_str()?) {
-                        ("", keys) => Some(keys.to_owned()),
-                        (tag, keys) => Some(format!("{keys}, tagged {tag}")),
+                    .map(|one| match (one.tag.as_str(), one.value.as_str()) {
+                        ("", keys) => keys.to_owned(),
+                        (tag, keys) => format!("{keys}, tagged {tag}"),
                     })
                     .collect();
                 let said = said(kind, agent.as_deref(), status.as_deref(), &keys.join(", "));

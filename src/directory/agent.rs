@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use patchbay_kit::mask;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +16,7 @@ const TEXT_CHARS: usize = 255;
 const EMAIL_CHARS: usize = 254;
 
 /// Where an agent stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// In the configuration file: read-only here.
@@ -34,7 +35,7 @@ impl Source {
 }
 
 /// What is known of an agent, checked.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Profile {
     pub name: Option<String>,
@@ -65,7 +66,7 @@ impl Profile {
 }
 
 /// An agent of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Agent {
     pub id: String,
     pub source: Source,
@@ -115,7 +116,7 @@ impl Problem {
 }
 
 /// What is to change of an agent: what is not named stays, `null` takes it away.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patch {
     #[serde(deserialize_with = "named")]
@@ -141,7 +142,7 @@ impl fmt::Debug for Patch {
 }
 
 /// A CRM user's id: some CRMs count, some write.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum CrmUser {
     Text(String),

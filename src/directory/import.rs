@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,7 @@ const KEPT: Duration = Duration::from_secs(30 * 86_400);
 const TRIES: u32 = 5;
 
 /// How far an import is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     #[serde(default)]
     pub id: String,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -30,7 +31,7 @@ pub struct Listed {
     pub active: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     Id,
@@ -38,7 +39,7 @@ pub enum By {
     Number,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Match {
     pub agent: String,
     pub name: String,
@@ -48,7 +49,7 @@ pub struct Match {
     pub changed: Vec<&'static str>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Addition {
     pub agent: String,
     pub name: String,
@@ -57,7 +58,7 @@ pub struct Addition {
     pub needs_number: bool,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(tag = "side", rename_all = "snake_case")]
 pub enum Unmatched {
     /// A user of the CRM, or of Exotel.
@@ -67,7 +68,7 @@ pub enum Unmatched {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Synced {
     pub matched: Vec<Match>,
     pub added: Vec<Addition>,

@@ -1,5 +1,6 @@
 //! The URLs to paste into an account's flows, ready but for the credential that only the customer knows.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::account_uids;
@@ -34,7 +35,7 @@ const VOICEMAIL: &str = "Passthru after a Voicemail applet";
 const WHOM: &str = "Connect applet, \"Dial phone number(s) returned by URL\"";
 
 /// One URL of a family other than the canonical one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FamilyUrl {
     pub family: &'static str,
     pub applet: &'static str,

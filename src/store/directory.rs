@@ -5,6 +5,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -99,7 +100,7 @@ pub struct Change {
 }
 
 /// Who did what. Nothing secret stands in it, and of numbers only the end.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AuditEntry {
     /// A user's e-mail, an API token's label, or `admin_token`.
     pub by: String,
@@ -113,7 +114,7 @@ pub struct AuditEntry {
     pub changed: Value,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Audited {
     pub seq: i64,
     pub at: Timestamp,

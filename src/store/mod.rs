@@ -13,12 +13,13 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use patchbay_kit::{CallActivity, Contact, FollowUp, Note, Outcome, RecordRef};
 
-use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, SeenBy, plan::Enquiry};
+use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, SeenBy, plan::Enquiry, shape};
 
 pub use click::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept};
 pub use directory::{
@@ -110,7 +111,7 @@ pub struct SetAside {
     pub at: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     /// Waits for its turn, or for `due_at`.
@@ -219,7 +220,7 @@ pub struct Claimed {
 }
 
 /// How one try ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
     Delivered,
@@ -249,7 +250,7 @@ impl AttemptOutcome {
 }
 
 /// One HTTP exchange of an attempt, redacted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExchangeLog {
     pub label: String,
     /// `None`: no reply.
@@ -309,9 +310,10 @@ pub struct Settlement {
 }
 
 /// A call as the list shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct CallSummary {
     pub call_sid: String,
+    #[schemars(with = "Option<shape::OutcomeShape>")]
     pub outcome: Option<Outcome>,
     pub customer: Option<String>,
     pub exophone: Option<String>,
@@ -417,10 +419,11 @@ impl LedgerFilter {
 }
 
 /// Where a call's own record stands in one CRM.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LedgerStanding {
     pub state: DeliveryState,
     pub reason: Option<String>,
+    #[schemars(with = "Option<shape::RecordShape>")]
     pub record: Option<RecordRef>,
 }
 
@@ -439,7 +442,7 @@ pub struct LedgerEntry {
 }
 
 /// An ExoPhone whose calls only Exotel's list tells of: its flow does not lead here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SilentExoPhone {
     /// As Exotel wrote it.
     pub exophone: String,
@@ -488,7 +491,7 @@ pub struct DeliveryFilter {
 }
 
 /// A hook token as listed: never the token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HookToken {
     pub id: Uuid,
     pub account: String,

@@ -10,12 +10,13 @@ use actix_web::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use patchbay_kit::Outcome;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{
     auth::{Endpoint, delete, get, post},
+    openapi::{Failed, Wrong},
     recording, timeline,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     app::Services,
     directory::DirectoryError,
     hooks,
-    store::{CallFilter, CallRef, DeliveryFilter, DeliveryState, HookToken, StoreError},
+    store::{CallFilter, CallRef, CallSummary, DeliveryFilter, DeliveryState, HookToken, StoreError},
 };
 
 /// What a person means by "again": what is wanted and did not get there.
@@ -38,19 +39,57 @@ const LINK: Duration = Duration::from_secs(15 * 60);
 const OVERLAP: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts", Role::Agent, |route| route.to(accounts)),
-    get("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(calls)),
-    get("/api/v1/accounts/{sid}/calls/{call_sid}", Role::Agent, |route| route.to(call)),
-    post("/api/v1/accounts/{sid}/calls/{call_sid}/resync", Role::Admin, |route| route.to(resync)).noted(),
-    get("/api/v1/accounts/{sid}/calls/{call_sid}/recording", Role::Agent, |route| route.to(recording_link)),
-    get("/api/v1/accounts/{sid}/deliveries", Role::Admin, |route| route.to(deliveries)),
-    post("/api/v1/accounts/{sid}/deliveries/retry", Role::Admin, |route| route.to(retry)).noted(),
-    get("/api/v1/accounts/{sid}/receipts", Role::Admin, |route| route.to(set_aside)),
-    post("/api/v1/accounts/{sid}/receipts/replay", Role::Admin, |route| route.to(replay)).noted(),
-    get("/api/v1/accounts/{sid}/hooks", Role::Admin, |route| route.to(list_hooks)),
-    post("/api/v1/accounts/{sid}/hooks", Role::Admin, |route| route.to(make_hook)).noted(),
-    post("/api/v1/accounts/{sid}/hooks/{id}/rotate", Role::Admin, |route| route.to(rotate_hook)).noted(),
-    delete("/api/v1/accounts/{sid}/hooks/{id}", Role::Admin, |route| route.to(delete_hook)).noted(),
+    get("/api/v1/accounts", Role::Agent, |route| route.to(accounts))
+        .says("list_accounts", "The accounts that the caller may see")
+        .gives::<AccountsShown>(200),
+    get("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(calls))
+        .says("list_calls", "Calls, the one last seen first")
+        .query::<CallsQuery>()
+        .gives::<CallsShown>(200),
+    get("/api/v1/accounts/{sid}/calls/{call_sid}", Role::Agent, |route| route.to(call))
+        .says("get_call", "A call with its timeline: each event, decision, request to a CRM and answer")
+        .gives::<timeline::CallShown>(200),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/resync", Role::Admin, |route| route.to(resync))
+        .noted()
+        .says("resync_call", "Plans a call anew and sends what did not get there")
+        .body::<Resync>()
+        .gives::<Sent>(202),
+    get("/api/v1/accounts/{sid}/calls/{call_sid}/recording", Role::Agent, |route| route.to(recording_link))
+        .says("get_recording", "A short-lived link to a call's recording")
+        .gives::<RecordingLink>(200),
+    get("/api/v1/accounts/{sid}/deliveries", Role::Admin, |route| route.to(deliveries))
+        .says("list_deliveries", "What is to be written into CRMs and how it stands, the newest first")
+        .query::<DeliveriesQuery>()
+        .gives::<DeliveriesShown>(200),
+    post("/api/v1/accounts/{sid}/deliveries/retry", Role::Admin, |route| route.to(retry))
+        .noted()
+        .says("retry_deliveries", "Sends again what is held, dead or waiting")
+        .body::<Retry>()
+        .gives::<Sent>(202),
+    get("/api/v1/accounts/{sid}/receipts", Role::Admin, |route| route.to(set_aside))
+        .says("list_receipts", "Callbacks that could not be read, and why")
+        .query::<ReceiptsQuery>()
+        .gives::<ReceiptsShown>(200),
+    post("/api/v1/accounts/{sid}/receipts/replay", Role::Admin, |route| route.to(replay))
+        .noted()
+        .says("replay_receipts", "Reads again what could not be read")
+        .gives::<Replayed>(202),
+    get("/api/v1/accounts/{sid}/hooks", Role::Admin, |route| route.to(list_hooks))
+        .says("list_hooks", "The URLs to paste into flows, and the tokens there are")
+        .gives::<HooksShown>(200),
+    post("/api/v1/accounts/{sid}/hooks", Role::Admin, |route| route.to(make_hook))
+        .noted()
+        .says("make_hook", "Makes a hook token; it is shown this once")
+        .body::<NewHook>()
+        .gives::<HookMade>(201),
+    post("/api/v1/accounts/{sid}/hooks/{id}/rotate", Role::Admin, |route| route.to(rotate_hook))
+        .noted()
+        .says("rotate_hook", "Makes a token's successor; the old one goes on working for seven days")
+        .gives::<HookMade>(201),
+    delete("/api/v1/accounts/{sid}/hooks/{id}", Role::Admin, |route| route.to(delete_hook))
+        .noted()
+        .says("delete_hook", "Ends a hook token at once")
+        .gives_nothing(),
 ];
 
 /// What can be wrong with a request to the API. One table: code, status, words.
@@ -121,7 +160,7 @@ impl ApiError {
         if let Self::TooMany(wait) = self {
             answer.insert_header((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()));
         }
-        answer.json(json!({ "error": { "code": code, "message": self.to_string() } }))
+        answer.json(Failed { error: Wrong { code: code.to_owned(), message: self.to_string() } })
     }
 }
 
@@ -177,27 +216,55 @@ pub(super) fn limit(asked: Option<u32>) -> u32 {
     asked.unwrap_or(50).clamp(1, PAGE)
 }
 
+#[derive(Serialize, JsonSchema)]
+struct AccountsShown {
+    accounts: Vec<AccountShown>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AccountShown {
+    sid: String,
+    /// Exotel's API.
+    api: String,
+    /// ISO 3166, two letters.
+    country: String,
+}
+
 async fn accounts(services: Data<Services>, caller: Caller) -> Answer {
-    let accounts: Vec<Value> = services
+    let accounts = services
         .config
         .accounts
         .iter()
         .filter(|account| caller.may_see(&account.sid))
-        .map(|account| json!({ "sid": account.sid, "api": account.api_url.as_str(), "country": account.country }))
+        .map(|account| AccountShown {
+            sid: account.sid.clone(),
+            api: account.api_url.to_string(),
+            country: account.country.clone(),
+        })
         .collect();
-    Ok(HttpResponse::Ok().json(json!({ "accounts": accounts })))
+    Ok(HttpResponse::Ok().json(AccountsShown { accounts }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CallsQuery {
+    /// answered, voicemail, missed or flow_ended.
+    #[schemars(with = "Option<String>")]
     outcome: Option<Outcome>,
     /// Customer or ExoPhone, in any writing; compared from the end.
     number: Option<String>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+    /// The `next` of the page before.
     before: Option<String>,
     limit: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct CallsShown {
+    calls: Vec<CallSummary>,
+    /// `before` of the next page, if there is one.
+    next: Option<String>,
 }
 
 async fn calls(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
@@ -216,7 +283,7 @@ async fn calls(request: HttpRequest, services: Data<Services>, sid: Path<String>
         limit: limit(asked.limit),
     };
     let page = services.store.list_calls(&sid, &filter).await?;
-    Ok(HttpResponse::Ok().json(json!({ "calls": page.items, "next": page.next })))
+    Ok(HttpResponse::Ok().json(CallsShown { calls: page.items, next: page.next }))
 }
 
 async fn call(services: Data<Services>, path: Path<(String, String)>) -> Answer {
@@ -226,7 +293,7 @@ async fn call(services: Data<Services>, path: Path<(String, String)>) -> Answer 
     Ok(HttpResponse::Ok().json(timeline::call(&file)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Resync {
     /// Only this integration; all without it.
@@ -235,6 +302,12 @@ struct Resync {
     /// ticket deleted by hand) are made again.
     #[serde(default)]
     rewrite: bool,
+}
+
+/// Ids of deliveries that are tried again now.
+#[derive(Serialize, JsonSchema)]
+struct Sent {
+    deliveries: Vec<Uuid>,
 }
 
 async fn resync(services: Data<Services>, path: Path<(String, String)>, bytes: Bytes) -> Answer {
@@ -255,11 +328,17 @@ async fn resync(services: Data<Services>, path: Path<(String, String)>, bytes: B
         DeliveryFilter { integration: asked.integration, call_sid: Some(call_sid), states, ..Default::default() };
     let sent = services.store.redrive(&account, &filter, asked.rewrite, Timestamp::now()).await?;
     wake(&services, &account);
-    Ok(HttpResponse::Accepted().json(json!({ "deliveries": sent })))
+    Ok(HttpResponse::Accepted().json(Sent { deliveries: sent }))
 }
 
 fn wake(services: &Services, account: &str) {
     services.lanes.iter().filter(|(lane, _)| lane.account == account).for_each(|(_, handle)| handle.wake());
+}
+
+#[derive(Serialize, JsonSchema)]
+struct RecordingLink {
+    url: String,
+    expires_at: Timestamp,
 }
 
 async fn recording_link(services: Data<Services>, path: Path<(String, String)>) -> Answer {
@@ -272,10 +351,10 @@ async fn recording_link(services: Data<Services>, path: Path<(String, String)>) 
     }
     let expires_at = Timestamp::now() + LINK;
     let url = recording::link(services.public_url(), &services.key, &account, &call_sid, Some(expires_at));
-    Ok(HttpResponse::Ok().json(json!({ "url": url, "expires_at": expires_at })))
+    Ok(HttpResponse::Ok().json(RecordingLink { url, expires_at }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeliveriesQuery {
     /// One or several: `state=held&state=dead`, or `state=held,dead`.
@@ -285,6 +364,12 @@ struct DeliveriesQuery {
     call_sid: Option<String>,
     before: Option<String>,
     limit: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct DeliveriesShown {
+    deliveries: Vec<timeline::DeliveryShown>,
+    next: Option<String>,
 }
 
 fn states(names: &[String]) -> Result<Vec<DeliveryState>, ApiError> {
@@ -310,15 +395,16 @@ async fn deliveries(request: HttpRequest, services: Data<Services>, sid: Path<St
         limit: limit(asked.limit),
     };
     let page = services.store.list_deliveries(&sid, &filter).await?;
-    let items: Vec<Value> = page.items.iter().map(timeline::delivery).collect();
-    Ok(HttpResponse::Ok().json(json!({ "deliveries": items, "next": page.next })))
+    let deliveries = page.items.iter().map(timeline::delivery).collect();
+    Ok(HttpResponse::Ok().json(DeliveriesShown { deliveries, next: page.next }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Retry {
     #[serde(default)]
     ids: Vec<Uuid>,
+    /// Also as `state`, and as a single word.
     #[serde(default, alias = "state", deserialize_with = "one_or_many")]
     states: Vec<String>,
     integration: Option<String>,
@@ -357,49 +443,88 @@ async fn retry(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Ans
     };
     let sent = services.store.redrive(&sid, &filter, false, Timestamp::now()).await?;
     services.lanes.iter().filter(|(lane, _)| lane.account == *sid).for_each(|(_, handle)| handle.probe_now());
-    Ok(HttpResponse::Accepted().json(json!({ "deliveries": sent })))
+    Ok(HttpResponse::Accepted().json(Sent { deliveries: sent }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ReceiptsQuery {
     limit: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ReceiptsShown {
+    receipts: Vec<ReceiptShown>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ReceiptShown {
+    id: Uuid,
+    hook: &'static str,
+    received_at: Timestamp,
+    error: String,
+    method: String,
+    path: String,
+    query: String,
+    content_type: Option<String>,
+    /// Its first 4 000 characters.
+    body: String,
 }
 
 /// Callbacks that were answered 200 and could not be read: what came, and why.
 async fn set_aside(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
     let asked: ReceiptsQuery = query(&request)?;
     let found = services.store.set_aside(&sid, limit(asked.limit) as usize).await?;
-    let items: Vec<Value> = found
+    let receipts = found
         .into_iter()
-        .map(|(receipt, aside)| {
-            json!({
-                "id": receipt.id,
-                "hook": receipt.hook.as_str(),
-                "received_at": receipt.received_at,
-                "error": aside.error,
-                "method": receipt.method,
-                "path": receipt.path,
-                "query": receipt.query,
-                "content_type": receipt.content_type,
-                "body": String::from_utf8_lossy(&receipt.body).chars().take(BODY_SHOWN).collect::<String>(),
-            })
+        .map(|(receipt, aside)| ReceiptShown {
+            id: receipt.id,
+            hook: receipt.hook.as_str(),
+            received_at: receipt.received_at,
+            error: aside.error,
+            body: String::from_utf8_lossy(&receipt.body).chars().take(BODY_SHOWN).collect(),
+            method: receipt.method,
+            path: receipt.path,
+            query: receipt.query,
+            content_type: receipt.content_type,
         })
         .collect();
-    Ok(HttpResponse::Ok().json(json!({ "receipts": items })))
+    Ok(HttpResponse::Ok().json(ReceiptsShown { receipts }))
+}
+
+/// How many are read again.
+#[derive(Serialize, JsonSchema)]
+struct Replayed {
+    receipts: u64,
 }
 
 async fn replay(services: Data<Services>, sid: Path<String>) -> Answer {
     let receipts = services.store.replay_set_aside(&sid).await?;
     services.journal.notify_one();
-    Ok(HttpResponse::Accepted().json(json!({ "receipts": receipts })))
+    Ok(HttpResponse::Accepted().json(Replayed { receipts }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct HooksShown {
+    /// The canonical ones, with the place of the account's Exotel API key and token.
+    urls: Vec<AppletUrl>,
+    /// Those of Exotel's own connectors, for the account's CRMs.
+    families: Vec<hooks::FamilyUrl>,
+    tokens: Vec<HookToken>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AppletUrl {
+    /// Where in a flow it is pasted.
+    applet: &'static str,
+    url: String,
 }
 
 async fn list_hooks(services: Data<Services>, sid: Path<String>) -> Answer {
     let tokens = services.store.hook_tokens(&sid).await?;
     let base = basic_base(services.public_url(), &sid);
     let families = families(&services, &sid, "<hook_token>");
-    Ok(HttpResponse::Ok().json(json!({ "urls": urls(&base), "families": families, "tokens": tokens })))
+    Ok(HttpResponse::Ok().json(HooksShown { urls: urls(&base), families, tokens }))
 }
 
 /// Hook URLs with the place for the account's key and token, as in Exotel's own connectors.
@@ -408,8 +533,8 @@ fn basic_base(public_url: &str, sid: &str) -> String {
     format!("{scheme}://<exotel_api_key>:<exotel_api_token>@{rest}/v2/accounts/{sid}")
 }
 
-fn urls(base: &str) -> Vec<Value> {
-    hooks::sample_urls(base).into_iter().map(|(applet, url)| json!({ "applet": applet, "url": url })).collect()
+fn urls(base: &str) -> Vec<AppletUrl> {
+    hooks::sample_urls(base).into_iter().map(|(applet, url)| AppletUrl { applet, url }).collect()
 }
 
 /// The URLs of Exotel's own connectors, for those that fit this account.
@@ -419,11 +544,32 @@ fn families(services: &Services, sid: &str, token: &str) -> Vec<hooks::FamilyUrl
     account.map(of).unwrap_or_default()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewHook {
     #[serde(default)]
     label: String,
+}
+
+/// A new hook token. It is kept as a hash only: this is the one time that it is shown.
+#[derive(Serialize, JsonSchema)]
+struct HookMade {
+    id: Uuid,
+    label: String,
+    created_at: Timestamp,
+    token: String,
+    urls: Vec<AppletUrl>,
+    families: Vec<hooks::FamilyUrl>,
+    status_callback: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<Replaced>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Replaced {
+    id: Uuid,
+    /// It opens the hooks until then.
+    expires_at: Timestamp,
 }
 
 async fn make_hook(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
@@ -435,7 +581,7 @@ async fn make_hook(services: Data<Services>, sid: Path<String>, bytes: Bytes) ->
 }
 
 /// Makes a token; this is the only time it is shown.
-async fn new_token(services: &Services, sid: &str, label: String) -> Result<Value, ApiError> {
+async fn new_token(services: &Services, sid: &str, label: String) -> Result<HookMade, ApiError> {
     let token = random_token();
     let made = HookToken {
         id: Uuid::now_v7(),
@@ -447,15 +593,16 @@ async fn new_token(services: &Services, sid: &str, label: String) -> Result<Valu
     services.store.insert_hook_token(&made, hooks::hash_token(&token)).await?;
     services.reload_doors().await?;
     let base = format!("{}/h/{token}", services.public_url());
-    Ok(json!({
-        "id": made.id,
-        "label": made.label,
-        "created_at": made.created_at,
-        "token": token,
-        "urls": urls(&base),
-        "families": families(services, sid, &token),
-        "status_callback": format!("{base}/status"),
-    }))
+    Ok(HookMade {
+        id: made.id,
+        label: made.label,
+        created_at: made.created_at,
+        urls: urls(&base),
+        families: families(services, sid, &token),
+        status_callback: format!("{base}/status"),
+        token,
+        replaces: None,
+    })
 }
 
 fn random_token() -> String {
@@ -474,7 +621,7 @@ async fn rotate_hook(services: Data<Services>, path: Path<(String, Uuid)>) -> An
     let expires_at = Timestamp::now() + OVERLAP;
     services.store.expire_hook_token(&sid, id, expires_at).await?;
     let mut made = new_token(&services, &sid, old.label).await?;
-    made["replaces"] = json!({ "id": id, "expires_at": expires_at });
+    made.replaces = Some(Replaced { id, expires_at });
     Ok(HttpResponse::Created().json(made))
 }
 

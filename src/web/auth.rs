@@ -12,9 +12,13 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde_json::json;
 
-use super::api::ApiError;
+use super::{
+    api::ApiError,
+    openapi::{self, About, Content},
+};
 use crate::{
     access::{Caller, Role},
     app::Services,
@@ -34,7 +38,7 @@ pub enum Wants {
     Role(Role),
 }
 
-/// One method of one path.
+/// One method of one path, and what is to be known of it: the table that it stands in is also what it is described from.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     pub method: &'static str,
@@ -43,15 +47,61 @@ pub struct Endpoint {
     /// It changes something and does not write it into the log itself: that it was asked for is written before.
     noted: bool,
     to: fn(Route) -> Route,
+    pub(super) about: About,
 }
 
 impl Endpoint {
     const fn new(method: &'static str, path: &'static str, wants: Wants, to: fn(Route) -> Route) -> Self {
-        Self { method, path, wants, noted: false, to }
+        Self { method, path, wants, noted: false, to, about: About::NOTHING }
     }
 
     pub(super) const fn noted(self) -> Self {
         Self { noted: true, ..self }
+    }
+
+    /// Its name among all, and what it is for.
+    pub(super) const fn says(self, id: &'static str, summary: &'static str) -> Self {
+        Self { about: About { id, summary, ..self.about }, ..self }
+    }
+
+    /// The parameters of its query.
+    pub(super) const fn query<T: JsonSchema>(self) -> Self {
+        Self { about: About { query: Some(openapi::asked::<T>), ..self.about }, ..self }
+    }
+
+    /// A header that it reads, and what for.
+    pub(super) const fn header(self, name: &'static str, what: &'static str) -> Self {
+        Self { about: About { header: Some((name, what)), ..self.about }, ..self }
+    }
+
+    /// Its body.
+    pub(super) const fn body<T: JsonSchema>(self) -> Self {
+        Self { about: About { body: Content::Json(openapi::asked::<T>), ..self.about }, ..self }
+    }
+
+    /// A body that is no JSON, of this type.
+    pub(super) const fn body_of(self, media: &'static str) -> Self {
+        Self { about: About { body: Content::Other(media), ..self.about }, ..self }
+    }
+
+    /// What it answers when all is well.
+    pub(super) const fn gives<T: JsonSchema>(self, status: u16) -> Self {
+        Self { about: About { status, answer: Content::Json(openapi::answered::<T>), ..self.about }, ..self }
+    }
+
+    /// Other statuses with an answer of the same form.
+    pub(super) const fn or(self, statuses: &'static [u16]) -> Self {
+        Self { about: About { more: statuses, ..self.about }, ..self }
+    }
+
+    /// It answers 200 with what is no JSON, of this type.
+    pub(super) const fn gives_media(self, media: &'static str) -> Self {
+        Self { about: About { status: 200, answer: Content::Other(media), ..self.about }, ..self }
+    }
+
+    /// It answers 204.
+    pub(super) const fn gives_nothing(self) -> Self {
+        Self { about: About { status: 204, answer: Content::None, ..self.about }, ..self }
     }
 }
 

@@ -6,14 +6,15 @@ use actix_web::{
     web::{Bytes, Data, Path},
 };
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
     api::{self, Answer, ApiError},
     auth::{Endpoint, get, post},
+    openapi::{Failed, Wrong},
 };
 use crate::{
     access::Role,
@@ -27,12 +28,23 @@ const KEY: &str = "Idempotency-Key";
 const KEY_CHARS: usize = 255;
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    post("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(place)).noted(),
-    get("/api/v1/accounts/{sid}/clicks", Role::Agent, |route| route.to(list)),
-    get("/api/v1/accounts/{sid}/clicks/{id}", Role::Agent, |route| route.to(one)),
+    post("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(place))
+        .noted()
+        .says("place_call", "Click-to-call: rings the agent, then connects him; once for each key")
+        .header(KEY, "New for each call, the same when the same is asked again.")
+        .body::<Placing>()
+        .gives::<ClickShown>(201)
+        .or(&[202]),
+    get("/api/v1/accounts/{sid}/clicks", Role::Agent, |route| route.to(list))
+        .says("list_clicks", "What was clicked, the latest first")
+        .query::<ClicksQuery>()
+        .gives::<ClicksShown>(200),
+    get("/api/v1/accounts/{sid}/clicks/{id}", Role::Agent, |route| route.to(one))
+        .says("get_click", "What became of a click")
+        .gives::<ClickShown>(200),
 ];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Placing {
     /// Number, `sip:…` or e-mail address.
@@ -81,7 +93,7 @@ async fn place(request: HttpRequest, services: Data<Services>, sid: Path<String>
             if let Some(seconds) = retry_after(&declined) {
                 answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
             }
-            answer.json(json!({ "error": { "code": code, "message": told(&declined) } }))
+            answer.json(Failed { error: Wrong { code: code.to_owned(), message: told(&declined) } })
         }
     })
 }
@@ -147,34 +159,55 @@ pub(super) fn advice(state: &ClickState) -> Option<String> {
     }
 }
 
-fn shown(click: &Click) -> Value {
-    let mut shown = json!({
-        "id": click.id,
-        "state": click.state.as_str(),
-        "agent": click.agent,
-        "to": click.to,
-        "caller_id": click.caller_id,
-        "custom_field": click.custom_field,
-        "asked_at": click.asked_at,
-        "dialled_at": click.dialled_at,
-        "updated_at": click.updated_at,
-        "call_sid": Value::Null,
-    });
-    if let ClickState::Placed { call_sid } = &click.state {
-        shown["call_sid"] = call_sid.as_str().into();
-    }
-    if let Some(advice) = advice(&click.state) {
-        shown["message"] = advice.into();
-    }
-    let code = match &click.state {
-        ClickState::Refused { code, .. } => Some(code.as_str()),
-        ClickState::NotPlaced { .. } => Some("not_placed"),
-        _ => None,
+/// A click, and what became of it.
+#[derive(Serialize, JsonSchema)]
+struct ClickShown {
+    id: Uuid,
+    /// intended, dialling, placed, refused, unknown or not_placed.
+    state: &'static str,
+    agent: String,
+    to: String,
+    caller_id: String,
+    custom_field: Option<String>,
+    asked_at: Timestamp,
+    dialled_at: Option<Timestamp>,
+    updated_at: Timestamp,
+    call_sid: Option<String>,
+    /// What is to be done about it, where something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Wrong>,
+}
+
+/// Why it was not placed: by Exotel's code, or ours.
+fn wrong(state: &ClickState) -> Option<Wrong> {
+    let code = match state {
+        ClickState::Refused { code, .. } => code.clone(),
+        ClickState::NotPlaced { .. } => "not_placed".to_owned(),
+        _ => return None,
     };
-    if let Some(code) = code {
-        shown["error"] = json!({ "code": code, "message": shown["message"] });
+    Some(Wrong { code, message: advice(state).unwrap_or_default() })
+}
+
+fn shown(click: &Click) -> ClickShown {
+    ClickShown {
+        id: click.id,
+        state: click.state.as_str(),
+        agent: click.agent.clone(),
+        to: click.to.clone(),
+        caller_id: click.caller_id.clone(),
+        custom_field: click.custom_field.clone(),
+        asked_at: click.asked_at,
+        dialled_at: click.dialled_at,
+        updated_at: click.updated_at,
+        call_sid: match &click.state {
+            ClickState::Placed { call_sid } => Some(call_sid.clone()),
+            _ => None,
+        },
+        message: advice(&click.state),
+        error: wrong(&click.state),
     }
-    shown
 }
 
 async fn one(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
@@ -184,7 +217,7 @@ async fn one(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
     Ok(HttpResponse::Ok().json(shown(&click)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ClicksQuery {
     /// One or several: `state=unknown,refused`.
@@ -192,6 +225,11 @@ struct ClicksQuery {
     state: Vec<String>,
     since: Option<Timestamp>,
     limit: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ClicksShown {
+    clicks: Vec<ClickShown>,
 }
 
 async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
@@ -204,5 +242,5 @@ async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>)
     }
     let filter = ClickFilter { states, pair: None, since: asked.since, limit: api::limit(asked.limit) };
     let clicks = services.store.list_clicks(&sid, &filter).await?;
-    Ok(HttpResponse::Ok().json(json!({ "clicks": clicks.iter().map(shown).collect::<Vec<_>>() })))
+    Ok(HttpResponse::Ok().json(ClicksShown { clicks: clicks.iter().map(shown).collect() }))
 }

@@ -6,8 +6,8 @@ use actix_web::{
     web::{Bytes, Data, Path},
 };
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     api::{self, Answer, ApiError},
@@ -21,9 +21,13 @@ const TARGET_CHARS: usize = 255;
 const CALL_SID_CHARS: usize = 128;
 
 pub(super) const ENDPOINTS: &[Endpoint] =
-    &[post("/api/v1/accounts/{sid}/calls/{call_sid}/hand-over", Role::Agent, |route| route.to(hand_over)).noted()];
+    &[post("/api/v1/accounts/{sid}/calls/{call_sid}/hand-over", Role::Agent, |route| route.to(hand_over))
+        .noted()
+        .says("hand_over", "Names whom the call's next Connect applet is to dial")
+        .body::<HandOver>()
+        .gives::<HandOver>(202)];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HandOver {
     /// A number, `sip:…`, the e-mail address of an agent of the user mapping, or a group of the account's routing.
@@ -48,9 +52,10 @@ async fn hand_over(services: Data<Services>, path: Path<(String, String)>, bytes
                 .to_owned(),
         ));
     }
-    let fact = Fact::HandOver { target: target.to_owned() };
+    let target = target.to_owned();
+    let fact = Fact::HandOver { target: target.clone() };
     services.context.note(&CallRef { account, call_sid }, fact, Timestamp::now()).await;
-    Ok(HttpResponse::Accepted().json(json!({ "target": target })))
+    Ok(HttpResponse::Accepted().json(HandOver { target }))
 }
 
 fn reaches_somebody(services: &Services, account: &str, target: &str) -> bool {

@@ -20,7 +20,7 @@ pub(super) async fn readyz(services: Data<Services>) -> HttpResponse {
     for (lane, handle) in services.lanes.iter() {
         let health = handle.health();
         degraded |= health != Health::Running;
-        lanes.insert(lane.to_string(), handle.standing());
+        lanes.insert(lane.to_string(), json!(handle.standing()));
     }
     let stopping = services.stopping.is_cancelled();
     let status = match (&ping, stopping) {

@@ -12,8 +12,8 @@ use actix_web::{
     web::{self, Bytes, Data, Path, Query, ServiceConfig},
 };
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     api::{Answer, ApiError, body},
@@ -22,8 +22,8 @@ use super::{
 use crate::{
     access::Role,
     app::Services,
-    connect::oauth::{Keeper, TokenError, consent},
-    delivery::{Access, LaneHandle},
+    connect::oauth::{By, Keeper, TokenError, consent},
+    delivery::{Access, LaneHandle, LaneStanding},
     store::LaneRef,
 };
 
@@ -33,12 +33,26 @@ pub const CALLBACK: &str = "/oauth/callback";
 const DAYS: u32 = 3660;
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts/{sid}/integrations", Role::Admin, |route| route.to(list)),
-    get("/api/v1/accounts/{sid}/integrations/{name}", Role::Admin, |route| route.to(show)),
-    post("/api/v1/accounts/{sid}/integrations/{name}/verify", Role::Admin, |route| route.to(verify)).noted(),
+    get("/api/v1/accounts/{sid}/integrations", Role::Admin, |route| route.to(list))
+        .says("list_integrations", "The account's CRMs and how each stands")
+        .gives::<IntegrationsShown>(200),
+    get("/api/v1/accounts/{sid}/integrations/{name}", Role::Admin, |route| route.to(show))
+        .says("get_integration", "A CRM of the account and how it stands")
+        .gives::<IntegrationShown>(200),
+    post("/api/v1/accounts/{sid}/integrations/{name}/verify", Role::Admin, |route| route.to(verify))
+        .noted()
+        .says("verify_integration", "Tries the credentials")
+        .gives::<Verified>(200),
     // What comes of it are credentials.
-    post("/api/v1/accounts/{sid}/integrations/{name}/connect", Role::SuperAdmin, |route| route.to(connect)).noted(),
-    post("/api/v1/accounts/{sid}/integrations/{name}/backfill", Role::Admin, |route| route.to(backfill)).noted(),
+    post("/api/v1/accounts/{sid}/integrations/{name}/connect", Role::SuperAdmin, |route| route.to(connect))
+        .noted()
+        .says("connect_integration", "Begins a consent: where a person is to go")
+        .gives::<ConsentAsked>(200),
+    post("/api/v1/accounts/{sid}/integrations/{name}/backfill", Role::Admin, |route| route.to(backfill))
+        .noted()
+        .says("backfill_integration", "Plans the calls of the past for an integration that came later")
+        .body::<Past>()
+        .gives::<BackfillShown>(202),
 ];
 
 /// Where no caller of ours comes, but a person whom the CRM sends back.
@@ -47,7 +61,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// How far the calls of the past are planned for an integration.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Backfill {
     pub since: Timestamp,
     pub began_at: Timestamp,
@@ -72,11 +86,36 @@ impl Backfills {
 
 async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
     let account = services.account(&sid).ok_or_else(|| ApiError::NotFound(format!("there is no account {sid:?}")))?;
-    let mut items = Vec::new();
+    let mut integrations = Vec::new();
     for integration in &account.integrations {
-        items.push(standing(&services, &account.sid, &integration.name).await?);
+        integrations.push(standing(&services, &account.sid, &integration.name).await?);
     }
-    Ok(HttpResponse::Ok().json(json!({ "integrations": items })))
+    Ok(HttpResponse::Ok().json(IntegrationsShown { integrations }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct IntegrationsShown {
+    integrations: Vec<IntegrationShown>,
+}
+
+/// A CRM of an account, and how it stands.
+#[derive(Serialize, JsonSchema)]
+struct IntegrationShown {
+    name: String,
+    connector: &'static str,
+    /// `null`: the CRM says it with its tokens.
+    address: Option<String>,
+    /// Whether there are credentials, and how they were come by.
+    connected: Connected,
+    lane: LaneStanding,
+    backfill: Option<Backfill>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Connected {
+    Yes(bool),
+    Since { by: By, since: Timestamp },
 }
 
 async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer {
@@ -84,27 +123,27 @@ async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer 
     Ok(HttpResponse::Ok().json(standing(&services, &sid, &name).await?))
 }
 
-async fn standing(services: &Services, sid: &str, name: &str) -> Result<Value, ApiError> {
+async fn standing(services: &Services, sid: &str, name: &str) -> Result<IntegrationShown, ApiError> {
     let unknown = || ApiError::NotFound("there is no such integration".to_owned());
     let account = services.account(sid).ok_or_else(unknown)?;
     let integration = account.integrations.iter().find(|one| one.name == name).ok_or_else(unknown)?;
     let handle = lane(services, sid, name)?;
     let connected = match keeper(handle) {
         Some(keeper) => match keeper.standing().await {
-            Ok(Some((by, since))) => json!({ "by": by, "since": since }),
-            Ok(None) => json!(false),
+            Ok(Some((by, since))) => Connected::Since { by, since },
+            Ok(None) => Connected::Yes(false),
             Err(error) => return Err(ApiError::BadRequest(error.to_string())),
         },
-        None => json!(true),
+        None => Connected::Yes(true),
     };
-    Ok(json!({
-        "name": integration.name,
-        "connector": integration.manifest.id,
-        "address": integration.origin.as_ref().map(url::Url::as_str),
-        "connected": connected,
-        "lane": handle.standing(),
-        "backfill": services.backfills.of(handle.lane()),
-    }))
+    Ok(IntegrationShown {
+        name: integration.name.clone(),
+        connector: integration.manifest.id,
+        address: integration.origin.as_ref().map(ToString::to_string),
+        connected,
+        lane: handle.standing(),
+        backfill: services.backfills.of(handle.lane()),
+    })
 }
 
 fn lane<'a>(services: &'a Services, sid: &str, name: &str) -> Result<&'a LaneHandle, ApiError> {
@@ -125,11 +164,30 @@ async fn verify(services: Data<Services>, path: Path<(String, String)>) -> Answe
     let mut trace = Vec::new();
     let asked = lane.driver().run(lane.driver().connector.identify(), &mut trace).await;
     lane.probe_now();
-    let answer = match asked {
-        Ok(identity) => json!({ "ok": true, "as": identity.account }),
-        Err(stop) => json!({ "ok": false, "error": stop.told() }),
+    let (who, error) = match asked {
+        Ok(identity) => (Some(identity.account), None),
+        Err(stop) => (None, Some(stop.told())),
     };
-    Ok(HttpResponse::Ok().json(answer))
+    Ok(HttpResponse::Ok().json(Verified { ok: error.is_none(), who, error }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Verified {
+    ok: bool,
+    /// Whom the CRM takes us for.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    who: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ConsentAsked {
+    /// Where a person is to go and consent.
+    url: String,
+    /// Where the CRM sends him back to: it has to be among the app's redirect URLs.
+    redirect_uri: String,
+    expires_at: Timestamp,
 }
 
 /// Begins a consent: where the person is to go.
@@ -144,11 +202,7 @@ async fn connect(services: Data<Services>, path: Path<(String, String)>) -> Answ
     let redirect_uri = format!("{}{CALLBACK}", services.public_url());
     let (url, expires_at) =
         keeper.ask_consent(&redirect_uri).await.map_err(|error| ApiError::BadRequest(error.to_string()))?;
-    Ok(HttpResponse::Ok().json(json!({
-        "url": url.as_str(),
-        "redirect_uri": redirect_uri,
-        "expires_at": expires_at,
-    })))
+    Ok(HttpResponse::Ok().json(ConsentAsked { url: url.into(), redirect_uri, expires_at }))
 }
 
 #[derive(Deserialize)]
@@ -230,11 +284,16 @@ fn page(status: StatusCode, text: &str) -> HttpResponse {
         ))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Past {
     days: Option<u32>,
     since: Option<Timestamp>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct BackfillShown {
+    backfill: Backfill,
 }
 
 /// Plans the calls of the last days for an integration that was added later.
@@ -270,5 +329,5 @@ async fn backfill(services: Data<Services>, path: Path<(String, String)>, bytes:
         };
         services.backfills.set(&lane, ended);
     });
-    Ok(HttpResponse::Accepted().json(json!({ "backfill": answer })))
+    Ok(HttpResponse::Accepted().json(BackfillShown { backfill: answer }))
 }

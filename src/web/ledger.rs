@@ -1,6 +1,6 @@
 //! The ledger: for each call who told of it, and where it stands in each CRM; as pages, as CSV, and counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -9,8 +9,9 @@ use actix_web::{
 };
 use futures_util::stream;
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use patchbay_kit::{Outcome, RecordRef};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     api::{Answer, ApiError, limit, query},
@@ -19,7 +20,11 @@ use super::{
 use crate::{
     access::Role,
     app::Services,
-    store::{DeliveryState, LedgerEntry, LedgerFilter, LedgerSeen, LedgerSummary, Span, StoreError, SweepCursor},
+    call::{SeenBy, shape},
+    store::{
+        DeliveryState, LedgerEntry, LedgerFilter, LedgerSeen, LedgerSummary, SilentExoPhone, Span, StoreError,
+        SweepCursor,
+    },
 };
 
 /// Rows that a CSV file is made of at a time.
@@ -30,12 +35,21 @@ const MISSING: &str = "missing";
 const OPEN: &str = "open";
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts/{sid}/ledger", Role::Admin, |route| route.to(page)),
-    get("/api/v1/accounts/{sid}/ledger.csv", Role::Admin, |route| route.to(csv)),
-    get("/api/v1/accounts/{sid}/ledger/summary", Role::Admin, |route| route.to(summary)),
+    get("/api/v1/accounts/{sid}/ledger", Role::Admin, |route| route.to(page))
+        .says("list_ledger", "For each call who told of it, and where it stands in each CRM")
+        .query::<LedgerQuery>()
+        .gives::<LedgerShown>(200),
+    get("/api/v1/accounts/{sid}/ledger.csv", Role::Admin, |route| route.to(csv))
+        .says("export_ledger", "The same as a table, all of it")
+        .query::<LedgerQuery>()
+        .gives_media("text/csv"),
+    get("/api/v1/accounts/{sid}/ledger/summary", Role::Admin, |route| route.to(summary))
+        .says("count_ledger", "The ledger, counted")
+        .query::<SummaryQuery>()
+        .gives::<SummaryShown>(200),
 ];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LedgerQuery {
     from: Option<Timestamp>,
@@ -85,8 +99,8 @@ async fn page(request: HttpRequest, services: Data<Services>, sid: Path<String>)
     let asked: LedgerQuery = query(&request)?;
     let (integrations, limit) = (integrations(&services, &sid), limit(asked.limit));
     let page = services.store.ledger(&sid, &filter(asked, &integrations, limit)?).await?;
-    let items: Vec<Value> = page.items.iter().map(|entry| shown(entry, &integrations)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "calls": items, "next": page.next })))
+    let calls = page.items.into_iter().map(|entry| shown(entry, &integrations)).collect();
+    Ok(HttpResponse::Ok().json(LedgerShown { calls, next: page.next }))
 }
 
 /// Where a call stands in an integration, also where nothing is planned.
@@ -98,22 +112,61 @@ fn standing(entry: &LedgerEntry, integration: &str) -> &'static str {
     }
 }
 
-fn shown(entry: &LedgerEntry, integrations: &[String]) -> Value {
-    let mut standings: BTreeMap<&str, Value> =
-        entry.integrations.iter().map(|(name, standing)| (name.as_str(), json!(standing))).collect();
-    for name in integrations {
-        let nothing = || json!({ "state": standing(entry, name), "reason": null, "record": null });
-        standings.entry(name).or_insert_with(nothing);
+#[derive(Serialize, JsonSchema)]
+struct LedgerShown {
+    calls: Vec<EntryShown>,
+    next: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct EntryShown {
+    call_sid: String,
+    first_by: Option<SeenBy>,
+    seen: SeenShown,
+    started_at: Timestamp,
+    first_seen_at: Timestamp,
+    #[schemars(with = "Option<shape::OutcomeShape>")]
+    outcome: Option<Outcome>,
+    /// By integration.
+    integrations: BTreeMap<String, StandingShown>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct SeenShown {
+    callback: bool,
+    list: bool,
+}
+
+/// Where a call's own record stands in one CRM.
+#[derive(Serialize, JsonSchema)]
+struct StandingShown {
+    /// One of a delivery's; `open` while the outcome is not known, `missing` where nothing is planned.
+    state: &'static str,
+    reason: Option<String>,
+    #[schemars(with = "Option<shape::RecordShape>")]
+    record: Option<RecordRef>,
+}
+
+fn shown(entry: LedgerEntry, integrations: &[String]) -> EntryShown {
+    let names: BTreeSet<&String> = integrations.iter().chain(entry.integrations.keys()).collect();
+    let standings = names.into_iter().map(|name| {
+        let known = entry.integrations.get(name);
+        let shown = StandingShown {
+            state: standing(&entry, name),
+            reason: known.and_then(|known| known.reason.clone()),
+            record: known.and_then(|known| known.record.clone()),
+        };
+        (name.clone(), shown)
+    });
+    EntryShown {
+        integrations: standings.collect(),
+        call_sid: entry.call_sid,
+        first_by: entry.first_by,
+        seen: SeenShown { callback: entry.by_callback, list: entry.by_list },
+        started_at: entry.began_at,
+        first_seen_at: entry.first_seen_at,
+        outcome: entry.outcome,
     }
-    json!({
-        "call_sid": entry.call_sid,
-        "first_by": entry.first_by,
-        "seen": { "callback": entry.by_callback, "list": entry.by_list },
-        "started_at": entry.began_at,
-        "first_seen_at": entry.first_seen_at,
-        "outcome": entry.outcome,
-        "integrations": standings,
-    })
 }
 
 /// All that matches, page by page as it is read: it may be a year.
@@ -174,7 +227,7 @@ fn line(cells: &[String]) -> String {
     cells.collect::<Vec<_>>().join(",") + "\r\n"
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SummaryQuery {
     from: Option<Timestamp>,
@@ -186,36 +239,81 @@ async fn summary(request: HttpRequest, services: Data<Services>, sid: Path<Strin
     let span = Span { from: asked.from, to: asked.to };
     let summary = services.store.ledger_summary(&sid, span).await?;
     let swept = services.store.sweep_cursor(&sid).await?;
-    let mut counts = counted(&summary, swept, &integrations(&services, &sid));
-    counts["from"] = json!(asked.from);
-    counts["to"] = json!(asked.to);
-    Ok(HttpResponse::Ok().json(counts))
+    let counts = counted(&summary, swept, &integrations(&services, &sid));
+    Ok(HttpResponse::Ok().json(SummaryShown { from: asked.from, to: asked.to, counts }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct SummaryShown {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    #[serde(flatten)]
+    counts: Counted,
+}
+
+/// A ledger, counted, as the API answers it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Counted {
+    pub calls: u64,
+    pub seen: SeenCounted,
+    /// Of these the outcome is not known yet: they are missing in every CRM, and rightly so.
+    pub open: u64,
+    pub integrations: BTreeMap<String, StandingCounted>,
+    pub popups: PopupsCounted,
+    pub silent_exophones: Vec<SilentExoPhone>,
+    pub swept: Option<Swept>,
+}
+
+/// By which of the two ways calls came to be known.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SeenCounted {
+    pub callback: u64,
+    pub list: u64,
+    pub both: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StandingCounted {
+    pub states: BTreeMap<DeliveryState, u64>,
+    /// Calls without a record that is done.
+    pub missing: u64,
+}
+
+/// Answered calls that callbacks told of: with how many popups came, and those that Exotel has to enable.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PopupsCounted {
+    pub answered: u64,
+    pub with_popups: u64,
+    pub with_ringing: u64,
+}
+
+/// How far Exotel's list was compared.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Swept {
+    pub since: Timestamp,
+    pub reached: Timestamp,
 }
 
 /// A summary as the API answers it.
-pub fn counted(summary: &LedgerSummary, swept: Option<SweepCursor>, integrations: &[String]) -> Value {
-    let standing: BTreeMap<&String, Value> = integrations
-        .iter()
-        .map(|name| {
-            let states = summary.integrations.get(name).cloned().unwrap_or_default();
-            let done = states.get(&DeliveryState::Done).copied().unwrap_or(0);
-            (name, json!({ "states": states, MISSING: summary.calls.saturating_sub(done) }))
-        })
-        .collect();
-    json!({
-        "calls": summary.calls,
-        "seen": { "callback": summary.callback_only, "list": summary.list_only, "both": summary.both },
-        // Of these the outcome is not known yet: they are missing in every CRM, and rightly so.
-        "open": summary.open,
-        "integrations": standing,
-        "popups": {
-            "answered": summary.answered,
-            "with_popups": summary.answered_with_popups,
-            "with_ringing": summary.answered_with_ringing,
+pub fn counted(summary: &LedgerSummary, swept: Option<SweepCursor>, integrations: &[String]) -> Counted {
+    let standing = |name: &String| {
+        let states = summary.integrations.get(name).cloned().unwrap_or_default();
+        let done = states.get(&DeliveryState::Done).copied().unwrap_or(0);
+        (name.clone(), StandingCounted { states, missing: summary.calls.saturating_sub(done) })
+    };
+    Counted {
+        calls: summary.calls,
+        seen: SeenCounted { callback: summary.callback_only, list: summary.list_only, both: summary.both },
+        open: summary.open,
+        integrations: integrations.iter().map(standing).collect(),
+        popups: PopupsCounted {
+            answered: summary.answered,
+            with_popups: summary.answered_with_popups,
+            with_ringing: summary.answered_with_ringing,
         },
-        "silent_exophones": summary.silent_exophones,
-        "swept": swept.map(|swept| json!({ "since": swept.since, "reached": swept.reached })),
-    })
+        silent_exophones: summary.silent_exophones.clone(),
+        swept: swept.map(|swept| Swept { since: swept.since, reached: swept.reached }),
+    }
 }
 
 #[cfg(test)]

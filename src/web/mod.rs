@@ -10,6 +10,7 @@ mod health;
 pub mod integrations;
 mod leadsquared;
 pub mod ledger;
+mod openapi;
 mod people;
 pub mod recording;
 pub mod timeline;
@@ -51,6 +52,7 @@ const TABLES: &[&[Endpoint]] = &[
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
+    openapi::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,
 ];

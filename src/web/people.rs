@@ -7,8 +7,8 @@ use actix_web::{
 };
 use jiff::Timestamp;
 use patchbay_kit::{FollowUpKind, RecordRef};
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
@@ -18,18 +18,32 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
-    call::{Asked, FollowUpWish, PersonRequest},
+    call::{Asked, FollowUpWish, PersonRequest, shape},
     store::{CallRef, LaneRef, StoreError},
 };
 
 /// The longest text in a request: CRMs cut subjects at 255.
 const TEXT_CHARS: usize = 255;
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    post("/api/v1/accounts/{sid}/calls/{call_sid}/contact", Role::Agent, |route| route.to(contact)).noted(),
-    post("/api/v1/accounts/{sid}/calls/{call_sid}/follow-up", Role::Agent, |route| route.to(follow_up)).noted(),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/contact", Role::Agent, |route| route.to(contact))
+        .noted()
+        .says("choose_contact", "Says which CRM object a call belongs to")
+        .body::<Chosen>()
+        .gives::<Taken>(202),
+    post("/api/v1/accounts/{sid}/calls/{call_sid}/follow-up", Role::Agent, |route| route.to(follow_up))
+        .noted()
+        .says("follow_up", "Asks for something to be done after a call")
+        .body::<Wanted>()
+        .gives::<Taken>(202),
 ];
 
-#[derive(Deserialize)]
+/// It is durable, and will be done.
+#[derive(Serialize, JsonSchema)]
+struct Taken {
+    receipt: Uuid,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Chosen {
     integration: String,
@@ -48,10 +62,11 @@ async fn contact(services: Data<Services>, caller: Caller, path: Path<(String, S
     ask(&services, &caller, call, integration, Asked::Contact { record: RecordRef::new(kind.trim(), id.trim()) }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     integration: String,
+    #[schemars(with = "shape::FollowUpKindShape")]
     kind: FollowUpKind,
     subject: Option<String>,
     due_at: Option<Timestamp>,
@@ -104,5 +119,5 @@ async fn ask(services: &Services, caller: &Caller, call: CallRef, integration: S
     let receipt = receipt.map_err(|error| StoreError::Unreadable(error.to_string()))?;
     services.store.append(receipt).await?;
     services.journal.notify_one();
-    Ok(HttpResponse::Accepted().json(json!({ "receipt": id })))
+    Ok(HttpResponse::Accepted().json(Taken { receipt: id }))
 }

@@ -1,23 +1,24 @@
 //! What happened to a call, in order, as the API and the demo tell it.
 
 use jiff::Timestamp;
+use patchbay_kit::RecordRef;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::{
-    call::{CallState, EventKind, route::Routed},
-    store::{AttemptOutcome, CallFile, Delivery, ExchangeLog, Witness, Written},
+    call::{CallState, EventKind, FollowUpWish, route::Routed, shape},
+    store::{AttemptOutcome, CallFile, Delivery, DeliveryState, ExchangeLog, Witness, Written},
 };
 
 /// One line of a timeline.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Entry {
     pub at: Timestamp,
     #[serde(flatten)]
     pub what: What,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum What {
     /// Exotel said something; `times`: in so many receipts.
@@ -28,16 +29,17 @@ pub enum What {
         times: usize,
         agent: Option<String>,
         status: Option<String>,
-        digits: Vec<Value>,
+        #[schemars(with = "Vec<shape::DigitsShape>")]
+        digits: Vec<patchbay_kit::Digits>,
         /// A recording's address was in it whose host is not one of Exotel's: it was dropped.
         #[serde(skip_serializing_if = "Option::is_none")]
         refused_recording_host: Option<String>,
         /// A person asked it, of this integration, and so.
         #[serde(skip_serializing_if = "Option::is_none")]
-        asked: Option<Value>,
+        asked: Option<Box<AskedShown>>,
         /// What an applet was told, and why.
         #[serde(skip_serializing_if = "Option::is_none")]
-        routed: Option<Routed>,
+        routed: Option<Box<Routed>>,
     },
     /// Something is to be written into a CRM.
     Planned { delivery: uuid::Uuid, integration: String, kind: &'static str },
@@ -55,6 +57,16 @@ pub enum What {
     },
 }
 
+/// What a person asked of a call.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AskedShown {
+    by: String,
+    integration: Option<String>,
+    #[schemars(with = "Option<shape::RecordShape>")]
+    record: Option<RecordRef>,
+    follow_up: Option<FollowUpWish>,
+}
+
 /// The timeline of a call, oldest first.
 pub fn of(file: &CallFile) -> Vec<Entry> {
     let mut entries = Vec::new();
@@ -70,17 +82,17 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                 times: seen.len(),
                 agent: facts.agent.clone(),
                 status: facts.dial_call_status.clone().or_else(|| facts.call_status.clone()),
-                digits: facts.digits.iter().map(|one| json!({ "tag": one.tag, "value": one.value })).collect(),
+                digits: facts.digits.clone(),
                 refused_recording_host: facts.refused_recording_host.clone(),
-                asked: facts.asked_by.as_ref().map(|by| {
-                    json!({
-                        "by": by,
-                        "integration": facts.integration,
-                        "record": facts.chosen,
-                        "follow_up": facts.follow_up,
+                asked: facts.asked_by.clone().map(|by| {
+                    Box::new(AskedShown {
+                        by,
+                        integration: facts.integration.clone(),
+                        record: facts.chosen.clone(),
+                        follow_up: facts.follow_up.clone(),
                     })
                 }),
-                routed: facts.routed.clone(),
+                routed: facts.routed.clone().map(Box::new),
             },
         });
     }
@@ -116,62 +128,103 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
 }
 
 /// The whole of a call as the API answers it.
-pub fn call(file: &CallFile) -> Value {
-    let CallState { call_sid, .. } = &file.state;
-    let records: Vec<Value> = file
-        .links
-        .iter()
-        .map(|(integration, kind, link)| {
-            json!({
-                "integration": integration,
-                "kind": kind.as_str(),
-                "record": link.at,
-                "subject": match &link.written {
-                    Written::FollowUp(it) => Some(&it.subject),
-                    Written::Log(activity) => Some(&activity.subject),
-                    Written::Recording(_) => None,
-                },
-            })
-        })
-        .collect();
-    json!({
-        "call_sid": call_sid,
-        "state": state(&file.state),
-        "first_seen_at": file.first_seen_at,
-        "updated_at": file.updated_at,
-        "next_enquiry_at": file.call.enquiry.and_then(|enquiry| enquiry.due_at),
-        "records": records,
-        "deliveries": file.deliveries.iter().map(delivery).collect::<Vec<_>>(),
-        "timeline": of(file),
-    })
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CallShown {
+    call_sid: String,
+    state: StateShown,
+    first_seen_at: Timestamp,
+    updated_at: Timestamp,
+    /// When Exotel is asked for more about it. `null`: nothing is open.
+    next_enquiry_at: Option<Timestamp>,
+    records: Vec<RecordShown>,
+    deliveries: Vec<DeliveryShown>,
+    timeline: Vec<Entry>,
 }
 
 /// A call's state, without the address of its recording.
-fn state(state: &CallState) -> Value {
-    let mut value = json!(state);
-    if let Some(map) = value.as_object_mut() {
-        map.remove("recording_url");
-        map.insert("recording".to_owned(), json!(state.recording_url.is_some()));
-        map.insert("complete".to_owned(), json!(state.complete()));
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StateShown {
+    #[serde(flatten)]
+    state: CallState,
+    /// Whether there is one.
+    recording: bool,
+    /// Nothing more is to come.
+    complete: bool,
+}
+
+/// What stands for a call in one CRM.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RecordShown {
+    integration: String,
+    /// `log`, `recording` or `follow_up`.
+    kind: &'static str,
+    #[schemars(with = "shape::RecordShape")]
+    record: RecordRef,
+    subject: Option<String>,
+}
+
+/// Something that is to be written into a CRM, and how that stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DeliveryShown {
+    id: uuid::Uuid,
+    integration: String,
+    call_sid: String,
+    kind: &'static str,
+    state: DeliveryState,
+    /// Why it is not done.
+    reason: Option<String>,
+    revision: i64,
+    /// Tries that failed since it last succeeded or was sent again; every try is in the call's timeline.
+    failures: u32,
+    due_at: Timestamp,
+    /// The record is looked for before it is made.
+    probe: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// The whole of a call as the API answers it.
+pub fn call(file: &CallFile) -> CallShown {
+    let records = file.links.iter().map(|(integration, kind, link)| RecordShown {
+        integration: integration.clone(),
+        kind: kind.as_str(),
+        record: link.at.clone(),
+        subject: match &link.written {
+            Written::FollowUp(it) => Some(it.subject.clone()),
+            Written::Log(activity) => Some(activity.subject.clone()),
+            Written::Recording(_) => None,
+        },
+    });
+    CallShown {
+        call_sid: file.state.call_sid.clone(),
+        state: StateShown {
+            recording: file.state.recording_url.is_some(),
+            complete: file.state.complete(),
+            state: CallState { recording_url: None, ..file.state.clone() },
+        },
+        first_seen_at: file.first_seen_at,
+        updated_at: file.updated_at,
+        next_enquiry_at: file.call.enquiry.and_then(|enquiry| enquiry.due_at),
+        records: records.collect(),
+        deliveries: file.deliveries.iter().map(delivery).collect(),
+        timeline: of(file),
     }
-    value
 }
 
 /// A delivery as the API lists it.
-pub fn delivery(one: &Delivery) -> Value {
-    json!({
-        "id": one.id,
-        "integration": one.integration,
-        "call_sid": one.call_sid,
-        "kind": one.kind.as_str(),
-        "state": one.state,
-        "reason": one.reason,
-        "revision": one.revision,
-        // Tries that failed since it last succeeded or was sent again; every try is in the call's timeline.
-        "failures": one.attempts,
-        "due_at": one.due_at,
-        "probe": one.probe,
-        "created_at": one.created_at,
-        "updated_at": one.updated_at,
-    })
+pub fn delivery(one: &Delivery) -> DeliveryShown {
+    DeliveryShown {
+        id: one.id,
+        integration: one.integration.clone(),
+        call_sid: one.call_sid.clone(),
+        kind: one.kind.as_str(),
+        state: one.state,
+        reason: one.reason.clone(),
+        revision: one.revision,
+        failures: one.attempts,
+        due_at: one.due_at,
+        probe: one.probe,
+        created_at: one.created_at,
+        updated_at: one.updated_at,
+    }
 }

@@ -6,8 +6,8 @@ use actix_web::{
     web::{Bytes, Data, Path, Payload},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     api::{Answer, ApiError, body, limit, query},
@@ -18,7 +18,7 @@ use crate::{
     app::Services,
     call::phone,
     delivery::Driver,
-    directory::{Agent, Listed, Patch, Source, sync::From},
+    directory::{Agent, Job, Listed, Patch, Source, Synced, sync::From},
     exotel::{Party, Who},
     store::LaneRef,
 };
@@ -29,20 +29,48 @@ const TABLE: usize = 4 << 20;
 const PAGES: usize = 200;
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts/{sid}/users", Role::Admin, |route| route.to(list)),
-    post("/api/v1/accounts/{sid}/users", Role::Admin, |route| route.to(make)),
-    get("/api/v1/accounts/{sid}/users/export.csv", Role::Admin, |route| route.to(export)),
-    post("/api/v1/accounts/{sid}/users/sync", Role::Admin, |route| route.to(sync)),
-    get("/api/v1/accounts/{sid}/users/import", Role::Admin, |route| route.to(imports)),
-    post("/api/v1/accounts/{sid}/users/import", Role::Admin, |route| route.to(import)),
-    get("/api/v1/accounts/{sid}/users/import/{job}", Role::Admin, |route| route.to(job)),
-    get("/api/v1/accounts/{sid}/users/import/{job}/result.csv", Role::Admin, |route| route.to(result)),
-    get("/api/v1/accounts/{sid}/users/{id}", Role::Admin, |route| route.to(show)),
-    patch("/api/v1/accounts/{sid}/users/{id}", Role::Admin, |route| route.to(edit)),
-    delete("/api/v1/accounts/{sid}/users/{id}", Role::Admin, |route| route.to(remove)),
+    get("/api/v1/accounts/{sid}/users", Role::Admin, |route| route.to(list))
+        .says("list_agents", "The user mapping: the account's agents and who they are in each CRM")
+        .query::<ListQuery>()
+        .gives::<AgentsShown>(200),
+    post("/api/v1/accounts/{sid}/users", Role::Admin, |route| route.to(make))
+        .says("make_agent", "Adds an agent")
+        .body::<Patch>()
+        .gives::<AgentShown>(201),
+    get("/api/v1/accounts/{sid}/users/export.csv", Role::Admin, |route| route.to(export))
+        .says("export_agents", "The user mapping as a table")
+        .gives_media("text/csv"),
+    post("/api/v1/accounts/{sid}/users/sync", Role::Admin, |route| route.to(sync))
+        .says("sync_agents", "Brings the mapping up to what a CRM, or Exotel, says of its users")
+        .body::<SyncAsked>()
+        .gives::<Synced>(200),
+    get("/api/v1/accounts/{sid}/users/import", Role::Admin, |route| route.to(imports))
+        .says("list_imports", "The tables that were sent in")
+        .gives::<ImportsShown>(200),
+    post("/api/v1/accounts/{sid}/users/import", Role::Admin, |route| route.to(import))
+        .says("import_agents", "Takes in a table of agents; bad rows stop no others")
+        .body_of("text/csv")
+        .gives::<Job>(202),
+    get("/api/v1/accounts/{sid}/users/import/{job}", Role::Admin, |route| route.to(job))
+        .says("get_import", "How far an import is")
+        .gives::<Job>(200),
+    get("/api/v1/accounts/{sid}/users/import/{job}/result.csv", Role::Admin, |route| route.to(result))
+        .says("export_import_result", "What became of each row")
+        .gives_media("text/csv"),
+    get("/api/v1/accounts/{sid}/users/{id}", Role::Admin, |route| route.to(show))
+        .says("get_agent", "An agent of the user mapping")
+        .gives::<AgentShown>(200),
+    patch("/api/v1/accounts/{sid}/users/{id}", Role::Admin, |route| route.to(edit))
+        .says("edit_agent", "Changes what is named of an agent; null takes it away")
+        .body::<Patch>()
+        .gives::<AgentShown>(200),
+    delete("/api/v1/accounts/{sid}/users/{id}", Role::Admin, |route| route.to(remove))
+        .says("delete_agent", "Removes an agent")
+        .query::<Removal>()
+        .gives_nothing(),
 ];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// Part of a name, an e-mail, a number in any writing, or a CRM user's id.
@@ -103,8 +131,24 @@ async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>)
     let more = fitting.len() > limit;
     fitting.truncate(limit);
     let next = fitting.last().filter(|_| more).map(|(mark, _)| mark.cursor());
-    let users: Vec<Value> = fitting.iter().map(|(_, agent)| shown(agent)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "users": users, "next": next, "total": total })))
+    let users = fitting.iter().map(|(_, agent)| shown(agent)).collect();
+    Ok(HttpResponse::Ok().json(AgentsShown { users, next, total }))
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AgentsShown {
+    users: Vec<AgentShown>,
+    next: Option<String>,
+    /// How many there are on all pages.
+    total: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AgentShown {
+    #[serde(flatten)]
+    agent: Agent,
+    /// Those of the configuration file are changed there.
+    editable: bool,
 }
 
 /// Whether a text is part of what is known of an agent.
@@ -127,10 +171,8 @@ fn found(agent: &Agent, text: &str) -> bool {
     })
 }
 
-fn shown(agent: &Agent) -> Value {
-    let mut shown = serde_json::to_value(agent).unwrap_or_default();
-    shown["editable"] = json!(agent.source == Source::Store);
-    shown
+fn shown(agent: &Agent) -> AgentShown {
+    AgentShown { editable: agent.source == Source::Store, agent: agent.clone() }
 }
 
 async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer {
@@ -153,7 +195,7 @@ async fn edit(services: Data<Services>, caller: Caller, path: Path<(String, Stri
     Ok(HttpResponse::Ok().json(shown(&edited)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Removal {
     version: Option<i64>,
@@ -171,7 +213,7 @@ async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SyncAsked {
     /// `exotel`, or an integration's name.
@@ -297,8 +339,13 @@ async fn file(request: &HttpRequest, bytes: Bytes) -> Result<Bytes, ApiError> {
     Err(ApiError::BadRequest("there is no file in the form".to_owned()))
 }
 
+#[derive(Serialize, JsonSchema)]
+struct ImportsShown {
+    imports: Vec<Job>,
+}
+
 async fn imports(services: Data<Services>, sid: Path<String>) -> Answer {
-    Ok(HttpResponse::Ok().json(json!({ "imports": services.agents.imports(&sid).await? })))
+    Ok(HttpResponse::Ok().json(ImportsShown { imports: services.agents.imports(&sid).await? }))
 }
 
 async fn job(services: Data<Services>, path: Path<(String, String)>) -> Answer {

@@ -16,6 +16,7 @@ mod hooks;
 mod load;
 mod main_job;
 mod nodes;
+mod openapi;
 mod operations;
 mod owners;
 mod recordings;

@@ -9,6 +9,7 @@ mod tests;
 use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use patchbay_kit::{Digits, Direction, Outcome, RecordRef, mask};
@@ -16,11 +17,11 @@ use patchbay_kit::{Digits, Direction, Outcome, RecordRef, mask};
 use super::{
     event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt, SeenBy},
     person::FollowUpWish,
-    phone,
+    phone, shape,
 };
 
 /// One agent who was tried.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentAttempt {
     pub agent: String,
     pub email: Option<String>,
@@ -36,7 +37,7 @@ impl fmt::Debug for AgentAttempt {
 }
 
 /// Who told of a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Seen {
     /// Who was the first. `None`: nobody that is known of; the call was asked about.
@@ -70,7 +71,7 @@ impl Seen {
 }
 
 /// Which popup events came: the later ones are sent only where Exotel has enabled them for the account (exotel-api §4.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SeenPopups {
     #[default]
@@ -82,9 +83,10 @@ pub enum SeenPopups {
 }
 
 /// A call, folded from its events. The same events give the same state, in any order, however often each is repeated.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallState {
     pub call_sid: String,
+    #[schemars(with = "shape::DirectionShape")]
     pub direction: Direction,
     /// As Exotel wrote it. `None`: withheld, or not said yet.
     pub customer: Option<String>,
@@ -101,11 +103,15 @@ pub struct CallState {
     #[serde(default)]
     pub placed_for: Option<String>,
     /// In the order they were keyed in.
+    #[schemars(with = "Vec<shape::DigitsShape>")]
     pub digits: Vec<Digits>,
     pub talk_seconds: Option<u32>,
     pub total_seconds: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub recording_url: Option<String>,
     /// `None` until it is known: the call may still go on.
+    #[schemars(with = "Option<shape::OutcomeShape>")]
     pub outcome: Option<Outcome>,
     /// The record is marked as made automatically.
     pub automatic: bool,
@@ -119,6 +125,7 @@ pub struct CallState {
     pub custom_field: Option<String>,
     /// By integration: the CRM object that a person chose for this call. The latest choice counts.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, shape::RecordShape>")]
     pub choices: BTreeMap<String, RecordRef>,
     /// By integration: what a person wants done after this call. The latest wish counts.
     #[serde(default)]

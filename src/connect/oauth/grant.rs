@@ -4,13 +4,14 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use patchbay_kit::{OAuth, Response, mask};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
 /// How an integration came by its tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     /// `refresh_token` or the private key in the configuration.
