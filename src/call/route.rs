@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{
-    Timestamp,
+    SignedDuration, Timestamp,
     civil::{Date, Time},
     tz::Offset,
 };
@@ -17,6 +17,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{applet::Applets, phone};
+
+/// A question that comes again so soon, and tells of nothing new, is the same question: to ring somebody without success
+/// takes longer.
+pub const REPEATED_WITHIN: SignedDuration = SignedDuration::from_secs(2);
+/// The rule of an answer that was given before.
+const REPEATED: &str = "repeated";
 
 /// One place where somebody to dial is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +171,7 @@ pub struct Owner {
 }
 
 /// Where a number came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// Known from before.
@@ -213,8 +219,43 @@ impl Known {
     }
 }
 
+/// What a Connect applet's question says of the attempt before it.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The last number that was dialled.
+    pub dialled: Option<String>,
+    /// It failed.
+    pub failed: bool,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attempt({}, failed: {})", if self.dialled.is_some() { "somebody" } else { "nobody" }, self.failed)
+    }
+}
+
+/// An answer that named somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    pub applet: String,
+    pub at: Timestamp,
+    /// As its question said.
+    pub after: Attempt,
+    pub decision: Decision,
+    /// Somebody of it has been rung since, and is so no more.
+    pub tried: bool,
+}
+
+/// The last answer, if this question is the one that it was given to, once more: whoever did not hear an answer asks
+/// again, and gets the same one. Who asks because an attempt failed says so, or comes later.
+pub fn repeats<'a>(given: &'a [Given], applet: &str, after: &Attempt, now: Timestamp) -> Option<&'a Given> {
+    let last = given.last()?;
+    let soon = now.duration_since(last.at) < REPEATED_WITHIN;
+    (soon && !last.tried && last.applet == applet && last.after == *after).then_some(last)
+}
+
 /// Who is to be dialled, and why.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Decision {
     /// In order; E.164 or `sip:…`.
     pub numbers: Vec<String>,
@@ -227,6 +268,14 @@ pub struct Decision {
     pub source: Source,
     pub integration: Option<String>,
     pub outside_hours: bool,
+}
+
+impl Decision {
+    /// The answer of before, as it is told of once more.
+    #[must_use]
+    pub fn repeated(self) -> Self {
+        Self { rule: REPEATED.to_owned(), ..self }
+    }
 }
 
 impl fmt::Debug for Decision {
@@ -318,7 +367,7 @@ pub fn route(rules: &Routing, known: &Known, now: Timestamp) -> Decision {
         // The same request twice gets the same answer twice; one that comes after a failed attempt gets an end.
         let repeats = !known.failed && known.last_dialled.is_none() && !known.offered.is_empty();
         let rule = match (repeats, known.offered.is_empty()) {
-            (true, _) => "repeated",
+            (true, _) => REPEATED,
             (false, true) => "nobody",
             (false, false) => "tried_all",
         };
@@ -453,6 +502,8 @@ mod tests {
     const C: &str = "+919811112222";
     const D: &str = "+918047494574";
 
+    const NOON: &str = "2026-11-20T06:00:00Z";
+
     fn texts(numbers: &[&str]) -> Vec<String> {
         numbers.iter().map(|&number| number.to_owned()).collect()
     }
@@ -535,6 +586,43 @@ mod tests {
         ] {
             let known = again(offered, last);
             assert_eq!(told(&rules, &known), (rule.to_owned(), texts(numbers), more), "{offered:?} {last:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_question_once_more_is_told_from_one_after_a_failed_attempt() {
+        let decision = route(&rules(&["owner", "fallback"]), &Known { owners: owner(&[A]), ..known() }, at(NOON));
+        let after = |dialled: Option<&str>| Attempt { dialled: dialled.map(str::to_owned), failed: dialled.is_some() };
+        let given = |after: Attempt| Given {
+            applet: "dialwhom".to_owned(),
+            at: at(NOON),
+            after,
+            decision: decision.clone(),
+            tried: false,
+        };
+        let (first, second) = (vec![given(after(None))], vec![given(after(None)), given(after(Some(A)))]);
+        let rung = vec![Given { tried: true, ..given(after(None)) }];
+        for (given, applet, after, ms, repeated) in [
+            (&first, "dialwhom", after(None), 0, true),
+            (&first, "dialwhom", after(None), 1999, true),
+            // Another node's clock is ahead.
+            (&first, "dialwhom", after(None), -300, true),
+            (&first, "dialwhom", after(None), 2000, false),
+            (&first, "connect", after(None), 0, false),
+            // He was busy: that takes no time at all.
+            (&first, "dialwhom", after(Some(A)), 0, false),
+            (&rung, "dialwhom", after(None), 500, false),
+            (&second, "dialwhom", after(Some(A)), 500, true),
+            (&second, "dialwhom", after(None), 500, false),
+            (&Vec::new(), "dialwhom", after(None), 0, false),
+        ] {
+            let now = at(NOON) + SignedDuration::from_millis(ms);
+            let said = repeats(given, applet, &after, now);
+            assert_eq!(
+                said.map(|given| given.decision.numbers.clone()),
+                repeated.then(|| texts(&[A])),
+                "{after:?} {ms}"
+            );
         }
     }
 

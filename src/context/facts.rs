@@ -7,7 +7,25 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::call::Stage;
+use crate::call::{
+    Stage, phone,
+    route::{Attempt, Decision, Given},
+};
+
+/// What an applet asks when it asks whom to dial: what tells one question of a call from the next.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Question {
+    pub applet: String,
+    /// Answers that were given to this call before.
+    pub place: usize,
+    pub after: Attempt,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Question({}, {}, {:?})", self.applet, self.place, self.after)
+    }
+}
 
 /// One thing that became known of a call.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,8 +35,8 @@ pub enum Fact {
     Pressed { tag: String, digits: String },
     /// An agent is being rung.
     Agent { agent: String, stage: Stage },
-    /// This number was named to dial-whom.
-    Offered { number: String },
+    /// The answer to a question of whom to dial.
+    Named { question: Question, decision: Decision },
     /// A bot says who is to go on with the call.
     HandOver { target: String },
     /// That hand-over went to a dial-whom.
@@ -31,7 +49,7 @@ impl fmt::Debug for Fact {
         match self {
             Self::Pressed { tag, .. } => write!(f, "Pressed({tag})"),
             Self::Agent { stage, .. } => write!(f, "Agent({stage:?})"),
-            Self::Offered { .. } => f.write_str("Offered"),
+            Self::Named { question, .. } => write!(f, "Named({question:?})"),
             Self::HandOver { .. } => f.write_str("HandOver"),
             Self::Taken { hand_over } => write!(f, "Taken({hand_over})"),
         }
@@ -46,15 +64,29 @@ pub(super) struct Noted {
 }
 
 impl Noted {
-    /// Made of what it says: noted twice, or on two nodes, it is one. A hand-over is taken once, whoever takes it when.
+    /// Made of what it says: noted twice, or on two nodes, it is one. A hand-over is taken once, whoever takes it when,
+    /// and a question has one answer, whatever others would have said.
     pub(super) fn id(&self) -> String {
-        if let Fact::Taken { hand_over } = &self.fact {
-            return taken(hand_over);
+        match &self.fact {
+            Fact::Taken { hand_over } => taken(hand_over),
+            Fact::Named { question, .. } => format!("named-{}", digest(question)),
+            _ => digest(self),
         }
-        // A value of our own always has a JSON form.
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(&text)[..12].iter().map(|byte| format!("{byte:02x}")).collect()
     }
+
+    /// Of an answer.
+    pub(super) fn decision(self) -> Option<Decision> {
+        match self.fact {
+            Fact::Named { decision, .. } => Some(decision),
+            _ => None,
+        }
+    }
+}
+
+fn digest(what: &impl Serialize) -> String {
+    // A value of our own always has a JSON form.
+    let text = serde_json::to_vec(what).unwrap_or_default();
+    Sha256::digest(&text)[..12].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The id of "this hand-over was taken".
@@ -72,8 +104,8 @@ pub struct CallContext {
     pub digits: Vec<(String, String)>,
     /// In the order in which they were first rung.
     pub agents: Vec<(String, Stage)>,
-    /// In the order of naming, each once.
-    pub offered: Vec<String>,
+    /// The answers of whom to dial, in order.
+    pub given: Vec<Given>,
     /// The last hand-over that nobody has taken.
     pub(super) hand_over: Option<(String, String)>,
 }
@@ -84,7 +116,7 @@ impl fmt::Debug for CallContext {
         f.debug_struct("CallContext")
             .field("digits", &self.digits.len())
             .field("agents", &stages)
-            .field("offered", &self.offered.len())
+            .field("given", &self.given.len())
             .field("hand_over", &self.hand_over.is_some())
             .finish()
     }
@@ -101,12 +133,23 @@ impl CallContext {
                     known.digits.retain(|(other, _)| other != tag);
                     known.digits.push((tag.clone(), digits.clone()));
                 }
-                Fact::Agent { agent, stage } => match known.agents.iter_mut().find(|(other, _)| other == agent) {
-                    Some((_, last)) => *last = *stage,
-                    None => known.agents.push((agent.clone(), *stage)),
-                },
-                Fact::Offered { number } if known.offered.contains(number) => {}
-                Fact::Offered { number } => known.offered.push(number.clone()),
+                Fact::Agent { agent, stage } => {
+                    match known.agents.iter_mut().find(|(other, _)| other == agent) {
+                        Some((_, last)) => *last = *stage,
+                        None => known.agents.push((agent.clone(), *stage)),
+                    }
+                    let named = |given: &&mut Given| given.decision.numbers.iter().any(|one| phone::same(one, agent));
+                    if let Some(given) = known.given.last_mut().filter(named) {
+                        given.tried |= *stage == Stage::Ended;
+                    }
+                }
+                Fact::Named { question, decision } => known.given.push(Given {
+                    applet: question.applet.clone(),
+                    at: noted.at,
+                    after: question.after.clone(),
+                    decision: decision.clone(),
+                    tried: false,
+                }),
                 // A later word replaces an earlier one, also one that was taken.
                 Fact::HandOver { target } => {
                     known.hand_over = (!facts.contains_key(&taken(id))).then(|| (id.clone(), target.clone()));
@@ -115,6 +158,22 @@ impl CallContext {
             }
         }
         known
+    }
+
+    /// Whom a bot named, if nobody has taken it yet.
+    pub fn hand_over(&self) -> Option<&str> {
+        self.open_hand_over().map(|(_, target)| target)
+    }
+
+    /// The numbers that were named, in order, each once.
+    pub fn offered(&self) -> Vec<String> {
+        let mut offered: Vec<String> = Vec::new();
+        for number in self.given.iter().flat_map(|given| &given.decision.numbers) {
+            if !offered.contains(number) {
+                offered.push(number.clone());
+            }
+        }
+        offered
     }
 
     /// The hand-over that is open: its id and target.
@@ -126,6 +185,7 @@ impl CallContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::route::Source;
 
     fn noted(second: i64, fact: Fact) -> (String, Noted) {
         let at = Timestamp::from_second(1_700_000_000 + second).expect("a time");
@@ -135,6 +195,44 @@ mod tests {
 
     fn agent(second: i64, agent: &str, stage: Stage) -> (String, Noted) {
         noted(second, Fact::Agent { agent: agent.to_owned(), stage })
+    }
+
+    fn named(numbers: &[&str]) -> Fact {
+        Fact::Named {
+            question: Question {
+                applet: "dialwhom".to_owned(),
+                place: 0,
+                after: Attempt { dialled: Some("+919711581199".to_owned()), failed: true },
+            },
+            decision: Decision {
+                numbers: numbers.iter().map(|&number| number.to_owned()).collect(),
+                together: false,
+                more: true,
+                rule: "owner".to_owned(),
+                source: Source::Cache,
+                integration: None,
+                outside_hours: false,
+            },
+        }
+    }
+
+    #[test]
+    fn an_answer_is_tried_once_somebody_of_it_is_rung_no_more() {
+        let fold = |facts: Vec<(String, Noted)>| {
+            let known = CallContext::fold(&facts.into_iter().collect());
+            (known.offered(), known.given.iter().map(|given| given.tried).collect::<Vec<_>>())
+        };
+        let answer = noted(5, named(&["+919711581199", "sip:ravi"]));
+        let numbers = vec!["+919711581199".to_owned(), "sip:ravi".to_owned()];
+        for (event, tried) in [
+            (agent(6, "09711581199", Stage::Ended), true),
+            (agent(6, "09711581199", Stage::Ringing), false),
+            (agent(6, "09945476362", Stage::Ended), false),
+            // The end of an attempt before it.
+            (agent(4, "09711581199", Stage::Ended), false),
+        ] {
+            assert_eq!(fold(vec![event.clone(), answer.clone()]), (numbers.clone(), vec![tried]), "{event:?}");
+        }
     }
 
     #[test]
@@ -186,7 +284,7 @@ mod tests {
         let facts: Facts = [
             noted(1, Fact::Pressed { tag: "pin".to_owned(), digits: "47114711".to_owned() }),
             agent(2, "+919711581199", Stage::Ringing),
-            noted(3, Fact::Offered { number: "+919711581199".to_owned() }),
+            noted(3, named(&["+919711581199"])),
             noted(4, Fact::HandOver { target: "+919711581199".to_owned() }),
         ]
         .into();

@@ -32,10 +32,11 @@ const SESSIONS: usize = 10_000;
 
 pub(super) type OwnerKey = (LaneRef, PhoneNumber);
 
-/// Things by key, the oldest forgotten first.
+/// Things by key; what was not written to for the longest time is forgotten first.
 struct Kept<K, V> {
     by_key: HashMap<K, Slot<V>>,
-    in_order: VecDeque<K>,
+    /// When each was written to, as far as it was looked at.
+    in_order: VecDeque<(K, Instant)>,
     most: usize,
 }
 
@@ -56,18 +57,35 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
 
     /// The value under `key`, to be written to.
     fn entry(&mut self, key: &K, new: impl FnOnce() -> V) -> &mut V {
-        if !self.by_key.contains_key(key) {
-            self.in_order.push_back(key.clone());
-            if self.in_order.len() > self.most
-                && let Some(oldest) = self.in_order.pop_front()
-            {
-                self.by_key.remove(&oldest);
-            }
-        }
         let now = Instant::now();
+        if !self.by_key.contains_key(key) {
+            if self.by_key.len() >= self.most {
+                self.forget_one();
+            }
+            self.in_order.push_back((key.clone(), now));
+        }
         let slot = self.by_key.entry(key.clone()).or_insert_with(|| Slot { value: new(), touched: now });
         slot.touched = now;
         &mut slot.value
+    }
+
+    fn forget_one(&mut self) {
+        while let Some((key, then)) = self.in_order.pop_front() {
+            match self.by_key.get(&key).map(|slot| slot.touched) {
+                // It was written to since: its turn comes later.
+                Some(touched) if touched > then => self.in_order.push_back((key, touched)),
+                _ => {
+                    self.by_key.remove(&key);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &K) {
+        if self.by_key.remove(key).is_some() {
+            self.in_order.retain(|(other, _)| other != key);
+        }
     }
 
     fn since(&self, since: Option<Instant>) -> impl Iterator<Item = (&K, &V)> {
@@ -84,6 +102,8 @@ pub(super) struct Local {
 
 struct State {
     owners: Kept<OwnerKey, KnownOwner>,
+    /// Numbers of which a CRM knows nobody: apart, so that no number of strangers makes an owner forgotten.
+    strangers: Kept<OwnerKey, KnownOwner>,
     calls: Kept<CallRef, Facts>,
     /// By session.
     sessions: HashMap<Uuid, Presence>,
@@ -106,7 +126,12 @@ pub(super) struct Knowledge {
 
 impl Default for Local {
     fn default() -> Self {
-        let state = State { owners: Kept::new(OWNERS), calls: Kept::new(CALLS), sessions: HashMap::new() };
+        let state = State {
+            owners: Kept::new(OWNERS),
+            strangers: Kept::new(OWNERS),
+            calls: Kept::new(CALLS),
+            sessions: HashMap::new(),
+        };
         Self { state: Mutex::new(state), hub: Hub::default(), limits: Limits::default() }
     }
 }
@@ -145,6 +170,16 @@ impl Local {
         self.state().calls.get(call, CALL_KEPT).map(CallContext::fold).unwrap_or_default()
     }
 
+    /// Keeps a fact unless there is one under its id, and returns the one that is kept.
+    pub(super) fn first(&self, call: &CallRef, noted: Noted) -> Noted {
+        let mut state = self.state();
+        let known = state.calls.entry(call, Facts::new);
+        if known.len() >= FACTS {
+            return noted;
+        }
+        known.entry(noted.id()).or_insert(noted).clone()
+    }
+
     /// The open hand-over, now taken.
     pub(super) fn take_hand_over(&self, call: &CallRef, at: Timestamp) -> Option<String> {
         let mut state = self.state();
@@ -158,15 +193,22 @@ impl Local {
     /// Keeps the newer of what is known and what is said; returns it.
     pub(super) fn learn_owner(&self, key: &OwnerKey, owner: KnownOwner) -> KnownOwner {
         let mut state = self.state();
-        let known = state.owners.entry(key, || owner.clone());
-        if known.learnt_at <= owner.learnt_at {
-            *known = owner;
+        let State { owners, strangers, .. } = &mut *state;
+        let newer = |known: &&KnownOwner| known.learnt_at > owner.learnt_at;
+        let known = owners.get(key, super::OWNER_KEPT).or_else(|| strangers.get(key, super::OWNER_KEPT));
+        if let Some(known) = known.filter(newer) {
+            return known.clone();
         }
-        known.clone()
+        let (its, other) = if owner.numbers.is_empty() { (strangers, owners) } else { (owners, strangers) };
+        other.remove(key);
+        *its.entry(key, || owner.clone()) = owner.clone();
+        owner
     }
 
     pub(super) fn owner(&self, key: &OwnerKey) -> Option<KnownOwner> {
-        self.state().owners.get(key, super::OWNER_KEPT).cloned()
+        let state = self.state();
+        let known = state.owners.get(key, super::OWNER_KEPT);
+        known.or_else(|| state.strangers.get(key, super::OWNER_KEPT)).cloned()
     }
 
     /// Returns until when it counts.
@@ -208,7 +250,8 @@ impl Local {
     pub(super) fn knowledge(&self, since: Option<Instant>) -> Knowledge {
         let state = self.state();
         let calls = state.calls.since(since).map(|(call, facts)| (call.clone(), facts.clone()));
-        let owners = state.owners.since(since).map(|(key, owner)| (key.clone(), owner.clone()));
+        let owners = state.owners.since(since).chain(state.strangers.since(since));
+        let owners = owners.map(|(key, owner)| (key.clone(), owner.clone()));
         let now = Timestamp::now();
         let sessions = state.sessions.values().filter(|one| one.ours && one.until > now);
         let sessions = sessions.map(|one| (one.session.clone(), one.until));
@@ -232,6 +275,49 @@ mod tests {
         assert_eq!(found, [None, None, Some(12), Some(23), Some(14)]);
         assert_eq!((kept.by_key.len(), kept.in_order.len()), (3, 3));
         assert_eq!(kept.get(&4, Duration::ZERO), None, "nor is anything known for longer than it is kept");
+    }
+
+    #[test]
+    fn what_was_written_to_again_is_not_the_oldest_any_more() {
+        let mut kept = Kept::new(3);
+        for key in [0, 1, 2, 0, 3, 0, 4] {
+            // Clocks may stand still between two writes.
+            let then = kept.by_key.values().map(|slot: &Slot<()>| slot.touched).max();
+            kept.entry(&key, || ());
+            let later = then.map_or_else(Instant::now, |then| then + Duration::from_nanos(1));
+            kept.by_key.get_mut(&key).expect("it is there").touched = later;
+        }
+        let mut left: Vec<_> = kept.by_key.keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, [0, 3, 4]);
+        assert_eq!(kept.in_order.len(), 3);
+    }
+
+    #[test]
+    fn strangers_make_no_owner_forgotten() {
+        let local = Local::default();
+        let key = |n: usize| {
+            let lane = LaneRef { account: "acme1".to_owned(), integration: "crm".to_owned() };
+            let national = format!("98{n:08}");
+            (lane, PhoneNumber { e164: format!("+91{national}"), country: "91".to_owned(), national })
+        };
+        let learn = |n: usize, second: i64, numbers: &[&str]| {
+            let numbers = numbers.iter().map(|&number| number.to_owned()).collect();
+            let learnt_at = Timestamp::from_second(1_900_000_000 + second).expect("a time");
+            local.learn_owner(&key(n), KnownOwner { numbers, learnt_at })
+        };
+        let owned = |n: usize| local.owner(&key(n)).map(|owner| owner.numbers.len());
+        learn(0, 1, &["+919711581199"]);
+        for n in 1..=OWNERS + 1 {
+            learn(n, 2, &[]);
+        }
+        assert_eq!((owned(0), owned(1), owned(2)), (Some(1), None, Some(0)));
+        // He is nobody's any more, and then somebody's again.
+        learn(0, 3, &[]);
+        assert_eq!(learn(0, 2, &["+919711581199"]).numbers.len(), 0, "that is older");
+        assert_eq!(owned(0), Some(0));
+        learn(0, 4, &["+919711581199"]);
+        assert_eq!(owned(0), Some(1));
     }
 
     #[test]

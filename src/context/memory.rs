@@ -7,10 +7,13 @@ use jiff::Timestamp;
 use patchbay_kit::PhoneNumber;
 
 use super::{
-    Admission, CallContext, Context, EventId, Fact, Health, KnownOwner, Limit, Listener, LiveEvent, News, Session,
-    Subscription, facts::Noted, live::Told, local::Local,
+    Admission, CallContext, Context, EventId, Fact, Health, KnownOwner, Limit, Listener, LiveEvent, News, Question,
+    Session, Subscription, facts::Noted, live::Told, local::Local,
 };
-use crate::store::{CallRef, LaneRef};
+use crate::{
+    call::route::Decision,
+    store::{CallRef, LaneRef},
+};
 
 #[derive(Debug, Default)]
 pub struct MemoryContext(Local);
@@ -24,6 +27,11 @@ impl Context for MemoryContext {
 
     async fn call(&self, call: &CallRef) -> CallContext {
         self.0.call(call)
+    }
+
+    async fn name(&self, call: &CallRef, question: Question, decision: Decision, at: Timestamp) -> Decision {
+        let noted = Noted { at, fact: Fact::Named { question, decision: decision.clone() } };
+        self.0.first(call, noted).decision().unwrap_or(decision)
     }
 
     async fn take_hand_over(&self, call: &CallRef, at: Timestamp) -> Option<String> {

@@ -19,9 +19,12 @@ use patchbay_kit::PhoneNumber;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::{CallRef, LaneRef};
+use crate::{
+    call::route::Decision,
+    store::{CallRef, LaneRef},
+};
 
-pub use facts::{CallContext, Fact};
+pub use facts::{CallContext, Fact, Question};
 pub use limits::{Admission, Limit};
 pub use live::{Audience, EventId, Listener, LiveEvent, News, Next, Subscription};
 pub use memory::MemoryContext;
@@ -104,6 +107,10 @@ pub trait Context: Send + Sync + fmt::Debug + 'static {
 
     /// What is known of a call; empty if nothing is.
     async fn call(&self, call: &CallRef) -> CallContext;
+
+    /// Keeps the answer to a question of whom to dial, unless it has one: of this node's, or of another's that was asked
+    /// the same at the same time. Returns the one that counts.
+    async fn name(&self, call: &CallRef, question: Question, decision: Decision, at: Timestamp) -> Decision;
 
     /// The target a bot named for this call. Whoever takes it first has it; nobody gets it twice.
     async fn take_hand_over(&self, call: &CallRef, at: Timestamp) -> Option<String>;

@@ -9,11 +9,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Admission, Audience, CallContext, Context, Fact, KnownOwner, Limit, Listener, LiveEvent, News, Next, Session,
-    Subscription, live::QUEUE,
+    Admission, Audience, CallContext, Context, Fact, KnownOwner, Limit, Listener, LiveEvent, News, Next, Question,
+    Session, Subscription, live::QUEUE,
 };
 use crate::{
-    call::Stage,
+    call::{
+        Stage,
+        route::{Attempt, Decision, Source},
+    },
     store::{CallRef, LaneRef},
 };
 
@@ -24,6 +27,7 @@ macro_rules! for_each_case {
             what_is_noted_of_a_call_is_known,
             the_same_fact_counts_once,
             a_hand_over_is_taken_once,
+            a_question_has_one_answer,
             an_unknown_call_is_empty,
             the_newest_owner_is_known,
             owners_are_of_one_integration_and_number,
@@ -146,14 +150,11 @@ pub(super) async fn what_is_noted_of_a_call_is_known(a: Node, b: Node) {
     a.note(&call, rung(AGENT, Stage::Ringing), at(2)).await;
     b.note(&call, rung(AGENT, Stage::Ended), at(4)).await;
     b.note(&call, rung(OTHER, Stage::Dialing), at(5)).await;
-    a.note(&call, Fact::Offered { number: AGENT.to_owned() }, at(1)).await;
-    b.note(&call, Fact::Offered { number: OTHER.to_owned() }, at(4)).await;
     // Heard late, and no news any more.
     b.note(&call, rung(AGENT, Stage::Dialing), at(1)).await;
     let wanted = CallContext {
         digits: vec![("language".to_owned(), "1".to_owned())],
         agents: vec![(AGENT.to_owned(), Stage::Ended), (OTHER.to_owned(), Stage::Dialing)],
-        offered: vec![AGENT.to_owned(), OTHER.to_owned()],
         ..CallContext::default()
     };
     both_know(&a, &b, &call, |known| *known == wanted).await;
@@ -182,6 +183,46 @@ pub(super) async fn a_hand_over_is_taken_once(a: Node, b: Node) {
     b.note(&call, hand_over(OTHER), at(7)).await;
     let (one, two) = futures_util::future::join(a.take_hand_over(&call, at(8)), b.take_hand_over(&call, at(8))).await;
     assert_eq!(one.iter().chain(&two).collect::<Vec<_>>(), [OTHER]);
+}
+
+/// An answer that names this number.
+fn naming(number: &str) -> Decision {
+    Decision {
+        numbers: vec![number.to_owned()],
+        together: false,
+        more: true,
+        rule: "owner".to_owned(),
+        source: Source::Cache,
+        integration: Some("crm".to_owned()),
+        outside_hours: false,
+    }
+}
+
+pub(super) async fn a_question_has_one_answer(a: Node, b: Node) {
+    let call = call("c1");
+    let question = |place, failed: bool| Question {
+        applet: "dialwhom".to_owned(),
+        place,
+        after: Attempt { dialled: failed.then(|| AGENT.to_owned()), failed },
+    };
+    // Of two that are asked at once, both say what one says.
+    let (one, two) = futures_util::future::join(
+        a.name(&call, question(0, false), naming(AGENT), at(1)),
+        b.name(&call, question(0, false), naming(OTHER), at(1)),
+    )
+    .await;
+    assert_eq!(one, two);
+    assert!(one == naming(AGENT) || one == naming(OTHER));
+    // So do those who come late.
+    assert_eq!(b.name(&call, question(0, false), naming("sip:ravi"), at(2)).await, one);
+    // The next question has its own.
+    assert_eq!(b.name(&call, question(1, true), naming("sip:ravi"), at(3)).await, naming("sip:ravi"));
+    assert_eq!(a.name(&call, question(1, true), naming(AGENT), at(4)).await, naming("sip:ravi"));
+    both_know(&a, &b, &call, |known| {
+        let given: Vec<_> = known.given.iter().map(|given| (given.decision.clone(), given.after.failed)).collect();
+        given == [(one.clone(), false), (naming("sip:ravi"), true)]
+    })
+    .await;
 }
 
 pub(super) async fn an_unknown_call_is_empty(a: Node, b: Node) {

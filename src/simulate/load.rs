@@ -27,6 +27,8 @@ const STACK_BYTES: usize = 128 * 1024;
 
 /// The events of a call, in order; a load with fewer callbacks per call leaves out from the front, but for `answered`.
 const EVENTS: [&str; 5] = ["Dial", "Ringing", "Answered", "Terminal", "answered"];
+/// Instead of an event: a Connect applet that asks whom to dial.
+const ASKS: &str = "";
 /// The most callbacks of one call.
 pub const CALLBACKS_MAX: usize = EVENTS.len();
 
@@ -46,6 +48,8 @@ pub struct LoadOptions {
     pub rate: Option<u32>,
     /// Callbacks of each call, 1 to [`CALLBACKS_MAX`], one after the other on one connection.
     pub callbacks_per_call: usize,
+    /// Each call asks once whom to dial, and tells of nothing.
+    pub dial_whom: bool,
 }
 
 /// How it went.
@@ -205,10 +209,10 @@ impl Sender {
     fn new(options: &LoadOptions, run: u64, number: usize) -> Self {
         let wanted = options.callbacks_per_call.clamp(1, CALLBACKS_MAX);
         let (pops, answered) = EVENTS.split_at(CALLBACKS_MAX - 1);
-        let events = pops[..wanted - 1].iter().chain(answered);
+        let events = if options.dial_whom { vec![ASKS] } else { [&pops[..wanted - 1], answered].concat() };
         Self {
             to: options.to,
-            templates: events.map(|event| Template::new(options, event)).collect(),
+            templates: events.into_iter().map(|event| Template::new(options, event)).collect(),
             stream: None,
             read: Vec::with_capacity(1024),
             run,
@@ -339,16 +343,21 @@ const _: () = assert!(CALL_SID.len() == 32 && CALLER.len() == 8);
 
 impl Template {
     fn new(options: &LoadOptions, event: &str) -> Self {
-        let popup = event != "answered";
-        let mut query = if popup { "event=pop".to_owned() } else { "event=answered".to_owned() };
+        let mut query = match event {
+            ASKS => "CallStatus=ringing&CallType=call-attempt&DialWhomNumber=".to_owned(),
+            "answered" => "event=answered&DialWhomNumber=09711581199".to_owned(),
+            _ => "event=pop&DialWhomNumber=09711581199".to_owned(),
+        };
         let _ = write!(
             query,
             "&CallSid={CALL_SID}&CallFrom=098{CALLER}&CallTo=08047494574&Direction=incoming\
-             &Created=Wed%2C+27+Dec+2023+12%3A17%3A05&From=098{CALLER}&To=08047494574&DialWhomNumber=09711581199\
+             &Created=Wed%2C+27+Dec+2023+12%3A17%3A05&From=098{CALLER}&To=08047494574\
              &CurrentTime=2023-12-27+12%3A17%3A32"
         );
-        // The names and order of exotel-api §4.2 and §4.3.
-        if popup {
+        // The names of exotel-api §4.2, §4.3 and §4.6.
+        if event == ASKS {
+            query.push_str("&DialCallDuration=0&flow_id=249196&tenant_id=113828");
+        } else if event != "answered" {
             let status = if event == "Terminal" { "free" } else { "busy" };
             let _ = write!(query, "&Status={status}&EventType={event}&AgentEmail=avnish%40example.com");
         } else {
@@ -414,6 +423,7 @@ mod tests {
             duration: Duration::from_millis(200),
             rate: None,
             callbacks_per_call: 2,
+            dial_whom: false,
         }
     }
 
@@ -501,5 +511,7 @@ mod tests {
         let options = options("127.0.0.1:80".parse().expect("an address"));
         let answered = Template::new(&options, "answered").bytes.len();
         assert!((600..1300).contains(&answered), "{answered}");
+        let asks = String::from_utf8(Template::new(&options, ASKS).bytes).expect("text");
+        assert!(asks.contains("CallStatus=ringing") && !asks.contains("event="), "{asks}");
     }
 }

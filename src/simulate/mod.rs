@@ -348,6 +348,7 @@ async fn make_load(options: &Options, target: &Target) -> Result<bool, Wrong> {
         duration: options.duration,
         rate: options.rate,
         callbacks_per_call: usize::from(options.callbacks),
+        dial_whom: false,
     };
     let report = tokio::task::spawn_blocking(move || load::run(&load))
         .await

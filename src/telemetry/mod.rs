@@ -21,6 +21,12 @@ pub struct HookLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AppletLabels {
+    /// `dialwhom`, `connect`, …
+    pub applet: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct LaneLabels {
     pub account: String,
     pub integration: String,
@@ -98,6 +104,8 @@ pub struct Metrics {
     pub hook_answers: Labelled<HookLabels>,
     /// From a hook's request to its durable receipt.
     pub ingest_seconds: Histogram,
+    /// From an applet's request to its answer: a caller waits for it, and Exotel for 5 s.
+    pub answer_seconds: Histograms<AppletLabels>,
     pub events: Counter,
     pub set_aside: Counter,
     pub attempts: Labelled<AttemptLabels>,
@@ -134,6 +142,11 @@ fn fast_buckets() -> Histogram {
     Histogram::new([0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0])
 }
 
+/// The last is what Exotel waits for.
+fn answer_buckets() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0])
+}
+
 fn slow_buckets() -> Histogram {
     Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
 }
@@ -149,6 +162,13 @@ impl Default for Metrics {
             "From a request to its durable receipt",
             Unit::Seconds,
             ingest_seconds.clone(),
+        );
+        let answer_seconds = Histograms::<AppletLabels>::new_with_constructor(answer_buckets);
+        registry.register_with_unit(
+            "answer",
+            "From an applet's request to its answer",
+            Unit::Seconds,
+            answer_seconds.clone(),
         );
         let events = Counter::default();
         registry.register("events", "Receipts read as call events", events.clone());
@@ -212,6 +232,7 @@ impl Default for Metrics {
             registry,
             hook_answers,
             ingest_seconds,
+            answer_seconds,
             events,
             set_aside,
             attempts,

@@ -17,6 +17,7 @@ mod faults;
 mod hooks;
 mod lines;
 mod live;
+mod load;
 mod main_job;
 mod nodes;
 mod openapi;

@@ -377,7 +377,12 @@ fn talk_seconds(trace: &Trace<'_>, attempts: &[attempts::Tried], outcome: Option
     if outcome != Some(Outcome::Answered) {
         return said.first().copied();
     }
+    // How long a leg beside the list was up may count from when it was rung: how long they talked the details say.
+    let heard = || trace.0.iter().any(|event| voice(&event.kind) != Voice::Listed && !event.facts.legs.is_empty());
     let leg = || {
+        if !heard() {
+            return None;
+        }
         let answered = attempts.iter().rev().find(|tried| tried.attempt.status == AttemptStatus::Answered);
         answered.and_then(|tried| tried.attempt.talk_seconds)
     };

@@ -74,6 +74,7 @@ fn an_agents_leg_beside_a_listed_call_tells_who_took_it() {
     assert_eq!(state.outcome, Some(Outcome::Answered));
     assert_eq!(state.answered_by().map(|it| (it.agent.as_str(), it.talk_seconds)), Some(("09945476362", Some(8))));
     assert_eq!(state.attempts.len(), 2);
+    assert_eq!(state.talk_seconds, None, "how long they talked the details say");
     assert_eq!(outcome(&[with("0")]), None, "a leg that did not last is no conversation");
 }
 

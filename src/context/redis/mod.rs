@@ -27,12 +27,13 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Admission, CALL_KEPT, CallContext, Context, DEADLINE, EventId, Fact, Health, KnownOwner, Limit, Listener,
-    LiveEvent, News, OWNER_KEPT, SESSION_KEPT, Session, Subscription,
+    LiveEvent, News, OWNER_KEPT, Question, SESSION_KEPT, Session, Subscription,
     facts::{Noted, taken},
     live::{LOG, Told},
     local::{Local, OwnerKey},
 };
 use crate::{
+    call::route::Decision,
     key::MasterKey,
     store::{CallRef, LaneRef},
 };
@@ -277,6 +278,20 @@ impl Context for RedisContext {
 
     async fn call(&self, call: &CallRef) -> CallContext {
         self.read_call(call, self.by()).await
+    }
+
+    async fn name(&self, call: &CallRef, question: Question, decision: Decision, at: Timestamp) -> Decision {
+        let noted = Noted { at, fact: Fact::Named { question, decision: decision.clone() } };
+        let (key, field) = (self.shelf.call(call), noted.id());
+        let Some(sealed) = self.shelf.seal(&key, &field, &noted) else { return decision };
+        let mut commands = pipe();
+        commands.cmd("HSETNX").arg(&key).arg(&field).arg(sealed).ignore();
+        commands.cmd("PEXPIRE").arg(&key).arg(ms(CALL_KEPT)).ignore();
+        commands.cmd("HGET").arg(&key).arg(&field);
+        let kept: Option<(Vec<u8>,)> = self.ask(&commands, self.by()).await;
+        // Without Redis the first of this node's counts.
+        let first = kept.and_then(|(sealed,)| self.shelf.open(&key, &field, &sealed)).unwrap_or(noted);
+        self.local.first(call, first).decision().unwrap_or(decision)
     }
 
     async fn take_hand_over(&self, call: &CallRef, at: Timestamp) -> Option<String> {

@@ -10,7 +10,7 @@ use actix_web::{
     http::StatusCode,
     web::{Data, Payload},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use patchbay_kit::PhoneNumber;
 use serde_json::json;
 use tokio::{task::JoinHandle, time::Instant};
@@ -24,11 +24,12 @@ use crate::{
         applet::{self, Entry, Gather, Playback, Rule, Sound},
         normalise::Asking,
         phone,
-        route::{Known, Routed, Routing, Step, route, wants},
+        route::{Attempt, Decision, Known, Routed, Routing, Step, repeats, route, wants},
     },
     config::Account,
-    context::Fact,
+    context::{self, CallContext},
     store::{CallRef, StoreError},
+    telemetry::AppletLabels,
 };
 use form::Form;
 use owners::in_time;
@@ -103,7 +104,13 @@ pub(super) async fn answer(
         // and counted as with every other hook.
         durable = in_time(deadline, stored).await.is_some();
     }
-    routed.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = began.elapsed();
+    services
+        .metrics
+        .answer_seconds
+        .get_or_create(&AppletLabels { applet: applet.as_str() })
+        .observe(took.as_secs_f64());
+    routed.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     if let (Some(call), true) = (question.call, question.effect) {
         tokio::spawn(keep(Data::clone(services), call, routed, stored.filter(|_| !durable)));
     }
@@ -158,17 +165,19 @@ impl Question<'_> {
     async fn dial(&self, applet: Applet, form: Form) -> Answered {
         let rules = self.routing();
         let now = Timestamp::now();
-        let known = self.known(now).await;
-        let decision = route(rules, &known, now);
-        if let Some(call) = self.call.as_ref().filter(|_| self.effect) {
-            let new = decision.numbers.iter().filter(|number| !known.offered.contains(number));
-            for (at, number) in (0i64..).zip(new) {
-                // In the order in which they are dialled.
-                let at = now + SignedDuration::from_micros(at);
-                let fact = Fact::Offered { number: number.clone() };
-                in_time(self.deadline, self.services.context.note(call, fact, at)).await;
+        let before = match &self.call {
+            Some(call) => in_time(self.deadline, self.services.context.call(call)).await.unwrap_or_default(),
+            None => CallContext::default(),
+        };
+        let after = Attempt { dialled: self.asking.last_dialled.clone(), failed: self.asking.failed };
+        let decision = match repeats(&before.given, applet.as_str(), &after, now) {
+            Some(given) => given.decision.clone().repeated(),
+            None => {
+                let known = self.known(&before, now).await;
+                let asked = context::Question { applet: applet.as_str().to_owned(), place: before.given.len(), after };
+                self.name(asked, route(rules, &known, now), now).await
             }
-        }
+        };
         let routed = Routed {
             applet: applet.as_str().to_owned(),
             rule: decision.rule.clone(),
@@ -182,27 +191,45 @@ impl Question<'_> {
         (form.dial(&decision, rules), routed)
     }
 
-    /// What is known of the call, as far as it can decide anything, by the deadline.
-    async fn known(&self, now: Timestamp) -> Known {
-        let rules = self.routing();
-        let agents = self.services.agents.of(&self.account.sid);
-        let agents = agents.agents().map(|agent| &agent.profile);
-        let mut known = Known {
-            last_dialled: self.asking.last_dialled.clone(),
-            failed: self.asking.failed,
-            agents: agents.filter_map(|one| Some((one.email.as_ref()?.to_lowercase(), one.number.clone()?))).collect(),
-            ..Known::default()
+    /// What is said: this, or what was said to the same question in the meantime. That nobody is to be dialled binds
+    /// nobody: whoever asks next may find somebody.
+    async fn name(&self, asked: context::Question, decision: Decision, now: Timestamp) -> Decision {
+        let Some(call) = self.call.as_ref().filter(|_| self.effect && !decision.numbers.is_empty()) else {
+            return decision;
         };
         let context = &self.services.context;
-        if let Some(call) = &self.call {
-            known.offered =
-                in_time(self.deadline, context.call(call)).await.map(|call| call.offered).unwrap_or_default();
-            if self.effect && rules.steps(now).contains(&Step::HandOver) {
-                let target = in_time(self.deadline, context.take_hand_over(call, now)).await.flatten();
-                known.hand_over =
-                    target.map(|target| owners::dialable(&target, &self.account.country).unwrap_or(target));
-            }
+        let named = in_time(self.deadline, context.name(call, asked, decision.clone(), now)).await;
+        if named.as_ref().is_some_and(|named| *named != decision) {
+            return named.map_or(decision, Decision::repeated);
         }
+        if decision.rule == Step::HandOver.to_string() {
+            in_time(self.deadline, context.take_hand_over(call, now)).await;
+        }
+        decision
+    }
+
+    /// What is known of the call, as far as it can decide anything, by the deadline.
+    async fn known(&self, before: &CallContext, now: Timestamp) -> Known {
+        let rules = self.routing();
+        let agents = self.services.agents.of(&self.account.sid);
+        let hand_over = before
+            .hand_over()
+            .map(|target| owners::dialable(target, &self.account.country).unwrap_or_else(|| target.to_owned()));
+        // Of the agents those alone who can be named: there may be thousands.
+        let named =
+            rules.groups.iter().flat_map(|group| &group.members).chain(&hand_over).filter(|name| name.contains('@'));
+        let number_of = |email: &String| {
+            let number = agents.with_email(email.trim()).find_map(|agent| agent.profile.number.clone())?;
+            Some((email.trim().to_lowercase(), number))
+        };
+        let known = Known {
+            last_dialled: self.asking.last_dialled.clone(),
+            failed: self.asking.failed,
+            offered: before.offered(),
+            agents: named.filter_map(number_of).collect(),
+            hand_over: hand_over.clone(),
+            ..Known::default()
+        };
         let (owner, sticky) = wants(rules, &known, now);
         let (owners, sticky) =
             futures_util::future::join(async { if owner { self.owners().await } else { Vec::new() } }, async {

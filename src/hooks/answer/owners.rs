@@ -18,13 +18,13 @@ use tokio::{
 use crate::{
     app::Services,
     call::{
-        phone,
+        Stage, phone,
         route::{Owner, Sighting, Source, Step},
     },
     config::Account,
-    context::{KnownOwner, OWNER_FRESH},
+    context::{Fact, KnownOwner, OWNER_FRESH},
     directory::Roster,
-    store::LaneRef,
+    store::{CallRef, LaneRef},
 };
 
 /// Questions to CRMs that may be under way at once: those that are too slow for their caller go on for the next one, and
@@ -224,45 +224,50 @@ async fn question_one(services: &Services, lane: &LaneRef, number: &PhoneNumber)
     };
     let numbers = match owner {
         Some(owner) => numbers_of(services, &account, lane, owner.at.as_ref(), &owner.numbers).await,
-        None => Vec::new(),
+        None => Some(Vec::new()),
     };
+    // There is an owner, and it cannot be said now who he is: whoever was known before stays it.
+    let Some(numbers) = numbers else { return Vec::new() };
     let owner = KnownOwner { numbers: numbers.clone(), learnt_at: Timestamp::now() };
     services.context.learn_owner(lane, number, owner);
     numbers
 }
 
-/// An owner's numbers: as the CRM says, as the user mapping has them for his id there, or for his e-mail address.
+/// An owner's numbers: as the CRM says, as the user mapping has them for his id there, or for his e-mail address. `None`:
+/// the CRM does not say now who its agents are.
 async fn numbers_of(
     services: &Services,
     account: &Account,
     lane: &LaneRef,
     owner: Option<&RecordRef>,
     numbers: &[String],
-) -> Vec<String> {
+) -> Option<Vec<String>> {
     let agents = services.agents.of(&lane.account);
     let dialled = |owner, numbers: &[String]| dialled(&agents, &account.country, &lane.integration, owner, numbers);
     let named = dialled(owner, numbers);
-    let Some(owner) = owner.filter(|_| named.is_empty()) else { return named };
-    let Some(agent) = roster(services, lane).await.and_then(|roster| roster.get(&owner.id).cloned()) else {
-        return named;
-    };
+    let Some(owner) = owner.filter(|_| named.is_empty()) else { return Some(named) };
+    let roster = roster(services, lane).await?;
+    let Some(agent) = roster.get(&owner.id) else { return Some(named) };
     let mapped = agents.with_email(agent.email.as_deref().unwrap_or_default());
-    match mapped.filter_map(|agent| agent.profile.number.clone()).next() {
+    Some(match mapped.filter_map(|agent| agent.profile.number.clone()).next() {
         Some(number) => vec![number],
         None => dialled(None, &agent.numbers),
+    })
+}
+
+/// The CRM's agents by id; those of before where it does not say who they are now. A CRM without a list of agents has none.
+async fn roster(services: &Services, lane: &LaneRef) -> Option<Arc<HashMap<String, Agent>>> {
+    let known = lock(&services.answers.rosters).get(lane).cloned();
+    match known {
+        Some((since, roster)) if since.elapsed() < AGENTS_FRESH => Some(roster),
+        known => listed(services, lane).await.or(known.map(|(_, roster)| roster)),
     }
 }
 
-/// The CRM's agents by id.
-async fn roster(services: &Services, lane: &LaneRef) -> Option<Arc<HashMap<String, Agent>>> {
-    if let Some((since, roster)) = lock(&services.answers.rosters).get(lane)
-        && since.elapsed() < AGENTS_FRESH
-    {
-        return Some(Arc::clone(roster));
-    }
+async fn listed(services: &Services, lane: &LaneRef) -> Option<Arc<HashMap<String, Agent>>> {
     let handle = services.lane(lane)?;
     let driver = handle.driver();
-    let agents = driver.connector.agents()?;
+    let Some(agents) = driver.connector.agents() else { return Some(Arc::default()) };
     let mut by_id = HashMap::new();
     let mut from = None;
     for _ in 0..AGENT_PAGES {
@@ -293,9 +298,14 @@ pub async fn look_ahead(services: Data<Services>, mut seen: mpsc::Receiver<Sight
             }
             Sighting::Agent { account, call_sid, agent, busy } => {
                 let Some(of) = services.account(&account) else { continue };
-                if let Some(number) = dialable(&agent, &of.country) {
-                    services.answers.hear_of(account, number, call_sid, busy);
+                let Some(number) = dialable(&agent, &of.country) else { continue };
+                if !busy {
+                    // Whoever asks for this call again asks for the next one.
+                    let call = CallRef { account: account.clone(), call_sid: call_sid.clone() };
+                    let fact = Fact::Agent { agent: number.clone(), stage: Stage::Ended };
+                    services.context.note(&call, fact, Timestamp::now()).await;
                 }
+                services.answers.hear_of(account, number, call_sid, busy);
             }
             Sighting::Over { account, call_sid } => services.answers.over(&account, &call_sid),
         }
@@ -333,7 +343,7 @@ async fn contact(services: &Data<Services>, lane: LaneRef, external_id: &str, ow
     tokio::spawn(async move {
         let _place = place;
         let Some(account) = services.account(&lane.account) else { return };
-        let numbers = numbers_of(&services, &account, &lane, Some(&owner), &[]).await;
+        let numbers = numbers_of(&services, &account, &lane, Some(&owner), &[]).await.unwrap_or_default();
         if !numbers.is_empty() {
             // Of no certain age: he is dialled, and asked for anew when he is.
             let learnt_at = Timestamp::now() - OWNER_FRESH;
