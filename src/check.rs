@@ -1,5 +1,6 @@
 //! `patchbay check`: is this configuration right?
 
+mod bots;
 mod exotel;
 
 use std::{
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    accounts,
     app::{self, StartError, Vault},
     config::{self, Account, Config, Integration},
     connect::{
@@ -34,7 +36,7 @@ use exotel::Ledger;
 
 /// Tries a configuration: one line for each credential, with the cause and the cure; then what to paste where.
 pub async fn run(path: &Path) -> ExitCode {
-    let config = match config::load(path) {
+    let mut config = match config::load(path) {
         Ok(config) => config,
         Err(error) => {
             eprint!("{error}");
@@ -48,14 +50,100 @@ pub async fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let tokens = Tokens::find(&config).await;
+    let mut tokens = Tokens::find(&config).await;
     let ledger = Ledger::find(&config, &tokens).await;
-    let told = tell(&config, path, &transport, &tokens, &ledger).await;
+    if let (Tokens::Needless, Ledger::Store(store)) = (&tokens, &ledger)
+        && let Some(key) = key(&config)
+    {
+        // What is kept there may need tokens, too.
+        tokens = Tokens::Vault(Vault { store: Arc::clone(store), key });
+    }
+    let told = match take_in(&mut config, &tokens).await {
+        Ok(broken) => tell(&config, path, &transport, &tokens, &ledger).await.map(|failures| failures + broken),
+        Err(error) => Err(error),
+    };
     ledger.close(&tokens).await;
     if let Tokens::Vault(vault) = tokens {
         vault.store.close().await;
     }
     ended(told.map(|failures| if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
+}
+
+/// The master key, if there is one yet: it is made when the service starts first, and a check makes nothing.
+fn key(config: &Config) -> Option<MasterKey> {
+    let database = config.store.url.file().unwrap_or(Path::new(""));
+    let key = MasterKey::load(config.server.master_key_file.as_deref(), database)?;
+    key.with_previous(&config.server.previous_key_files).ok()
+}
+
+/// Puts the accounts that are kept in the store beside those of the file, where it can be opened. Returns how many cannot
+/// be run.
+async fn take_in(config: &mut Config, tokens: &Tokens) -> io::Result<u32> {
+    let Tokens::Vault(Vault { store, key }) = tokens else { return Ok(0) };
+    let entries = match accounts::read(&config.accounts, store.as_ref(), key, false).await {
+        Ok(entries) => entries,
+        Err(error) => {
+            line(format_args!("FAIL  {}: accounts kept there cannot be read: {error}", config.store.url.place()))?;
+            return Ok(1);
+        }
+    };
+    let mut failures = 0;
+    for entry in &entries {
+        for (name, kept) in &entry.integrations {
+            if let Some(reason) = &kept.broken {
+                failures += 1;
+                line(format_args!("FAIL  {}/{name}: {reason}", entry.account.sid))?;
+            }
+        }
+    }
+    config.accounts = entries.into_iter().map(|entry| Account::clone(&entry.account)).collect();
+    Ok(failures)
+}
+
+/// Has the running service try the integrations that were made by its API. Returns how many failed.
+async fn ask_of_kept(config: &Config, transport: &Transport) -> io::Result<u32> {
+    let kept = async {
+        let service = Operator::of(config, transport)?;
+        let of_store = |list: &Value, of: &str, id: &str| -> Vec<String> {
+            let all = list.get(of).and_then(Value::as_array).into_iter().flatten();
+            let kept = all.filter(|one| id == "sid" || one.get("source").is_some_and(|source| source == "store"));
+            kept.filter_map(|one| one.get(id)?.as_str().map(str::to_owned)).collect()
+        };
+        let accounts = service.get("accounts.list", ["api", "v1", "accounts"]).await?;
+        let mut lines = Vec::new();
+        for sid in of_store(&accounts, "accounts", "sid") {
+            let path = ["api", "v1", "accounts", &sid, "integrations"];
+            let integrations = service.get("integrations.list", path).await?;
+            for name in of_store(&integrations, "integrations", "name") {
+                let path = ["api", "v1", "accounts", &sid, "integrations", &name, "verify"];
+                let answer = service.post("integration.verify", path).await;
+                lines.push((format!("{sid}/{name}"), answer));
+            }
+        }
+        Ok::<_, String>(lines)
+    };
+    let lines = match kept.await {
+        Ok(lines) => lines,
+        Err(error) => {
+            line(format_args!("warn  accounts and integrations made by the API are not tried: {error}"))?;
+            return Ok(0);
+        }
+    };
+    let mut failures = 0;
+    for (place, answer) in lines {
+        let refused = match &answer {
+            Err(error) => Some(error.as_str()),
+            Ok(answer) => answer.get("error").and_then(Value::as_str),
+        };
+        match refused {
+            Some(error) => {
+                failures += 1;
+                line(format_args!("FAIL  {place}: {error}"))?;
+            }
+            None => line(format_args!("ok    {place}: knows us (asked through the running service)"))?,
+        }
+    }
+    Ok(failures)
 }
 
 /// `println!` would panic when what reads us (`head`) has gone; that is no failure but the end of what there is to do.
@@ -86,7 +174,7 @@ async fn tell(
     line(format_args!("ok    {}: read, {accounts} account{}", path.display(), plural(accounts)))?;
     let mut failures = 0;
     if config.accounts.is_empty() {
-        line(format_args!("warn  no [[account]]: nothing will be let in"))?;
+        line(format_args!("warn  no [[account]], and none made by the API that can be seen: nothing will be let in"))?;
     }
     if config.server.admin_token.is_none() {
         line(format_args!("warn  server.admin_token is not set: the API is closed"))?;
@@ -120,6 +208,9 @@ async fn tell(
         letters.extend(findings.letter());
         failures += check_account(config, account, transport, tokens).await?;
     }
+    if matches!(tokens, Tokens::Running) || matches!(ledger, Ledger::Running) {
+        failures += ask_of_kept(config, transport).await?;
+    }
     for account in &config.accounts {
         line(format_args!("{}", paste(config, account)))?;
     }
@@ -138,13 +229,6 @@ async fn check_account(config: &Config, account: &Account, transport: &Transport
                 line(format_args!("FAIL  {place}: {cause}"))?;
             }
         }
-    }
-    if !account.bots.is_empty() {
-        line(format_args!(
-            "warn  {}: voicebots are not built into this version; nothing answers for {}",
-            account.sid,
-            account.bots.join(", ")
-        ))?;
     }
     if !account.open_hooks.is_empty() {
         line(format_args!(
@@ -307,10 +391,7 @@ fn paste(config: &Config, account: &Account) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {applet}\n    {url}");
     }
-    // The key is made when the service starts first; a check makes nothing.
-    let key =
-        MasterKey::load(config.server.master_key_file.as_deref(), config.store.url.file().unwrap_or(Path::new("")));
-    let families = hooks::families(account, &public, "<hook_token>", key.as_ref());
+    let families = hooks::families(account, &public, "<hook_token>", key(config).as_ref());
     if !families.is_empty() {
         let _ = writeln!(
             text,
@@ -319,6 +400,9 @@ fn paste(config: &Config, account: &Account) -> String {
     }
     for hooks::FamilyUrl { family, applet, url } in families {
         let _ = writeln!(text, "  {family}: {applet}\n    {url}");
+    }
+    for (bot, url) in bots::paste(config, account, &public) {
+        let _ = writeln!(text, "  the Voicebot applet of {bot:?}\n    {url}");
     }
     text.truncate(text.trim_end().len());
     text

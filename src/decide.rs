@@ -1,7 +1,7 @@
 //! The loop that reads the journal: receipts → events → state → plan, each batch one transaction.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -13,13 +13,15 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    accounts::Accounts,
     call::{
-        CallEvent, CallState, EventKind, Hook, Locale, PlanRules, PopupHint, Receipt, mark, normalise, plan, popups,
+        CallEvent, CallState, EventKind, Hook, LiveHint, PopupHint, Receipt, live_news, mark, normalise, plan, popups,
         route::Sighting,
     },
     delivery::LaneHandle,
     dialer,
     directory::Agents,
+    live::Live,
     store::{
         CallFilter, CallRef, Decision, Duty, LaneRef, Lease, Node, Seq, SetAside, Store, StoreError, StoredCall, Term,
         Witnessed,
@@ -42,28 +44,20 @@ const BACKFILL_PAGE: u32 = 200;
 /// A call that the list alone tells of, and that is older, is one of the past: nobody waits for it.
 const PAST: SignedDuration = SignedDuration::from_hours(24);
 
-/// What reading and planning for one account depends on.
-#[derive(Clone, Debug)]
-pub struct AccountRules {
-    pub locale: Locale,
-    pub plan: PlanRules,
-}
-
 /// The reader of the journal.
 #[derive(Debug)]
 pub struct Decider {
     pub store: Arc<dyn Store>,
     pub node: Arc<Node>,
-    pub accounts: HashMap<String, AccountRules>,
+    pub accounts: Arc<Accounts>,
     pub agents: Arc<Agents>,
-    pub lanes: Arc<HashMap<LaneRef, LaneHandle>>,
     pub metrics: Arc<Metrics>,
     /// Woken by every durable receipt.
     pub wake: Arc<Notify>,
-    /// Woken when a call's details are to be asked for.
-    pub enquiries: Arc<Notify>,
     /// Told of calls that ring and of agents who are busy: nobody waits for it, and a full queue loses a hint.
     pub seen: mpsc::Sender<Sighting>,
+    /// Told what agents are to see of their calls.
+    pub live: Live,
     pub stopping: CancellationToken,
 }
 
@@ -118,6 +112,11 @@ impl Decider {
         let receipts = self.store.unread(BATCH).await?;
         let Some(last) = receipts.last().map(|(seq, _)| *seq) else { return Ok(0) };
         let count = receipts.len();
+        // Another node may have let them in by an account that this one has not heard of yet.
+        let roll = self.accounts.load();
+        if receipts.iter().any(|(_, receipt)| roll.get(&receipt.account).is_none()) {
+            self.accounts.follow().await?;
+        }
         let now = Timestamp::now();
         let mut set_aside = Vec::new();
         let mut by_call: BTreeMap<CallRef, Vec<(Witnessed, Answer)>> = BTreeMap::new();
@@ -134,12 +133,16 @@ impl Decider {
         let refs: Vec<CallRef> = by_call.keys().cloned().collect();
         let mut stored = self.store.calls(&refs).await?;
         let mut decisions = Vec::with_capacity(by_call.len());
+        let mut news = Vec::new();
         for (call, witnessed) in by_call {
             let was = stored.remove(&call);
             let answered = witnessed.iter().map(|(_, answer)| *answer).max().unwrap_or(Answer::None);
             let witnessed: Vec<Witnessed> = witnessed.into_iter().map(|(witnessed, _)| witnessed).collect();
             match self.decide(&call, was.as_ref(), &witnessed, answered, now) {
-                Ok(decision) => decisions.push(decision),
+                Ok(decision) => {
+                    news.extend(self.news(&decision, was.as_ref(), now));
+                    decisions.push(decision);
+                }
                 Err(error) => {
                     tracing::error!(call = %call.call_sid, account = %call.account, error,
                         "a call cannot be decided; its new receipts are set aside");
@@ -158,31 +161,46 @@ impl Decider {
             .filter(|decision| !decision.intents.is_empty())
             .map(|decision| decision.call.account.clone())
             .collect();
-        let popups = self.popups(&decisions, now);
+        let popups = self.popups(&decisions);
         let sightings: Vec<Sighting> = decisions.iter().flat_map(|decision| sightings(decision, now)).collect();
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
         self.marks(&decisions, now).await?;
         self.store.decide(decisions, set_aside, Some((last, lease.clone()))).await?;
         // Once the events are durable, and not before: what a crash takes back is not shown.
+        let roll = self.accounts.load();
         for (lane, hint) in popups {
-            if let Some(handle) = self.lanes.get(&lane) {
+            if let Some(handle) = roll.lane(&lane) {
                 handle.popup(hint);
             }
+        }
+        for (account, hint) in news {
+            self.live.tell(&account, hint);
         }
         for sighting in sightings {
             let _ = self.seen.try_send(sighting);
         }
         self.metrics.events.inc_by(events as u64);
         self.metrics.set_aside.inc_by(poisoned as u64);
-        for (lane, handle) in self.lanes.iter() {
-            if accounts.contains(&lane.account) {
-                handle.wake();
-            }
-        }
+        roll.lanes().filter(|lane| accounts.contains(&lane.lane().account)).for_each(LaneHandle::wake);
         if asks {
-            self.enquiries.notify_one();
+            self.accounts.wake_enquirers();
         }
         Ok(count)
+    }
+
+    /// What is news to the agents of a call.
+    fn news(&self, decision: &Decision, was: Option<&StoredCall>, now: Timestamp) -> Vec<(String, LiveHint)> {
+        let Decision { call, witnessed, state, .. } = decision;
+        let Some(running) = self.accounts.get(&call.account) else { return Vec::new() };
+        let before: Vec<&CallEvent> = was.iter().flat_map(|was| &was.events).collect();
+        let fresh: Vec<&CallEvent> = witnessed.iter().map(|one| &one.event).collect();
+        match guarded(|| live_news(&before, &fresh, state, &running.rules.plan, now)) {
+            Ok(hints) => hints.into_iter().map(|hint| (call.account.clone(), hint)).collect(),
+            Err(error) => {
+                tracing::error!(call = %call.call_sid, account = %call.account, error, "a call's agents are not told");
+                Vec::new()
+            }
+        }
     }
 
     /// Settles the clicks whose calls Exotel tells of. Before the cursor moves: what a crash takes back is read again, and
@@ -202,15 +220,16 @@ impl Decider {
     }
 
     /// What agents are to be shown of these calls, now.
-    fn popups(&self, decisions: &[Decision], now: Timestamp) -> Vec<(LaneRef, PopupHint)> {
+    fn popups(&self, decisions: &[Decision]) -> Vec<(LaneRef, PopupHint)> {
         let mut all = Vec::new();
         for decision in decisions {
-            let Some(rules) = self.accounts.get(&decision.call.account) else { continue };
+            let Some(running) = self.accounts.get(&decision.call.account) else { continue };
+            let rules = &running.rules;
             let agents = self.agents.of(&decision.call.account);
             for integration in rules.plan.integrations.iter().filter(|integration| integration.popups) {
                 let lane = LaneRef { account: decision.call.account.clone(), integration: integration.name.clone() };
                 let events = decision.witnessed.iter().map(|one| &one.event);
-                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping(), now);
+                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping());
                 all.extend(hints.into_iter().map(|hint| (lane.clone(), hint)));
             }
         }
@@ -235,10 +254,8 @@ impl Decider {
                 self.plan_past(&call).await?;
                 looked += 1;
             }
-            for (lane, handle) in self.lanes.iter() {
-                if lane.account == account {
-                    handle.wake();
-                }
+            if let Some(running) = self.accounts.get(account) {
+                running.lanes().for_each(LaneHandle::wake);
             }
             let Some(next) = page.next else { return Ok(looked) };
             filter.before = Some(next);
@@ -277,7 +294,7 @@ impl Decider {
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    self.enquiries.notify_one();
+                    self.accounts.wake_enquirers();
                     return Ok(true);
                 }
             }
@@ -286,10 +303,10 @@ impl Decider {
     }
 
     fn read(&self, seq: Seq, receipt: &Receipt) -> Result<(CallRef, Witnessed, Answer), String> {
-        let Some(rules) = self.accounts.get(&receipt.account) else {
+        let Some(running) = self.accounts.get(&receipt.account) else {
             return Err("its account is not in the configuration any more".to_owned());
         };
-        let event = guarded(|| normalise(receipt, &rules.locale))?.map_err(|poison| poison.to_string())?;
+        let event = guarded(|| normalise(receipt, &running.rules.locale))?.map_err(|poison| poison.to_string())?;
         let call = CallRef { account: receipt.account.clone(), call_sid: event.call_sid.clone() };
         let answer = match (receipt.hook, &event.kind) {
             (Hook::Details, EventKind::Detailed) if event.facts.call_status.is_none() => Answer::Unknown,
@@ -307,7 +324,8 @@ impl Decider {
         answer: Answer,
         now: Timestamp,
     ) -> Result<Decision, String> {
-        let rules = self.accounts.get(&call.account).ok_or("its account is not in the configuration any more")?;
+        let running = self.accounts.get(&call.account).ok_or("its account is not in the configuration any more")?;
+        let rules = &running.rules;
         let agents = self.agents.of(&call.account);
         guarded(|| {
             let stored = was.iter().flat_map(|was| &was.events);

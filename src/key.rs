@@ -16,9 +16,25 @@ const BYTES: usize = 32;
 /// Of XChaCha20.
 const NONCE: usize = 24;
 
-/// The key. `Debug` shows nothing of it.
+type Bytes = [u8; BYTES];
+
+/// The key, and those it replaced that still count. `Debug` shows nothing of them.
 #[derive(Clone)]
-pub struct MasterKey(Arc<[u8; BYTES]>);
+pub struct MasterKey {
+    current: Arc<Bytes>,
+    /// What was sealed or signed with one of them still opens, and is still valid.
+    previous: Arc<[Bytes]>,
+}
+
+/// What became of something sealed when it was to be sealed with the current key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Resealed {
+    /// It is already.
+    Current,
+    Anew(Vec<u8>),
+    /// No key here opens it.
+    Unreadable,
+}
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +50,7 @@ impl MasterKey {
     pub fn load_or_make(configured: Option<&Path>, database: &Path) -> Result<Self, String> {
         let path = configured.map_or_else(|| beside(database), Path::to_owned);
         match std::fs::read(&path) {
-            Ok(bytes) => Self::decode(&bytes).ok_or_else(|| {
+            Ok(bytes) => decode(&bytes).map(Self::of).ok_or_else(|| {
                 format!(
                     "key file {}: must hold 64 hexadecimal digits, as `openssl rand -hex 32` prints",
                     path.display()
@@ -58,14 +74,42 @@ impl MasterKey {
         Err(format!("key file {path}: is not there; make one with `openssl rand -hex 32` and give every node the same"))
     }
 
+    /// With keys that it replaced, by their files.
+    ///
+    /// # Errors
+    /// In words: which file, what is wrong.
+    pub fn with_previous(self, files: &[PathBuf]) -> Result<Self, String> {
+        let read = |path: &PathBuf| {
+            let bytes =
+                std::fs::read(path).map_err(|error| format!("previous key file {}: {error}", path.display()))?;
+            decode(&bytes)
+                .ok_or_else(|| format!("previous key file {}: must hold 64 hexadecimal digits", path.display()))
+        };
+        let previous = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { current: self.current, previous: previous.into() })
+    }
+
+    /// Whether there is more than the current one.
+    pub fn has_previous(&self) -> bool {
+        !self.previous.is_empty()
+    }
+
     /// Reads the key file, if there is one yet.
     pub fn load(configured: Option<&Path>, database: &Path) -> Option<Self> {
         let path = configured.map_or_else(|| beside(database), Path::to_owned);
-        Self::decode(&std::fs::read(path).ok()?)
+        decode(&std::fs::read(path).ok()?).map(Self::of)
+    }
+
+    fn of(bytes: Bytes) -> Self {
+        Self { current: Arc::new(bytes), previous: Arc::default() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&*self.current).chain(self.previous.iter())
     }
 
     fn make(path: &Path) -> Result<Self, String> {
-        let bytes: [u8; BYTES] = random()?;
+        let bytes: Bytes = random()?;
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let wrong = |error: std::io::Error| format!("key file {}: cannot be made: {error}", path.display());
         let mut options = std::fs::OpenOptions::new();
@@ -74,37 +118,31 @@ impl MasterKey {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(wrong)?;
         file.write_all(hex.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
-        Ok(Self(Arc::new(bytes)))
-    }
-
-    fn decode(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?.trim();
-        let mut bytes = [0; BYTES];
-        if text.len() != 2 * BYTES || !text.is_ascii() {
-            return None;
-        }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-        }
-        Some(Self(Arc::new(bytes)))
+        Ok(Self::of(bytes))
     }
 
     /// A signature over `parts` for one `purpose`; parts are told apart by their lengths.
     pub fn sign(&self, purpose: &str, parts: &[&str]) -> String {
-        self.derive(purpose, parts).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.derive(purpose, parts))
     }
 
     /// The bytes of such a signature: a secret that need not be stored. 128 bits are beyond guessing, and short enough to
     /// be pasted.
     pub fn derive(&self, purpose: &str, parts: &[&str]) -> [u8; 16] {
-        let tag = self.mac(purpose, parts).finalize().into_bytes();
-        std::array::from_fn(|at| tag[at])
+        derived(&self.current, purpose, parts)
     }
 
-    /// Whether `signature` is [`MasterKey::sign`]'s, compared in constant time.
+    /// The same, and as previous keys made them: what was given out then and is still taken.
+    pub fn derive_all(&self, purpose: &str, parts: &[&str]) -> Vec<[u8; 16]> {
+        self.all().map(|key| derived(key, purpose, parts)).collect()
+    }
+
+    /// Whether `signature` is [`MasterKey::sign`]'s, or was when a previous key was the current one; compared in constant
+    /// time.
     pub fn verify(&self, purpose: &str, parts: &[&str], signature: &str) -> bool {
-        use subtle::ConstantTimeEq;
-        self.sign(purpose, parts).as_bytes().ct_eq(signature.as_bytes()).into()
+        use subtle::{Choice, ConstantTimeEq};
+        let same = |key| hex(&derived(key, purpose, parts)).as_bytes().ct_eq(signature.as_bytes());
+        self.all().fold(Choice::from(0), |fits, key| fits | same(key)).into()
     }
 
     /// Encrypts `plain` for one `purpose` and these `parts`: what is sealed for one integration opens for no other.
@@ -114,27 +152,70 @@ impl MasterKey {
     /// When the system gives no random numbers.
     pub fn seal(&self, purpose: &str, parts: &[&str], plain: &[u8]) -> Result<Vec<u8>, String> {
         let nonce: [u8; NONCE] = random()?;
-        let cipher = XChaCha20Poly1305::new(&self.mac(purpose, parts).finalize().into_bytes());
+        let cipher = cipher(&self.current, purpose, parts);
         let text = cipher.encrypt(&XNonce::from(nonce), plain).map_err(|_| "cannot be sealed".to_owned())?;
         Ok([&nonce[..], &text].concat())
     }
 
-    /// Decrypts what [`MasterKey::seal`] made. `None`: another key, other parts, or it was altered.
+    /// Decrypts what [`MasterKey::seal`] made, with the first key that fits. `None`: another key, other parts, or it was
+    /// altered.
     pub fn open(&self, purpose: &str, parts: &[&str], sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, text) = sealed.split_at_checked(NONCE)?;
-        let nonce: [u8; NONCE] = nonce.try_into().ok()?;
-        let cipher = XChaCha20Poly1305::new(&self.mac(purpose, parts).finalize().into_bytes());
-        cipher.decrypt(&XNonce::from(nonce), text).ok()
+        self.all().find_map(|key| opened(key, purpose, parts, sealed))
     }
 
-    fn mac(&self, purpose: &str, parts: &[&str]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes keys of any length");
-        for part in std::iter::once(&purpose).chain(parts) {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part.as_bytes());
+    /// Seals with the current key what was sealed with a previous one.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn reseal(&self, purpose: &str, parts: &[&str], sealed: &[u8]) -> Result<Resealed, String> {
+        if opened(&self.current, purpose, parts, sealed).is_some() {
+            return Ok(Resealed::Current);
         }
-        mac
+        match self.open(purpose, parts, sealed) {
+            Some(plain) => Ok(Resealed::Anew(self.seal(purpose, parts, &plain)?)),
+            None => Ok(Resealed::Unreadable),
+        }
     }
+}
+
+fn decode(text: &[u8]) -> Option<Bytes> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let mut bytes = [0; BYTES];
+    if text.len() != 2 * BYTES || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn derived(key: &Bytes, purpose: &str, parts: &[&str]) -> [u8; 16] {
+    let tag = mac(key, purpose, parts).finalize().into_bytes();
+    std::array::from_fn(|at| tag[at])
+}
+
+fn cipher(key: &Bytes, purpose: &str, parts: &[&str]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&mac(key, purpose, parts).finalize().into_bytes())
+}
+
+fn opened(key: &Bytes, purpose: &str, parts: &[&str], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, text) = sealed.split_at_checked(NONCE)?;
+    let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+    cipher(key, purpose, parts).decrypt(&XNonce::from(nonce), text).ok()
+}
+
+fn mac(key: &Bytes, purpose: &str, parts: &[&str]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in std::iter::once(&purpose).chain(parts) {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    mac
 }
 
 /// Random bytes from the system.
@@ -193,6 +274,29 @@ mod tests {
         sealed[last] ^= 1;
         assert_eq!(key.open("token", &["a", "b"], &sealed), None);
         assert_eq!(key.open("token", &["a", "b"], b"short"), None);
+    }
+
+    #[test]
+    fn a_previous_key_still_opens_and_counts_as_long_as_it_is_listed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = |name: &str| dir.path().join(name);
+        let made = |name: &str| MasterKey::load_or_make(Some(&file(name)), &file("x.db")).expect("made");
+        let (old, alone) = (made("old"), made("new"));
+        let both = made("new").with_previous(&[file("old")]).expect("read");
+        let sealed = old.seal("token", &["a"], b"text").expect("sealed");
+        let signature = old.sign("link", &["a"]);
+        assert!(both.has_previous() && !alone.has_previous());
+        assert_eq!(both.open("token", &["a"], &sealed).as_deref(), Some(&b"text"[..]));
+        assert!(both.verify("link", &["a"], &signature) && !alone.verify("link", &["a"], &signature));
+        assert_eq!(both.derive_all("uid", &["a"]), [alone.derive("uid", &["a"]), old.derive("uid", &["a"])]);
+        assert_eq!(both.sign("link", &["a"]), alone.sign("link", &["a"]));
+        let Ok(Resealed::Anew(anew)) = both.reseal("token", &["a"], &sealed) else { panic!("it is the old key's") };
+        assert_eq!(alone.open("token", &["a"], &anew).as_deref(), Some(&b"text"[..]));
+        assert_eq!(old.open("token", &["a"], &anew), None);
+        assert_eq!(both.reseal("token", &["a"], &anew), Ok(Resealed::Current));
+        assert_eq!(alone.reseal("token", &["a"], &sealed), Ok(Resealed::Unreadable));
+        let error = alone.with_previous(&[file("none")]).expect_err("refused");
+        assert!(error.contains("previous key file"), "{error}");
     }
 
     #[test]

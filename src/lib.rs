@@ -1,6 +1,7 @@
 //! Patchbay, as a library: `main.rs` and the end-to-end tests build the same service from it.
 
 pub mod access;
+pub mod accounts;
 pub mod app;
 pub mod call;
 pub mod check;
@@ -17,7 +18,9 @@ pub mod directory;
 pub mod exotel;
 pub mod hooks;
 pub mod key;
+pub mod live;
 pub mod operator;
+pub mod reseal;
 pub mod signal;
 pub mod simulate;
 pub mod store;

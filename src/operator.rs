@@ -83,9 +83,16 @@ pub async fn connect(path: &Path, integration: &str) -> ExitCode {
 
 async fn connected(path: &Path, integration: &str) -> Result<String, String> {
     let config = config::load(path).map_err(|error| error.to_string())?;
-    let (sid, name) = find(&config, integration)?;
     let transport = Transport::new(config.delivery.connect_timeout)?;
-    let service = Operator::of(&config, &transport)?;
+    let service = Operator::of(&config, &transport);
+    let (sid, name) = match find(&of_file(&config), integration) {
+        Ok(found) => found,
+        // It may have been made by the API: the service knows.
+        Err(unknown) => {
+            find(&of_service(service.as_ref().map_err(String::clone)?).await.map_err(|_| unknown)?, integration)?
+        }
+    };
+    let (service, sid, name) = (service?, sid.as_str(), name.as_str());
     let place = ["api", "v1", "accounts", sid, "integrations", name];
     let before = service.get("integration.show", place).await?;
     let begun =
@@ -110,17 +117,39 @@ async fn connected(path: &Path, integration: &str) -> Result<String, String> {
     }
 }
 
-fn find<'a>(config: &'a Config, wanted: &str) -> Result<(&'a str, &'a str), String> {
+/// Integrations, by account and name.
+type Names = Vec<(String, String)>;
+
+fn of_file(config: &Config) -> Names {
     let all = config.accounts.iter().flat_map(|account| {
-        account.integrations.iter().map(|integration| (account.sid.as_str(), integration.name.as_str()))
+        account.integrations.iter().map(|integration| (account.sid.clone(), integration.name.clone()))
     });
-    let fits = |(sid, name): &(&str, &str)| *name == wanted || format!("{sid}/{name}") == wanted;
-    let found: Vec<_> = all.clone().filter(fits).collect();
-    let names =
-        |of: Vec<(&str, &str)>| of.iter().map(|(sid, name)| format!("{sid}/{name}")).collect::<Vec<_>>().join(", ");
+    all.collect()
+}
+
+async fn of_service(service: &Operator<'_>) -> Result<Names, String> {
+    let texts = |list: &Value, of: &str, key: &str| -> Vec<String> {
+        let all = list.get(of).and_then(Value::as_array).into_iter().flatten();
+        all.filter_map(|one| one.get(key)?.as_str().map(str::to_owned)).collect()
+    };
+    let accounts = service.get("accounts.list", ["api", "v1", "accounts"]).await?;
+    let mut names = Vec::new();
+    for sid in texts(&accounts, "accounts", "sid") {
+        let listed = service.get("integrations.list", ["api", "v1", "accounts", &sid, "integrations"]).await?;
+        names.extend(texts(&listed, "integrations", "name").into_iter().map(|name| (sid.clone(), name)));
+    }
+    Ok(names)
+}
+
+fn find(all: &[(String, String)], wanted: &str) -> Result<(String, String), String> {
+    let fits = |(sid, name): &&(String, String)| name == wanted || format!("{sid}/{name}") == wanted;
+    let found: Vec<_> = all.iter().filter(fits).collect();
+    let names = |of: &mut dyn Iterator<Item = &(String, String)>| {
+        of.map(|(sid, name)| format!("{sid}/{name}")).collect::<Vec<_>>().join(", ")
+    };
     match found.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(format!("there is no integration {wanted:?}; there are: {}", names(all.collect()))),
-        _ => Err(format!("several accounts have it; say which: {}", names(found))),
+        [one] => Ok((*one).clone()),
+        [] => Err(format!("there is no integration {wanted:?}; there are: {}", names(&mut all.iter()))),
+        _ => Err(format!("several accounts have it; say which: {}", names(&mut found.into_iter()))),
     }
 }

@@ -38,6 +38,8 @@ const ONE_TIME: Duration = Duration::from_secs(3 * 86_400);
 const HASHING: usize = 2;
 /// Of what is shown of a browser.
 const BROWSER_CHARS: usize = 200;
+/// What passwords are sealed for.
+pub const SEALED_FOR: &str = "password";
 /// The caller that has no name of its own.
 const ADMIN_TOKEN: &str = "admin_token";
 
@@ -187,14 +189,22 @@ impl fmt::Debug for SignedIn {
     }
 }
 
+/// Whether there is an account of this SID, now.
+struct IsAccount(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for IsAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IsAccount")
+    }
+}
+
 /// The keeper of who may come in.
 #[derive(Debug)]
 pub struct Gate {
     store: Arc<dyn Store>,
     key: MasterKey,
     admin: Option<[u8; 32]>,
-    /// Accounts there are.
-    accounts: BTreeSet<String>,
+    is_account: IsAccount,
     limits: SignInLimits,
     hashing: Arc<Semaphore>,
 }
@@ -204,13 +214,13 @@ impl Gate {
         store: Arc<dyn Store>,
         key: MasterKey,
         admin_token: Option<&SecretString>,
-        accounts: impl IntoIterator<Item = String>,
+        is_account: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     ) -> Self {
         Self {
             store,
             key,
             admin: admin_token.map(|token| Sha256::digest(token.expose_secret().as_bytes()).into()),
-            accounts: accounts.into_iter().collect(),
+            is_account: IsAccount(is_account),
             limits: SignInLimits::default(),
             hashing: Arc::new(Semaphore::new(HASHING)),
         }
@@ -356,7 +366,7 @@ impl Gate {
     }
 
     fn hashed(&self, document: &Document) -> Option<Hashed> {
-        let opened = self.key.open("password", &[&document.at.id], document.says.sealed.as_deref()?)?;
+        let opened = self.key.open(SEALED_FOR, &[&document.at.id], document.says.sealed.as_deref()?)?;
         serde_json::from_slice(&opened).ok()
     }
 

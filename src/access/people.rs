@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Caller, Gate, GateError, Hashed, ONE_TIME, Reset, Role, Session, TOKEN_PREFIX, Token, User, body, entry, hash,
-    password, same, secret, written,
+    Caller, Gate, GateError, Hashed, ONE_TIME, Reset, Role, SEALED_FOR, Session, TOKEN_PREFIX, Token, User, body,
+    entry, hash, password, same, secret, written,
 };
 use crate::{
     directory,
@@ -221,7 +221,7 @@ impl Gate {
         let hashed = self.hash(move || Hashed::new(password.expose_secret())).await?.map_err(GateError::NotNow)?;
         let plain = serde_json::to_vec(&hashed)
             .map_err(|_| GateError::NotNow("the password's hash cannot be put in words".to_owned()))?;
-        let sealed = self.key.seal("password", &[id], &plain).map_err(GateError::NotNow)?;
+        let sealed = self.key.seal(SEALED_FOR, &[id], &plain).map_err(GateError::NotNow)?;
         user.reset = None;
         let log = entry(&user.email, DocumentKind::User, id, "password set", json!({}));
         let ended = self.sessions_of(id).await?;
@@ -398,7 +398,7 @@ impl Gate {
     }
 
     fn accounts_fit(&self, role: Role, accounts: &BTreeSet<String>) -> Result<(), GateError> {
-        if let Some(unknown) = accounts.iter().find(|account| !self.accounts.contains(*account)) {
+        if let Some(unknown) = accounts.iter().find(|account| !(self.is_account.0)(account)) {
             return Err(GateError::Invalid("accounts", format!("there is no account {unknown:?}")));
         }
         let wrong = match (role, accounts.len()) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::tz::Offset;
 use patchbay_kit::{AuthScheme, Authority, Manifest, Origin, Setting, SettingKind, Settings};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 use url::Url;
 
@@ -15,7 +15,16 @@ use super::{
 };
 use crate::{call::compose::Texts, connect::catalogue};
 
+/// Where settings were written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    InFile,
+    /// By the API: what the file names by its path is given itself, as nobody shall read this machine's files through it.
+    Here,
+}
+
 pub(super) fn integration(
+    given: Given,
     at: &str,
     table: &Table,
     sid: &str,
@@ -42,7 +51,7 @@ pub(super) fn integration(
     let mut settings = Settings { account: sid.to_owned(), utc_offset: offset, ..Settings::default() };
     let mut secrets = BTreeMap::new();
     for setting in manifest.settings {
-        read_setting(&mut r, setting, manifest, base_url.as_ref(), &mut settings, &mut secrets);
+        read_setting(given, &mut r, setting, manifest, base_url.as_ref(), &mut settings, &mut secrets);
     }
     settings.secrets = secrets.keys().cloned().collect();
     // Of its hooks, not of the CRM: what flows have in them that were made for Exotel's own connector.
@@ -91,10 +100,21 @@ pub(super) fn integration(
         None => derive_origin(&mut r, manifest, &settings, authority.as_ref()),
     };
     r.finish();
-    Some(Integration { name, manifest, origin, authority, settings, secrets, quota_per_minute: quota, texts: texts? })
+    Some(Integration {
+        name,
+        manifest,
+        origin,
+        authority,
+        settings,
+        secrets,
+        tokens_for: String::new(),
+        quota_per_minute: quota,
+        texts: texts?,
+    })
 }
 
 fn read_setting(
+    given: Given,
     r: &mut Reader<'_, '_>,
     setting: &Setting,
     manifest: &Manifest,
@@ -141,6 +161,14 @@ fn read_setting(
         SettingKind::Url => {
             if let Some(url) = url(r, key, &["http", "https"]) {
                 settings.text.insert(key.to_owned(), strip_slash(&url));
+            }
+        }
+        SettingKind::File if given == Given::Here => {
+            let Some(text) = r.secret(key) else { return };
+            if text.expose_secret().trim().contains('\n') {
+                secrets.insert(key.to_owned(), text);
+            } else {
+                r.wrong(key, "must be the text of the file here, with its lines, and not its path");
             }
         }
         SettingKind::File => {

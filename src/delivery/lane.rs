@@ -121,6 +121,16 @@ impl LaneHandle {
         &self.lane.lane
     }
 
+    /// Takes nothing new any more; what is under way comes to its end.
+    pub fn end(&self) {
+        self.lane.driver.stopping.cancel();
+    }
+
+    /// Whether both are the same running lane.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.lane, &other.lane)
+    }
+
     pub fn driver(&self) -> &Driver {
         &self.lane.driver
     }

@@ -235,7 +235,10 @@ impl Line for Process {
                 let told = inner.random.one_in(2).then(|| at + seconds(5 + inner.random.below(60)));
                 let told_at = told.filter(|_| inner.troubled);
                 let listed_at = at + seconds(inner.lag_s);
-                let crate::exotel::Reach::Party(to) = call.to.clone() else { panic!("to a party") };
+                let to = match &call.to {
+                    crate::exotel::Reach::Party(to) => to.clone(),
+                    crate::exotel::Reach::Flow(_) => call.caller_id.clone().into(),
+                };
                 let mark = call.custom_field.clone();
                 inner.rung.push(Rung { sid, mark, from: call.from.clone(), to, at, listed_at, told_at });
             }
@@ -454,6 +457,48 @@ async fn pass(world: &World, dialer: &Dialer, mut left: Duration) {
     dialer.sweep().await.expect("the store answers");
 }
 
+const FLOW: &str = "https://my.exotel.com/acme1/exoml/start_voice/7";
+
+fn test_wish(key: u8) -> TestWish {
+    TestWish {
+        key: [key; 32],
+        fingerprint: [key; 32],
+        renew_after: None,
+        customer: "98765 43210".to_owned(),
+        did: EXOPHONE.to_owned(),
+        flow_url: Some(FLOW.to_owned()),
+        custom_field: format!("cxb-test:{}", "x".repeat(200)),
+    }
+}
+
+#[test]
+fn a_test_call_is_dialled_and_looked_for_as_a_click_is() {
+    // Exotel shows no mark: of a call into a flow the DID is where it went.
+    for marks in [true, false] {
+        scene([Fate::PlacedUnknown(1, 3)], async |world, dialer| {
+            world.with(|inner| (inner.marks_listed, inner.marks_in_details) = (marks, marks));
+            let asked = dialer.test_call(&test_wish(1)).await.expect("a click");
+            assert_eq!((asked.agent.as_str(), asked.to.as_str()), ("+919876543210", EXOPHONE));
+            assert_eq!(asked.flow_url.as_deref(), Some(FLOW));
+            world.settle().await;
+            world.turn(seconds(3)).await;
+            assert_eq!(world.states(), ["unknown"]);
+            let _ = dialer.test_call(&test_wish(1)).await.expect("told, and not dialled again");
+            pass(&world, &dialer, seconds(60)).await;
+            assert_eq!(world.states(), ["placed"]);
+            assert!(matches!(dialer.click(&wish(1, 2)).await, Err(Declined::OtherRequest)), "a key is one call's");
+            world.with(|inner| {
+                assert_eq!(inner.dials.values().collect::<Vec<_>>(), [&1]);
+                let mark = inner.rung[0].mark.as_deref().expect("a mark");
+                assert!(mark.starts_with("cxb-test:xxx") && mark.chars().count() == 128, "{mark}");
+                let placed: PlacedCall = serde_json::from_slice(&inner.receipts[0].body).expect("a placed call");
+                assert_eq!((placed.agent, placed.customer.as_str()), (None, "09876543210"));
+                assert_eq!(placed.exophone, "08047494574");
+            });
+        });
+    }
+}
+
 #[test]
 fn one_key_dials_once_however_often_it_is_asked() {
     scene([Fate::Placed(2)], async |world, dialer| {
@@ -464,7 +509,8 @@ fn one_key_dials_once_however_often_it_is_asked() {
         }
         world.turn(seconds(2)).await;
         let placed = dialer.click(&wish(1, 1)).await.expect("a click");
-        assert_eq!(placed.state, ClickState::Placed { call_sid: "call-0".to_owned() });
+        let status = Some("in-progress".to_owned());
+        assert_eq!(placed.state, ClickState::Placed { call_sid: "call-0".to_owned(), status });
         assert!(matches!(dialer.click(&wish(1, 2)).await, Err(Declined::OtherRequest)));
         assert_eq!(world.with(|inner| (inner.rung.len(), inner.receipts.len())), (1, 1));
         let _ = dialer.click(&wish(2, 1)).await.expect("another key, another call");
@@ -568,13 +614,13 @@ fn a_callback_with_the_mark_settles_at_once_and_corrects_what_was_thought() {
             heard(&process, &metrics(), "acme1", click.id, sid, world.now()).await.expect("heard");
         }
         let state = |id| world.with(|inner| inner.clicks[&id].state.clone());
-        assert_eq!(state(click.id), ClickState::Placed { call_sid: "late".to_owned() });
+        assert_eq!(state(click.id), ClickState::Placed { call_sid: "late".to_owned(), status: None });
         // Before Exotel's own answer, too.
         let next = dialer.click(&wish(2, 1)).await.expect("a click");
         world.settle().await;
         heard(&process, &metrics(), "acme1", next.id, "call-0", world.now()).await.expect("heard");
         world.turn(seconds(30)).await;
-        assert_eq!(state(next.id), ClickState::Placed { call_sid: "call-0".to_owned() });
+        assert_eq!(state(next.id), ClickState::Placed { call_sid: "call-0".to_owned(), status: None });
         heard(&process, &metrics(), "acme1", Uuid::nil(), "call-0", world.now()).await.expect("nobody's");
     });
 }
@@ -687,7 +733,7 @@ fn judge(seed: u64, world: &Inner, answered: &[Uuid]) {
         let of_it = |call: &&Rung| call.mark.as_deref().and_then(mark::read) == Some(click.id);
         let rung: Vec<&str> = world.rung.iter().filter(of_it).map(|call| call.sid.as_str()).collect();
         match &click.state {
-            ClickState::Placed { call_sid } => assert_eq!(rung, [call_sid], "seed {seed}: {click:?}"),
+            ClickState::Placed { call_sid, .. } => assert_eq!(rung, [call_sid], "seed {seed}: {click:?}"),
             ClickState::Refused { .. } | ClickState::NotPlaced { .. } => {
                 assert!(rung.is_empty(), "seed {seed}: {click:?} and {rung:?}");
             }

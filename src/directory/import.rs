@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Agents, Desk, DirectoryError, Step,
-    agent::{self, Agent, Profile, Source},
+    Agents, Desk, DirectoryError, Source, Step,
+    agent::{self, Agent, Profile},
+    kept::List,
     roster::{Roster, key},
     table::{ImportError, Table},
     told,
@@ -25,7 +26,7 @@ use super::{
 use crate::store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, StoreError, Writing};
 
 /// What the file and its result are sealed for.
-const PURPOSE: &str = "import";
+pub const SEALED_FOR: &str = "import";
 /// Rows that are made durable together.
 const BATCH: usize = 50;
 /// How long a result can be fetched.
@@ -97,8 +98,8 @@ impl Agents {
         by: &str,
         stopping: &CancellationToken,
     ) -> Result<Result<Job, ImportError>, DirectoryError> {
-        let desk = self.desks.get(account).ok_or(DirectoryError::Unknown)?;
-        let table = match Table::read(file, &desk.place) {
+        let desk = self.desk(account)?;
+        let table = match Table::read(file, &desk.place()) {
             Ok(table) => table,
             Err(error) => return Ok(Err(error)),
         };
@@ -138,14 +139,14 @@ impl Agents {
     /// # Errors
     /// What the store says.
     pub async fn resume(self: &Arc<Self>, stopping: &CancellationToken) -> Result<(), StoreError> {
-        for (account, desk) in &self.desks {
+        for (account, desk) in self.desks.load_full().iter() {
             for document in self.store.documents(account, DocumentKind::Import).await? {
                 let job = Job::of(&document)?;
                 if job.state != "running" {
                     continue;
                 }
                 let file = document.says.sealed.as_deref().and_then(|sealed| self.open(account, &job.id, sealed));
-                let Some(Ok(table)) = file.map(|file| Table::read(&file, &desk.place)) else {
+                let Some(Ok(table)) = file.map(|file| Table::read(&file, &desk.place())) else {
                     let failed = Job {
                         state: "failed".to_owned(),
                         error: Some("the file cannot be read any more: send it again".to_owned()),
@@ -211,7 +212,7 @@ impl Agents {
         table: &Table,
         stopping: &CancellationToken,
     ) -> Result<(), DirectoryError> {
-        let desk = self.desks.get(account).ok_or(DirectoryError::Unknown)?;
+        let desk = self.desk(account)?;
         let mut outcomes = Outcomes::new();
         // Who was in the file already, by which row.
         let mut seen = HashMap::new();
@@ -220,7 +221,7 @@ impl Agents {
             if stopping.is_cancelled() {
                 return Ok(());
             }
-            for (at, outcome) in self.take_rows(desk, &job, table, batch, &mut seen).await? {
+            for (at, outcome) in self.take_rows(&desk, &job, table, batch, &mut seen).await? {
                 job.count(outcome.0);
                 outcomes.insert(at, outcome);
             }
@@ -244,31 +245,31 @@ impl Agents {
         rows: &[usize],
         seen: &mut HashMap<String, usize>,
     ) -> Result<Outcomes, DirectoryError> {
-        let _turn = desk.turn.lock().await;
+        let _turn = desk.roster.turn().await;
         let mut tried = seen.clone();
-        let (outcomes, steps) = read_rows(desk, &desk.roster.load_full(), job, table, rows, &mut tried);
-        match if steps.is_empty() { Ok(()) } else { self.write(desk, steps, &job.by).await } {
+        let (outcomes, steps) = read_rows(desk, &desk.roster.now(), job, table, rows, &mut tried);
+        match if steps.is_empty() { Ok(()) } else { desk.roster.write(steps, &job.by).await } {
             Ok(()) => {
                 *seen = tried;
                 return Ok(outcomes);
             }
-            Err(DirectoryError::Changed) => {}
+            Err(DirectoryError::Changed(_)) => {}
             Err(error) => return Err(error),
         }
         let mut all = Outcomes::new();
         for row in rows {
             for left in (0..TRIES).rev() {
                 let mut tried = seen.clone();
-                let (outcomes, steps) = read_rows(desk, &desk.roster.load_full(), job, table, &[*row], &mut tried);
-                match if steps.is_empty() { Ok(()) } else { self.write(desk, steps, &job.by).await } {
+                let (outcomes, steps) = read_rows(desk, &desk.roster.now(), job, table, &[*row], &mut tried);
+                match if steps.is_empty() { Ok(()) } else { desk.roster.write(steps, &job.by).await } {
                     Ok(()) => {
                         *seen = tried;
                         all.extend(outcomes);
                         break;
                     }
-                    Err(DirectoryError::Changed) if left > 0 => {}
-                    Err(DirectoryError::Changed) => {
-                        all.insert(*row, (REFUSED, DirectoryError::Changed.to_string()));
+                    Err(DirectoryError::Changed(_)) if left > 0 => {}
+                    Err(error @ DirectoryError::Changed(_)) => {
+                        all.insert(*row, (REFUSED, error.to_string()));
                     }
                     Err(error) => return Err(error),
                 }
@@ -292,11 +293,11 @@ impl Agents {
     }
 
     fn seal(&self, account: &str, id: &str, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.key.seal(PURPOSE, &[account, id], plain).map_err(StoreError::Unwritable)
+        self.key.seal(SEALED_FOR, &[account, id], plain).map_err(StoreError::Unwritable)
     }
 
     fn open(&self, account: &str, id: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-        self.key.open(PURPOSE, &[account, id], sealed)
+        self.key.open(SEALED_FOR, &[account, id], sealed)
     }
 }
 
@@ -337,7 +338,7 @@ fn read_row(
     let row = table.row(at)?;
     let number = row.patch.number.clone().flatten();
     let number =
-        number.map(|text| agent::number(&text, &desk.place.country).map_err(|error| format!("number: {error}")));
+        number.map(|text| agent::number(&text, &desk.place().country).map_err(|error| format!("number: {error}")));
     let number = number.transpose()?;
     let email = row.patch.email.clone().flatten();
     // Made by this row once before, if the import was broken off.
@@ -351,14 +352,14 @@ fn read_row(
         }
     }
     let was = is.map(|agent| agent.profile.clone()).unwrap_or_default();
-    let profile: Profile = row.patch.onto(&was, &desk.place).map_err(|problems| told(&problems))?;
+    let profile: Profile = row.patch.onto(&was, &desk.place()).map_err(|problems| told(&problems))?;
     roster.free(Some(&id), &profile).map_err(|problem| problem.to_string())?;
     for mark in [Some(id.clone()), profile.number.as_deref().map(key)].into_iter().flatten() {
         seen.insert(mark, at);
     }
     match is {
         Some(_) if profile == was => Ok(None),
-        Some(agent) if agent.source == Source::File => Err(DirectoryError::ReadOnly.to_string()),
+        Some(agent) if agent.source == Source::File => Err(DirectoryError::ReadOnly(DocumentKind::Agent).to_string()),
         Some(agent) => Ok(Some(Step::Change { id, version: agent.version, profile })),
         None => Ok(Some(Step::Make { id, profile })),
     }

@@ -308,7 +308,8 @@ async fn a_call_is_placed_with_its_mark_and_nothing_is_sent_that_nobody_document
         });
         assert_eq!(client.call(&call.sid).await.expect("the call").sid, call.sid);
     }
-    let to_flow = Connect { to: Reach::Flow("77".to_owned()), ..connect() };
+    let to_flow =
+        Connect { to: Reach::Flow("https://my.exotel.com/acme1/exoml/start_voice/77".to_owned()), ..connect() };
     let call = placed(client.connect(&to_flow).await);
     assert_eq!(call.to, Some(number(EXOPHONE).into()), "of a call into a flow, To is the ExoPhone");
     assert_eq!(server.with(|exotel| exotel.surprises().count()), 0);

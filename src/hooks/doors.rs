@@ -49,34 +49,56 @@ pub fn hash_token(token: &str) -> Hash {
 /// What opens the hooks of Exotel's Salesforce connector, by integration: as it is set, for those who migrate with flows
 /// that have one; else made of the master key, so that it is nowhere stored.
 pub fn account_uids(account: &Account, key: &MasterKey) -> Vec<(String, String)> {
+    let uids = uids_by_key(account, key).into_iter();
+    uids.filter_map(|(name, uids)| Some((name, uids.into_iter().next()?))).collect()
+}
+
+/// By integration the one to paste, and behind it those of previous master keys, which flows still have in them.
+fn uids_by_key(account: &Account, key: &MasterKey) -> Vec<(String, Vec<String>)> {
     let salesforce = account.integrations.iter().filter(|integration| integration.manifest.id == "salesforce");
     salesforce
         .map(|integration| {
             let set = integration.secrets.get("account_uid").map(|uid| uid.expose_secret().trim().to_owned());
-            let uid = set.filter(|uid| !uid.is_empty()).unwrap_or_else(|| {
-                let bytes = key.derive("salesforce account uid", &[&account.sid, &integration.name]);
-                uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
-            });
-            (integration.name.clone(), uid)
+            let uids = match set.filter(|uid| !uid.is_empty()) {
+                Some(uid) => vec![uid],
+                None => {
+                    let all = key.derive_all("salesforce account uid", &[&account.sid, &integration.name]);
+                    all.into_iter()
+                        .map(|bytes| uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+                        .collect()
+                }
+            };
+            (integration.name.clone(), uids)
         })
         .collect()
 }
 
+/// What the token of [`status_token`] is made for.
+const STATUS: &str = "status hook token";
+
 /// The hook token of the status callbacks of calls that we place: made of the master key, so that it is nowhere stored.
 pub fn status_token(sid: &str, key: &MasterKey) -> String {
-    URL_SAFE_NO_PAD.encode(key.derive("status hook token", &[sid]))
+    URL_SAFE_NO_PAD.encode(key.derive(STATUS, &[sid]))
 }
 
 impl Doors {
-    pub fn new(accounts: &[Account], tokens: Vec<(HookToken, Hash)>, key: &MasterKey) -> Self {
-        let basic = accounts
+    pub fn new<'a>(
+        accounts: impl IntoIterator<Item = &'a Account>,
+        tokens: Vec<(HookToken, Hash)>,
+        key: &MasterKey,
+    ) -> Self {
+        let accounts: Vec<&Account> = accounts.into_iter().collect();
+        let basic: HashMap<String, Hash> = accounts
             .iter()
             .map(|account| {
                 let pair = format!("{}:{}", account.api_key.expose_secret(), account.api_token.expose_secret());
                 (account.sid.clone(), Sha256::digest(pair.as_bytes()).into())
             })
             .collect();
-        let own = accounts.iter().map(|account| {
+        // Calls that were placed under a previous master key may still be on.
+        let status = |sid: &str| key.derive_all(STATUS, &[sid]).into_iter().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+        let made = accounts.iter().flat_map(|account| status(&account.sid).map(move |token| (*account, token)));
+        let own = made.map(|(account, own)| {
             let token = HookToken {
                 id: Uuid::nil(),
                 account: account.sid.clone(),
@@ -85,10 +107,14 @@ impl Doors {
                 created_at: Timestamp::UNIX_EPOCH,
                 expires_at: None,
             };
-            (hash_token(&status_token(&account.sid, key)), token)
+            (hash_token(&own), token)
         });
-        let tokens = tokens.into_iter().map(|(token, hash)| (hash, token)).chain(own).collect();
-        let hashes = |account: &Account| account_uids(account, key).iter().map(|(_, uid)| hash_token(uid)).collect();
+        // A token outlives its account, and must not open what is not there.
+        let known = tokens.into_iter().filter(|(token, _)| basic.contains_key(&token.account));
+        let tokens = known.map(|(token, hash)| (hash, token)).chain(own).collect();
+        let hashes = |account: &Account| {
+            uids_by_key(account, key).iter().flat_map(|(_, uids)| uids).map(|uid| hash_token(uid)).collect()
+        };
         let uids = accounts.iter().map(|account| (account.sid.clone(), hashes(account))).collect();
         let named = |account: &Account| {
             let families = Hook::OPENABLE.into_iter().map(Hook::as_str);

@@ -1,4 +1,4 @@
-//! Documents: what people keep here (agents, users, their sessions and tokens, imports), and the log of who changed what.
+//! Documents: what people keep here (agents, bots, DIDs, users, their sessions and tokens, imports), and the log of who changed what.
 //! Few and small, read whole; each is changed on a version, together with its entry in the log.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Paged, StoreError, documents::to_json};
+use super::{LaneRef, Paged, StoreError, documents::to_json};
 
 /// What sort of thing a document is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,10 +24,28 @@ pub enum DocumentKind {
     Token,
     /// A file of agents that was sent in.
     Import,
+    /// A voicebot.
+    Bot,
+    /// A telephone number and what answers it.
+    Did,
+    /// Of Exotel; its settings, and sealed its secrets.
+    Account,
+    /// One of an account's, likewise.
+    Integration,
 }
 
 impl DocumentKind {
-    pub const ALL: [Self; 5] = [Self::Agent, Self::User, Self::Session, Self::Token, Self::Import];
+    pub const ALL: [Self; 9] = [
+        Self::Agent,
+        Self::User,
+        Self::Session,
+        Self::Token,
+        Self::Import,
+        Self::Bot,
+        Self::Did,
+        Self::Account,
+        Self::Integration,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,6 +54,10 @@ impl DocumentKind {
             Self::Session => "session",
             Self::Token => "token",
             Self::Import => "import",
+            Self::Bot => "bot",
+            Self::Did => "did",
+            Self::Account => "account",
+            Self::Integration => "integration",
         }
     }
 
@@ -62,7 +84,7 @@ impl DocumentRef {
 /// What a document says.
 #[derive(Clone, Default, PartialEq)]
 pub struct Writing {
-    /// Of its account and kind no other has it: an agent's number, a user's e-mail.
+    /// Of its account and kind no other has it: an agent's or a DID's number, a user's e-mail.
     pub name: Option<String>,
     pub body: Value,
     /// What must not lie in the store readable: sealed with the master key.
@@ -97,6 +119,14 @@ pub struct Change {
     pub on_version: i64,
     /// `None`: it is removed.
     pub to: Option<Writing>,
+}
+
+/// Where something lies sealed in the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SealedAt {
+    Document(DocumentRef),
+    /// Tokens of an integration.
+    Credential(LaneRef),
 }
 
 /// Who did what. Nothing secret stands in it, and of numbers only the end.
@@ -151,6 +181,12 @@ pub trait Directory: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`StoreError::Conflict`] if a document is not at its `on_version`, [`StoreError::Taken`] if another has its name.
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Everything that lies sealed, by its place.
+    async fn sealed(&self) -> Result<Vec<SealedAt>, StoreError>;
+
+    /// Exchanges what lies sealed there for the same sealed anew; its version stays. `false`: it was changed meanwhile.
+    async fn reseal(&self, at: &SealedAt, was: &[u8], to: Vec<u8>) -> Result<bool, StoreError>;
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError>;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, OwnedMutexGuard, watch},
     task::AbortHandle,
     time::Instant,
 };
@@ -68,6 +68,8 @@ pub struct Node {
     ttl: Duration,
     store: Arc<dyn Store>,
     duties: Mutex<HashMap<Duty, watch::Sender<Option<Held>>>>,
+    /// Within this process a duty is one task's at a time: who does it anew waits until the one before has ended.
+    turns: Mutex<HashMap<Duty, Arc<tokio::sync::Mutex<()>>>>,
     /// A duty came to be wanted, or may have fallen free.
     nudge: Notify,
     /// Held while the store is asked, so that what is given back is not renewed by a question that is on its way.
@@ -89,6 +91,7 @@ impl Node {
             ttl,
             store,
             duties: Mutex::default(),
+            turns: Mutex::default(),
             nudge: Notify::new(),
             asking: tokio::sync::Mutex::default(),
             keeping: Mutex::default(),
@@ -98,24 +101,40 @@ impl Node {
         node
     }
 
-    /// Waits until a duty is this node's. `None`: the service stops.
+    /// Waits until a duty is this node's, and nobody's else in it. `None`: it is not wanted any more.
     pub async fn take(self: &Arc<Self>, duty: Duty, stopping: &CancellationToken) -> Option<Term> {
+        let turn = tokio::select! {
+            turn = self.turn(&duty).lock_owned() => turn,
+            () = stopping.cancelled() => return None,
+        };
         let mut held = {
             let mut duties = self.duties();
-            duties.entry(duty).or_insert_with(|| watch::Sender::new(None)).subscribe()
+            duties.entry(duty.clone()).or_insert_with(|| watch::Sender::new(None)).subscribe()
         };
         self.nudge.notify_one();
         while !stopping.is_cancelled() {
             let granted = held.borrow_and_update().clone().filter(|held| held.until > Instant::now());
             if let Some(Held { lease, .. }) = granted {
-                return Some(Term { node: Arc::clone(self), lease, held, gone: CancellationToken::new() });
+                return Some(Term { node: Arc::clone(self), lease, held, gone: CancellationToken::new(), _turn: turn });
             }
             tokio::select! {
                 changed = held.changed() => changed.ok()?,
                 () = stopping.cancelled() => {}
             }
         }
+        // Or it might still be granted, and nobody would do it, here or elsewhere.
+        let _asking = self.asking.lock().await;
+        let unwanted = self.duties().remove(&duty).and_then(|held| held.borrow().clone());
+        if let Some(Held { lease, .. }) = unwanted {
+            self.give_back(&lease).await;
+        }
         None
+    }
+
+    fn turn(&self, duty: &Duty) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|other, turn| other == duty || Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(duty.clone()).or_default())
     }
 
     /// Something may have fallen free.
@@ -204,6 +223,7 @@ pub struct Term {
     held: watch::Receiver<Option<Held>>,
     /// It was lost for a moment at least: who saw that has stopped in the middle, whether or not it came back since.
     gone: CancellationToken,
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl Term {
@@ -336,6 +356,54 @@ mod tests {
         nodes[1].leave().await;
         second.lost().await;
         assert!(!store.lease(Uuid::new_v4(), &[Duty::Journal], hour).await.expect("lease").is_empty());
+    }
+
+    /// Whoever does it anew in the same process waits for the one before, and then has it: it is never two tasks', and
+    /// never nobody's.
+    #[tokio::test]
+    async fn within_one_node_a_duty_is_one_tasks_at_a_time() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let node = Node::start(store(&dir), Duration::from_secs(60));
+        let [first, second, third] = [(); 3].map(|()| CancellationToken::new());
+        let one = node.take(Duty::Journal, &first).await.expect("free");
+        let mut two = std::pin::pin!(node.take(Duty::Journal, &second));
+        let mut three = std::pin::pin!(node.take(Duty::Journal, &third));
+        tokio::select! {
+            biased;
+            _ = &mut two => panic!("the first has it"),
+            _ = &mut three => panic!("the first has it"),
+            () = tokio::task::yield_now() => {}
+        }
+        second.cancel();
+        assert!(two.await.is_none(), "it is not wanted any more");
+        one.end().await;
+        assert!(!node.holds(&Duty::Journal));
+        drop(one);
+        let three = three.await.expect("its turn");
+        assert!(node.holds(&Duty::Journal));
+        three.end().await;
+    }
+
+    /// What is not wanted any more is not kept from the others.
+    #[tokio::test]
+    async fn a_duty_that_is_waited_for_in_vain_is_given_up() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = store(&dir);
+        let hour = Duration::from_secs(3600);
+        let nodes = [0, 1].map(|_| Node::start(Arc::clone(&store) as Arc<dyn Store>, hour));
+        let stopping = CancellationToken::new();
+        let first = nodes[0].take(Duty::Journal, &stopping).await.expect("free");
+        let unwanted = CancellationToken::new();
+        let mut waiting = std::pin::pin!(nodes[1].take(Duty::Journal, &unwanted));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("the other node has it"),
+            () = tokio::task::yield_now() => {}
+        }
+        unwanted.cancel();
+        assert!(waiting.await.is_none());
+        assert!(nodes[1].duties().is_empty() && nodes[0].holds(&Duty::Journal));
+        first.end().await;
     }
 
     /// Whoever saw that it was lost has stopped half-way; that it could be had again does not undo that.

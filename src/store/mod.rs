@@ -23,7 +23,7 @@ use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, Se
 
 pub use click::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept};
 pub use directory::{
-    AuditEntry, AuditFilter, Audited, Change, Directory, Document, DocumentKind, DocumentRef, Writing,
+    AuditEntry, AuditFilter, Audited, Change, Directory, Document, DocumentKind, DocumentRef, SealedAt, Writing,
 };
 pub use lease::{Duty, Lease, Node, Term};
 pub use postgres::{PostgresOptions, PostgresStore};
@@ -545,6 +545,10 @@ pub enum News {
     Credential,
     /// Agents of the user mapping were changed.
     Agents,
+    /// Bots or DIDs were changed.
+    Bots,
+    /// Accounts or integrations were made, changed or removed.
+    Accounts,
 }
 
 /// Counts for `/metrics` and `/readyz`.
@@ -591,6 +595,9 @@ pub trait Store: Clicks + Directory {
 
     /// Puts a set-aside receipt (or all of an account) back before the reader. Returns how many.
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError>;
+
+    /// The contact of a caller, where one was found or made in this CRM.
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError>;
 
     /// Takes up to `limit` deliveries whose turn it is and that are due, oldest first: they are durably in flight when this
     /// resolves. Of one call at most one delivery is in flight, and a later kind is not taken while an earlier one of
@@ -690,6 +697,9 @@ pub trait Store: Clicks + Directory {
     /// # Errors
     /// [`StoreError::Conflict`] if somebody has written others meanwhile.
     async fn put_credential(&self, lane: &LaneRef, on_version: i64, sealed: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Forgets an integration's tokens: it is there no more.
+    async fn forget_credential(&self, lane: &LaneRef) -> Result<(), StoreError>;
 
     /// Takes or renews, for `ttl` from now, those of the duties that are nobody's, the holder's already, or whose time
     /// is over. Returns what is his.

@@ -16,12 +16,15 @@ use uuid::Uuid;
 
 use super::{
     auth::{Endpoint, delete, get, post},
-    openapi::{Failed, Wrong},
+    openapi::{Failed, ProblemShown, Wrong},
     recording, timeline,
 };
 use crate::{
-    access::{Caller, GateError, Role},
+    access::{GateError, Role},
+    accounts::AccountsError,
     app::Services,
+    config::{Account, Problem},
+    delivery::LaneHandle,
     directory::DirectoryError,
     exotel::ExotelError,
     hooks,
@@ -40,9 +43,6 @@ const LINK: Duration = Duration::from_secs(15 * 60);
 const OVERLAP: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    get("/api/v1/accounts", Role::Agent, |route| route.to(accounts))
-        .says("list_accounts", "The accounts that the caller may see")
-        .gives::<AccountsShown>(200),
     get("/api/v1/accounts/{sid}/calls", Role::Agent, |route| route.to(calls))
         .says("list_calls", "Calls, the one last seen first")
         .query::<CallsQuery>()
@@ -109,6 +109,12 @@ pub enum ApiError {
     Closed,
     #[error("{0}")]
     NotFound(String),
+    /// Settings that cannot be, each with what would be right.
+    #[error("{}", told(.0))]
+    Invalid(Vec<Problem>),
+    /// Secrets that were tried in vain.
+    #[error("{0}")]
+    NotVerified(String),
     /// It is not as whoever asks believes it to be.
     #[error("{0}")]
     Conflict(String),
@@ -116,6 +122,11 @@ pub enum ApiError {
     TooLarge(usize),
     #[error("too many attempts: try again in {} s", .0.as_secs() + 1)]
     TooMany(Duration),
+    /// So many are open already: of his own, or of all.
+    #[error("{0}")]
+    Crowded(String),
+    #[error("{0}")]
+    Full(String),
     /// A CRM, or Exotel, does not answer as it should.
     #[error("{0}")]
     Upstream(String),
@@ -134,10 +145,16 @@ fn of_store(error: &StoreError) -> String {
     }
 }
 
+fn told(problems: &[Problem]) -> String {
+    AccountsError::Invalid(problems.to_vec()).to_string()
+}
+
 impl ApiError {
     fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::NotVerified(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not_verified"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::SignIn(_) => (StatusCode::UNAUTHORIZED, "wrong_credentials"),
             Self::Closed => (StatusCode::FORBIDDEN, "api_closed"),
@@ -145,6 +162,8 @@ impl ApiError {
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
+            Self::Crowded(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
+            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::Exotel(_, ExotelError::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, "exotel_busy"),
             Self::Exotel(_, ExotelError::NotFound { .. }) => (StatusCode::NOT_FOUND, "unknown_to_exotel"),
@@ -169,7 +188,14 @@ impl ApiError {
         if let Self::TooMany(wait) | Self::Exotel(_, ExotelError::Busy { retry_after: wait }) = self {
             answer.insert_header((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()));
         }
-        answer.json(Failed { error: Wrong { code: code.to_owned(), message: self.to_string() } })
+        if matches!(self, Self::Crowded(_) | Self::Full(_)) {
+            answer.insert_header((header::RETRY_AFTER, "15"));
+        }
+        let problems = match self {
+            Self::Invalid(problems) => Some(problems.iter().map(ProblemShown::of).collect()),
+            _ => None,
+        };
+        answer.json(Failed { error: Wrong { code: code.to_owned(), message: self.to_string(), problems } })
     }
 }
 
@@ -188,10 +214,26 @@ pub(super) type Answer = Result<HttpResponse, ApiError>;
 impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         match error {
-            DirectoryError::Unknown => Self::NotFound(error.to_string()),
+            DirectoryError::Unknown(_) => Self::NotFound(error.to_string()),
             DirectoryError::Invalid(_) => Self::BadRequest(error.to_string()),
-            DirectoryError::ReadOnly | DirectoryError::Changed => Self::Conflict(error.to_string()),
+            DirectoryError::ReadOnly(_) | DirectoryError::Changed(_) | DirectoryError::InUse(_) => {
+                Self::Conflict(error.to_string())
+            }
             DirectoryError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::Unknown(_) => Self::NotFound(error.to_string()),
+            AccountsError::Invalid(problems) => Self::Invalid(problems),
+            AccountsError::ReadOnly(_) | AccountsError::Exists(_) | AccountsError::Changed => {
+                Self::Conflict(error.to_string())
+            }
+            AccountsError::NotVerified(_) => Self::NotVerified(error.to_string()),
+            AccountsError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -223,35 +265,6 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
 
 pub(super) fn limit(asked: Option<u32>) -> u32 {
     asked.unwrap_or(50).clamp(1, PAGE)
-}
-
-#[derive(Serialize, JsonSchema)]
-struct AccountsShown {
-    accounts: Vec<AccountShown>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct AccountShown {
-    sid: String,
-    /// Exotel's API.
-    api: String,
-    /// ISO 3166, two letters.
-    country: String,
-}
-
-async fn accounts(services: Data<Services>, caller: Caller) -> Answer {
-    let accounts = services
-        .config
-        .accounts
-        .iter()
-        .filter(|account| caller.may_see(&account.sid))
-        .map(|account| AccountShown {
-            sid: account.sid.clone(),
-            api: account.api_url.to_string(),
-            country: account.country.clone(),
-        })
-        .collect();
-    Ok(HttpResponse::Ok().json(AccountsShown { accounts }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -341,7 +354,7 @@ async fn resync(services: Data<Services>, path: Path<(String, String)>, bytes: B
 }
 
 fn wake(services: &Services, account: &str) {
-    services.lanes.iter().filter(|(lane, _)| lane.account == account).for_each(|(_, handle)| handle.wake());
+    services.lanes_of(account).iter().for_each(LaneHandle::wake);
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -451,7 +464,7 @@ async fn retry(services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Ans
         limit: 0,
     };
     let sent = services.store.redrive(&sid, &filter, false, Timestamp::now()).await?;
-    services.lanes.iter().filter(|(lane, _)| lane.account == *sid).for_each(|(_, handle)| handle.probe_now());
+    services.lanes_of(&sid).iter().for_each(LaneHandle::probe_now);
     Ok(HttpResponse::Accepted().json(Sent { deliveries: sent }))
 }
 
@@ -551,8 +564,8 @@ fn urls(base: &str) -> Vec<AppletUrl> {
 /// The URLs of Exotel's own connectors, for those that fit this account.
 fn families(services: &Services, sid: &str, token: &str) -> Vec<hooks::FamilyUrl> {
     let account = services.account(sid);
-    let of = |account| hooks::families(account, services.public_url(), token, Some(&services.key));
-    account.map(of).unwrap_or_default()
+    let of = |account: &Account| hooks::families(account, services.public_url(), token, Some(&services.key));
+    account.as_deref().map(of).unwrap_or_default()
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -13,6 +13,7 @@ use actix_web::{
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
-    store::{AuditEntry, Store},
+    store::{AuditEntry, Store, StoreError},
 };
 
 /// The session's cookie.
@@ -121,6 +122,10 @@ pub(super) const fn post(path: &'static str, role: Role, to: fn(Route) -> Route)
 
 pub(super) const fn patch(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
     Endpoint::new("PATCH", path, Wants::Role(role), to)
+}
+
+pub(super) const fn put(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new("PUT", path, Wants::Role(role), to)
 }
 
 pub(super) const fn delete(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
@@ -245,19 +250,40 @@ async fn admit(endpoint: &Endpoint, request: &HttpRequest) -> Result<(Option<Cal
     Ok((Some(caller), note))
 }
 
+/// What a request came with.
+pub(super) enum Credential {
+    Bearer(SecretString),
+    Session(SecretString),
+}
+
+impl Credential {
+    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
+        let bearer = bearer(request).map(|token| Self::Bearer(token.to_owned().into()));
+        bearer.or_else(|| cookie(request).map(|secret| Self::Session(secret.into())))
+    }
+
+    /// Whose it is now. `None`: nobody's, or not any more.
+    pub(super) async fn holder(&self, services: &Services) -> Result<Option<Caller>, StoreError> {
+        match self {
+            Self::Bearer(token) => services.gate.bearer(token.expose_secret()).await,
+            Self::Session(secret) => services.gate.session(secret.expose_secret()).await,
+        }
+    }
+}
+
 async fn caller(request: &HttpRequest, services: &Services) -> Result<Caller, ApiError> {
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let found = match (bearer, cookie(request)) {
-        (Some(token), _) => services.gate.bearer(token).await?,
-        (None, Some(secret)) => services.gate.session(&secret).await?,
-        (None, None) if !services.gate.has_admin_token() => return Err(ApiError::Closed),
-        (None, None) => None,
+    let found = match Credential::of(request) {
+        Some(credential) => credential.holder(services).await?,
+        None if !services.gate.has_admin_token() => return Err(ApiError::Closed),
+        None => None,
     };
     found.ok_or(ApiError::Unauthorized)
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = bearer?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn cookie(request: &HttpRequest) -> Option<String> {

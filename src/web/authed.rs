@@ -61,7 +61,8 @@ async fn answer(
     account: &str,
 ) -> HttpResponse {
     let now = Timestamp::now();
-    let integrations = services.account(sid).map(|account| account.integrations.as_slice()).unwrap_or_default();
+    let account_of = services.account(sid);
+    let integrations = account_of.as_deref().map(|account| account.integrations.as_slice()).unwrap_or_default();
     let named = integrations.iter().find(|one| one.name == integration && one.manifest.id == CONNECTOR);
     let secret = named.and_then(|one| one.secrets.get(SECRET));
     // Who is not there is compared all the same, and takes as long.

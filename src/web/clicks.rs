@@ -23,7 +23,7 @@ use crate::{
     store::{Click, ClickFilter, ClickState},
 };
 
-const KEY: &str = "Idempotency-Key";
+pub(super) const KEY: &str = "Idempotency-Key";
 /// The longest key there may be.
 const KEY_CHARS: usize = 255;
 
@@ -99,18 +99,13 @@ async fn place(
     sid: Path<String>,
     bytes: Bytes,
 ) -> Answer {
-    let key = request.headers().get(KEY).and_then(|key| key.to_str().ok()).map(str::trim).unwrap_or_default();
-    if key.is_empty() || key.chars().count() > KEY_CHARS {
-        return Err(ApiError::BadRequest(format!(
-            "{KEY}: give one of 1 to {KEY_CHARS} characters, new for each call and the same when you ask again"
-        )));
-    }
+    let key = key(&request)?.ok_or_else(no_key)?;
     let Placing { agent, to, caller_id, custom_field, record } = api::body(&bytes)?;
     may_click(&services, &caller, &sid, &agent)?;
     let texts = [Some(&agent), Some(&to), caller_id.as_ref(), custom_field.as_ref()];
     let record_word = record.map(|record| record.to_string());
     let wish = Wish {
-        key: hash(&["key", key]),
+        key,
         fingerprint: {
             let said = texts.map(|text| text.map_or("", |text| text.trim()));
             hash(&[said[0], said[1], said[2], said[3], record_word.as_deref().unwrap_or_default()])
@@ -123,7 +118,7 @@ async fn place(
         record,
         times: None,
     };
-    let Some(dialer) = services.dialers.get(sid.as_str()) else {
+    let Some(dialer) = services.dialer(sid.as_str()) else {
         return Err(ApiError::NotFound("there is no such account".to_owned()));
     };
     Ok(match dialer.click(&wish).await {
@@ -131,15 +126,33 @@ async fn place(
             let place = format!("/api/v1/accounts/{}/clicks/{}", *sid, click.id);
             HttpResponseBuilder::new(status(&click.state)).insert_header((header::LOCATION, place)).json(shown(&click))
         }
-        Err(declined) => {
-            let (status, code) = parts(&declined);
-            let mut answer = HttpResponseBuilder::new(status);
-            if let Some(seconds) = retry_after(&declined) {
-                answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
-            }
-            answer.json(Failed { error: Wrong { code: code.to_owned(), message: told(&declined) } })
-        }
+        Err(declined) => refusal(&declined, parts(&declined).0),
     })
+}
+
+/// The hash of the request's key, if it brings one.
+pub(super) fn key(request: &HttpRequest) -> Result<Option<[u8; 32]>, ApiError> {
+    let Some(given) = request.headers().get(KEY) else { return Ok(None) };
+    let key = given.to_str().ok().map(str::trim).unwrap_or_default();
+    if key.is_empty() || key.chars().count() > KEY_CHARS {
+        return Err(no_key());
+    }
+    Ok(Some(hash(&["key", key])))
+}
+
+pub(super) fn no_key() -> ApiError {
+    ApiError::BadRequest(format!(
+        "{KEY}: give one of 1 to {KEY_CHARS} characters, new for each call and the same when you ask again"
+    ))
+}
+
+/// Why nothing was dialled.
+pub(super) fn refusal(declined: &Declined, status: StatusCode) -> HttpResponse {
+    let mut answer = HttpResponseBuilder::new(status);
+    if let Some(seconds) = retry_after(declined) {
+        answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    answer.json(Failed { error: Wrong::new(parts(declined).1, told(declined)) })
 }
 
 /// Hashes texts that are told apart by their lengths.
@@ -212,6 +225,8 @@ struct ClickShown {
     agent: String,
     to: String,
     caller_id: String,
+    /// A test call: the flow that the customer is put into.
+    flow_url: Option<String>,
     custom_field: Option<String>,
     asked_at: Timestamp,
     dialled_at: Option<Timestamp>,
@@ -231,7 +246,7 @@ fn wrong(state: &ClickState) -> Option<Wrong> {
         ClickState::NotPlaced { .. } => "not_placed".to_owned(),
         _ => return None,
     };
-    Some(Wrong { code, message: advice(state).unwrap_or_default() })
+    Some(Wrong::new(&code, advice(state).unwrap_or_default()))
 }
 
 fn shown(click: &Click) -> ClickShown {
@@ -241,12 +256,13 @@ fn shown(click: &Click) -> ClickShown {
         agent: click.agent.clone(),
         to: click.to.clone(),
         caller_id: click.caller_id.clone(),
+        flow_url: click.flow_url.clone(),
         custom_field: click.custom_field.clone(),
         asked_at: click.asked_at,
         dialled_at: click.dialled_at,
         updated_at: click.updated_at,
         call_sid: match &click.state {
-            ClickState::Placed { call_sid } => Some(call_sid.clone()),
+            ClickState::Placed { call_sid, .. } => Some(call_sid.clone()),
             _ => None,
         },
         message: advice(&click.state),

@@ -17,10 +17,10 @@ pub(super) async fn readyz(services: Data<Services>) -> HttpResponse {
     let mut lanes = serde_json::Map::new();
     let context = services.context.health();
     let mut degraded = context.is_degraded();
-    for (lane, handle) in services.lanes.iter() {
+    for handle in services.lanes() {
         let health = handle.health();
         degraded |= health != Health::Running;
-        lanes.insert(lane.to_string(), json!(handle.standing()));
+        lanes.insert(handle.lane().to_string(), json!(handle.standing()));
     }
     let stopping = services.stopping.is_cancelled();
     let status = match (&ping, stopping) {

@@ -16,11 +16,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    accounts,
     api::{Answer, ApiError, body},
     auth::{Endpoint, get, post},
 };
 use crate::{
     access::Role,
+    accounts::Running,
     app::Services,
     connect::oauth::{By, Keeper, TokenError, consent},
     delivery::{Access, LaneHandle, LaneStanding},
@@ -85,10 +87,11 @@ impl Backfills {
 }
 
 async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
-    let account = services.account(&sid).ok_or_else(|| ApiError::NotFound(format!("there is no account {sid:?}")))?;
+    let unknown = || ApiError::NotFound(format!("there is no account {sid:?}"));
+    let running = services.accounts.get(&sid).ok_or_else(unknown)?;
     let mut integrations = Vec::new();
-    for integration in &account.integrations {
-        integrations.push(standing(&services, &account.sid, &integration.name).await?);
+    for name in running.integrations.keys() {
+        integrations.push(of(&services, &running, name).await?);
     }
     Ok(HttpResponse::Ok().json(IntegrationsShown { integrations }))
 }
@@ -100,15 +103,23 @@ struct IntegrationsShown {
 
 /// A CRM of an account, and how it stands.
 #[derive(Serialize, JsonSchema)]
-struct IntegrationShown {
+pub(super) struct IntegrationShown {
     name: String,
-    connector: &'static str,
+    connector: String,
     /// `null`: the CRM says it with its tokens.
     address: Option<String>,
     /// Whether there are credentials, and how they were come by.
     connected: Connected,
-    lane: LaneStanding,
+    /// `null`: it does not run.
+    lane: Option<LaneStanding>,
     backfill: Option<Backfill>,
+    /// Why it does not run.
+    error: Option<String>,
+    #[serde(flatten)]
+    kept: accounts::KeptShown,
+    /// Under the names of the configuration.
+    settings: serde_json::Map<String, serde_json::Value>,
+    secrets: accounts::SecretsShown,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -123,32 +134,46 @@ async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer 
     Ok(HttpResponse::Ok().json(standing(&services, &sid, &name).await?))
 }
 
-async fn standing(services: &Services, sid: &str, name: &str) -> Result<IntegrationShown, ApiError> {
+pub(super) async fn standing(services: &Services, sid: &str, name: &str) -> Result<IntegrationShown, ApiError> {
     let unknown = || ApiError::NotFound("there is no such integration".to_owned());
-    let account = services.account(sid).ok_or_else(unknown)?;
-    let integration = account.integrations.iter().find(|one| one.name == name).ok_or_else(unknown)?;
-    let handle = lane(services, sid, name)?;
-    let connected = match keeper(handle) {
-        Some(keeper) => match keeper.standing().await {
+    of(services, &*services.accounts.get(sid).ok_or_else(unknown)?, name).await
+}
+
+async fn of(services: &Services, running: &Running, name: &str) -> Result<IntegrationShown, ApiError> {
+    let unknown = || ApiError::NotFound("there is no such integration".to_owned());
+    let kept = running.integrations.get(name).ok_or_else(unknown)?;
+    let integration = running.integration(name);
+    let handle = running.lane(name);
+    let connected = match handle.map(keeper) {
+        Some(Some(keeper)) => match keeper.standing().await {
             Ok(Some((by, since))) => Connected::Since { by, since },
             Ok(None) => Connected::Yes(false),
             Err(error) => return Err(ApiError::BadRequest(error.to_string())),
         },
-        None => Connected::Yes(true),
+        Some(None) => Connected::Yes(true),
+        None => Connected::Yes(false),
+    };
+    let connector = match integration {
+        Some(integration) => integration.manifest.id,
+        None => kept.settings.get("connector").and_then(serde_json::Value::as_str).unwrap_or_default(),
     };
     Ok(IntegrationShown {
-        name: integration.name.clone(),
-        connector: integration.manifest.id,
-        address: integration.origin.as_ref().map(ToString::to_string),
+        name: name.to_owned(),
+        connector: connector.to_owned(),
+        address: integration.and_then(|one| one.origin.as_ref()).map(ToString::to_string),
         connected,
-        lane: handle.standing(),
-        backfill: services.backfills.of(handle.lane()),
+        lane: handle.map(LaneHandle::standing),
+        backfill: handle.and_then(|handle| services.backfills.of(handle.lane())),
+        error: kept.broken.clone(),
+        kept: accounts::kept(kept),
+        settings: accounts::settings(kept, integration),
+        secrets: accounts::secrets(kept, integration),
     })
 }
 
-fn lane<'a>(services: &'a Services, sid: &str, name: &str) -> Result<&'a LaneHandle, ApiError> {
+fn lane(services: &Services, sid: &str, name: &str) -> Result<LaneHandle, ApiError> {
     let wanted = LaneRef { account: sid.to_owned(), integration: name.to_owned() };
-    services.lanes.get(&wanted).ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))
+    services.lane(&wanted).ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))
 }
 
 fn keeper(lane: &LaneHandle) -> Option<&Arc<Keeper>> {
@@ -194,7 +219,7 @@ struct ConsentAsked {
 async fn connect(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, name) = path.into_inner();
     let lane = lane(&services, &sid, &name)?;
-    let keeper = keeper(lane).ok_or_else(|| {
+    let keeper = keeper(&lane).ok_or_else(|| {
         ApiError::BadRequest(
             "this integration works with a key from the configuration: there is nothing to connect".to_owned(),
         )
@@ -231,10 +256,10 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
             return page(StatusCode::SERVICE_UNAVAILABLE, "The store cannot be asked now. Try again.");
         }
     };
-    let Some(lane) = services.lanes.get(&consent.lane) else {
+    let Some(lane) = services.lane(&consent.lane) else {
         return page(StatusCode::BAD_REQUEST, "This integration is not in the configuration any more.");
     };
-    let Some(keeper) = keeper(lane) else {
+    let Some(keeper) = keeper(&lane) else {
         return page(StatusCode::BAD_REQUEST, "This integration works with a key from the configuration.");
     };
     if returned.code.is_empty() {
@@ -242,7 +267,7 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
         let why = if returned.error.is_empty() { "no code came back" } else { "it was refused" };
         return page(StatusCode::BAD_REQUEST, &format!("Not connected: {why}. Run `patchbay connect` again."));
     }
-    let (keeper, lane) = (Arc::clone(keeper), lane.clone());
+    let keeper = Arc::clone(keeper);
     // The code is good once: a window that is closed too early must not take the tokens with it.
     let connecting = tokio::spawn(async move {
         let connected = keeper.connect(&consent, &returned.code, returned.accounts_server.as_deref()).await;

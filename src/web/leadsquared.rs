@@ -1,7 +1,7 @@
 //! What LeadSquared itself calls: click-to-call of its web and mobile apps, whom an agent speaks with, the ExoPhones, and the
 //! configuration of Exotel's own connector. The paths and fields are those of that connector; only the host is another.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -63,11 +63,11 @@ fn text<'r>(request: &'r HttpRequest, name: &str) -> &'r str {
 
 /// The account and its LeadSquared, if the request's `Authorization` opens it. An account that is not there and a wrong
 /// credential are refused alike.
-fn admitted<'s>(
+fn admitted(
     request: &HttpRequest,
-    services: &'s Services,
+    services: &Services,
     bytes: &[u8],
-) -> Result<(&'s Account, &'s Integration), Box<HttpResponse>> {
+) -> Result<(Arc<Account>, Integration), Box<HttpResponse>> {
     let named = Some(text(request, "AccSid").to_owned()).filter(|sid| !sid.is_empty());
     let sid = named.or_else(|| field(request, bytes, &["AccSid"])).unwrap_or_default();
     let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
@@ -76,14 +76,14 @@ fn admitted<'s>(
         let message = "give AccSid, and as Authorization the Base64 of Exotel's key:token";
         return Err(Box::new(error(StatusCode::UNAUTHORIZED, message)));
     };
-    match leadsquared(account) {
+    match leadsquared(&account) {
         Some(integration) => Ok((account, integration)),
         None => Err(Box::new(error(StatusCode::NOT_FOUND, "this account has no integration with LeadSquared"))),
     }
 }
 
-fn leadsquared(account: &Account) -> Option<&Integration> {
-    account.integrations.iter().find(|integration| integration.manifest.id == "leadsquared")
+fn leadsquared(account: &Account) -> Option<Integration> {
+    account.integrations.iter().find(|integration| integration.manifest.id == "leadsquared").cloned()
 }
 
 /// When calls may be placed from LeadSquared. `None`: nothing is set, or what is set says always.
@@ -117,9 +117,9 @@ async fn connect(request: HttpRequest, services: Data<Services>, bytes: Bytes) -
         caller_id: said(&["VirtualNumber"]),
         custom_field: None,
         record: None,
-        times: times(integration),
+        times: times(&integration),
     };
-    let Some(dialer) = services.dialers.get(&account.sid) else {
+    let Some(dialer) = services.dialer(&account.sid) else {
         return error(StatusCode::NOT_FOUND, "there is no such account");
     };
     match dialer.click(&wish).await {
@@ -132,7 +132,7 @@ async fn connect(request: HttpRequest, services: Data<Services>, bytes: Bytes) -
                 "id": click.id,
                 "state": click.state.as_str(),
             });
-            if let ClickState::Placed { call_sid } = &click.state {
+            if let ClickState::Placed { call_sid, .. } = &click.state {
                 said["call_sid"] = call_sid.as_str().into();
             }
             let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -158,7 +158,7 @@ async fn lead_info(request: HttpRequest, services: Data<Services>) -> HttpRespon
     let Some(agent) = field(&request, b"", &["AgentNumber"]) else {
         return error(StatusCode::BAD_REQUEST, "AgentNumber is needed");
     };
-    match current_call(&services, account, &agent).await {
+    match current_call(&services, &account, &agent).await {
         Ok(Some(state)) => {
             let customer = phone::party(state.customer.as_deref(), &account.country);
             let written = customer.render(Rendering::Hyphenated);
@@ -197,7 +197,7 @@ async fn did_numbers(request: HttpRequest, services: Data<Services>) -> HttpResp
         Ok(admitted) => admitted,
         Err(answer) => return *answer,
     };
-    let Some(client) = services.exotel.get(&account.sid) else {
+    let Some(client) = services.exotel(&account.sid) else {
         return error(StatusCode::NOT_FOUND, "there is no such account");
     };
     match client.exophones().await {
@@ -217,11 +217,7 @@ fn coc_error(status: StatusCode, message: impl Into<String>) -> HttpResponse {
 }
 
 /// The account's LeadSquared for `coc-auth`, and the token that its other URLs want as `Authorization`.
-fn opened<'s>(
-    request: &HttpRequest,
-    services: &'s Services,
-    sid: &str,
-) -> Result<(&'s Integration, String), Box<HttpResponse>> {
+fn opened(request: &HttpRequest, services: &Services, sid: &str) -> Result<(Integration, String), Box<HttpResponse>> {
     let (key, token) = (text(request, "api-key"), text(request, "api-token"));
     let open = services.doors.load().pair(sid, key, token);
     let Some(account) = services.account(sid).filter(|_| open) else {
@@ -231,7 +227,7 @@ fn opened<'s>(
     if field(request, b"", &["app"]).is_none_or(|app| !app.eq_ignore_ascii_case("leadsquared")) {
         return Err(Box::new(coc_error(StatusCode::BAD_REQUEST, "app: must be leadsquared")));
     }
-    match leadsquared(account) {
+    match leadsquared(&account) {
         Some(integration) => Ok((integration, STANDARD.encode(format!("{key}:{token}")))),
         None => Err(Box::new(coc_error(StatusCode::BAD_REQUEST, "this account has no integration with LeadSquared"))),
     }
@@ -249,7 +245,7 @@ async fn configuration(request: HttpRequest, services: Data<Services>, sid: Path
         let url = integration.secrets.get(setting).map(|url| host_of(url.expose_secret()));
         shown.insert(name.to_owned(), url.unwrap_or_default().into());
     }
-    for (name, value) in settings_of(integration) {
+    for (name, value) in settings_of(&integration) {
         shown.insert(name.to_owned(), value);
     }
     shown.insert("isActive".to_owned(), "true".into());
@@ -298,7 +294,7 @@ async fn configure(request: HttpRequest, services: Data<Services>, sid: Path<Str
     let mut other: Vec<&str> =
         URLS.iter().filter(|(setting, name)| !same_url(setting, name)).map(|(_, name)| *name).collect();
     let differs = |name: &str, ours: &Value| said(name).is_some_and(|theirs| !alike(theirs, ours));
-    let settings = settings_of(integration);
+    let settings = settings_of(&integration);
     other.extend(settings.iter().filter(|(name, ours)| differs(name, ours)).map(|(name, _)| *name));
     if said("isActive").is_some_and(|active| !alike(active, &"true".into())) {
         other.push("isActive");

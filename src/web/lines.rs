@@ -86,8 +86,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .gives::<NumberShown>(200),
 ];
 
-fn exotel<'s>(services: &'s Services, sid: &str) -> Result<&'s ExotelClient, ApiError> {
-    services.exotel.get(sid).ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))
+fn exotel(services: &Services, sid: &str) -> Result<ExotelClient, ApiError> {
+    services.exotel(sid).ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))
 }
 
 fn country(services: &Services, sid: &str) -> String {
@@ -216,7 +216,7 @@ fn shown_user(agent: &Agent, user: &User) -> DevicesShown {
 async fn device(services: Data<Services>, caller: Caller, path: Path<(String, String)>) -> Answer {
     let (sid, id) = path.into_inner();
     let agent = own_agent(&services, &caller, &sid, &id)?;
-    let user = user_of(exotel(&services, &sid)?, &agent, &country(&services, &sid)).await?;
+    let user = user_of(&exotel(&services, &sid)?, &agent, &country(&services, &sid)).await?;
     Ok(HttpResponse::Ok().json(shown_user(&agent, &user)))
 }
 
@@ -235,7 +235,7 @@ async fn switch(services: Data<Services>, caller: Caller, path: Path<(String, St
     let Switch { device, on } = api::body(&bytes)?;
     let client = exotel(&services, &sid)?;
     let country = country(&services, &sid);
-    let user = user_of(client, &agent, &country).await?;
+    let user = user_of(&client, &agent, &country).await?;
     let there = || user.devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(", ");
     let wanted = match (&device, user.devices.as_slice()) {
         (Some(id), devices) => devices.iter().find(|device| device.id == *id),
@@ -265,7 +265,7 @@ async fn switch(services: Data<Services>, caller: Caller, path: Path<(String, St
         }
         return Err(failed(error));
     }
-    let user = user_of(client, &agent, &country).await?;
+    let user = user_of(&client, &agent, &country).await?;
     let mut answer = HttpResponse::Ok().json(shown_user(&agent, &user));
     answer.extensions_mut().insert(Told(json!({ "device": wanted_id(&user, device.as_deref()), "on": on })));
     Ok(answer)

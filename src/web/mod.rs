@@ -1,16 +1,21 @@
 //! What people and their tools call: the API, recordings, health and metrics.
 
 mod access;
+mod accounts;
 pub mod api;
 mod auth;
 mod authed;
+mod bots;
 mod clicks;
+mod dids;
+mod exotel;
 mod hand_over;
 mod health;
 pub mod integrations;
 mod leadsquared;
 pub mod ledger;
 mod lines;
+pub mod live;
 mod openapi;
 mod people;
 pub mod recording;
@@ -48,12 +53,17 @@ pub fn routes(config: &mut ServiceConfig) {
 /// what has an id in the same place.
 const TABLES: &[&[Endpoint]] = &[
     access::ENDPOINTS,
+    accounts::ENDPOINTS,
     api::ENDPOINTS,
+    bots::ENDPOINTS,
     clicks::ENDPOINTS,
+    dids::ENDPOINTS,
+    exotel::ENDPOINTS,
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
     lines::ENDPOINTS,
+    live::ENDPOINTS,
     openapi::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,

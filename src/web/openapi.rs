@@ -11,6 +11,7 @@ use super::{
     auth::{COOKIE, CSRF, Endpoint, Wants, open},
     endpoints,
 };
+use crate::config::Problem;
 
 /// OpenAPI's place for schemas that are referred to.
 const SCHEMAS: &str = "/components/schemas";
@@ -98,6 +99,28 @@ pub(super) struct Wrong {
     pub(super) code: String,
     /// What is wrong, and what would be right.
     pub(super) message: String,
+    /// The same, setting by setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) problems: Option<Vec<ProblemShown>>,
+}
+
+impl Wrong {
+    pub(super) fn new(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message, problems: None }
+    }
+}
+
+/// One setting that cannot be as it was given.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ProblemShown {
+    key: String,
+    message: String,
+}
+
+impl ProblemShown {
+    pub(super) fn of(problem: &Problem) -> Self {
+        Self { key: problem.key.clone(), message: problem.message.clone() }
+    }
 }
 
 /// The description, the same for every process of this version.

@@ -102,7 +102,7 @@ async fn ask(services: &Services, caller: &Caller, call: CallRef, integration: S
         )));
     }
     let lane = LaneRef { account: call.account.clone(), integration: integration.clone() };
-    if let (Asked::FollowUp { wish }, Some(lane)) = (&asked, services.lanes.get(&lane)) {
+    if let (Asked::FollowUp { wish }, Some(lane)) = (&asked, services.lane(&lane)) {
         let able = lane.driver().connector.follow_ups().map_or(&[][..], |follow_ups| follow_ups.kinds());
         if !able.contains(&wish.kind) {
             let able: Vec<&str> = able.iter().map(|kind| kind.as_str()).collect();

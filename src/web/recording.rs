@@ -66,7 +66,7 @@ async fn answer(
         return say(StatusCode::GONE, "This link has expired; ask for a new one.");
     }
     let call = CallRef { account: sid.to_owned(), call_sid: call_sid.to_owned() };
-    let (client, file) = match (services.exotel.get(sid), services.store.call_file(&call).await) {
+    let (client, file) = match (services.exotel(sid), services.store.call_file(&call).await) {
         (Some(client), Ok(Some(file))) => (client, file),
         (_, Err(error)) => {
             tracing::error!(%error, "the store cannot be asked for a recording");

@@ -36,13 +36,13 @@ pub enum What {
         refused_recording_host: Option<String>,
         /// A person asked it, of this integration, and so.
         #[serde(skip_serializing_if = "Option::is_none")]
-        asked: Option<AskedShown>,
+        asked: Option<Box<AskedShown>>,
         /// A person had Exotel do this with the call; one entry when it went out, one when it was known what came of it.
         #[serde(skip_serializing_if = "Option::is_none")]
         ordered: Option<Box<OrderShown>>,
         /// What an applet was told, and why.
         #[serde(skip_serializing_if = "Option::is_none")]
-        routed: Option<Routed>,
+        routed: Option<Box<Routed>>,
     },
     /// Something is to be written into a CRM.
     Planned { delivery: uuid::Uuid, integration: String, kind: &'static str },
@@ -95,17 +95,19 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                 status: facts.dial_call_status.clone().or_else(|| facts.call_status.clone()),
                 digits: facts.digits.clone(),
                 refused_recording_host: facts.refused_recording_host.clone(),
-                asked: facts.asked_by.clone().filter(|_| facts.order.is_none()).map(|by| AskedShown {
-                    by,
-                    integration: facts.integration.clone(),
-                    record: facts.chosen.clone(),
-                    follow_up: facts.follow_up.clone(),
+                asked: facts.asked_by.clone().filter(|_| facts.order.is_none()).map(|by| {
+                    Box::new(AskedShown {
+                        by,
+                        integration: facts.integration.clone(),
+                        record: facts.chosen.clone(),
+                        follow_up: facts.follow_up.clone(),
+                    })
                 }),
                 ordered: facts
                     .order
                     .clone()
                     .map(|order| Box::new(OrderShown { by: facts.asked_by.clone().unwrap_or_default(), order })),
-                routed: facts.routed.clone(),
+                routed: facts.routed.clone().map(Box::new),
             },
         });
     }

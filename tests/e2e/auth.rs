@@ -63,7 +63,9 @@ pub(crate) async fn send(rig: &Rig, method: Method, path: &str, with: &With, bod
     let reply = request.send().await.expect("an answer");
     let header = |name: &str| Some(reply.headers().get(name)?.to_str().expect("text").to_owned());
     let (status, cookie, retry_after) = (reply.status().as_u16(), header("set-cookie"), header("retry-after"));
-    let text = reply.text().await.expect("a body");
+    // An event stream has no end to wait for.
+    let streams = reply.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let text = if streams { String::new() } else { reply.text().await.expect("a body") };
     let body = serde_json::from_str(&text).unwrap_or_default();
     Reply { status, cookie: cookie.unwrap_or_default(), retry_after, text, body }
 }

@@ -1,5 +1,6 @@
 //! The real binary, a strict Freshdesk and a simulated Exotel: what a user of Patchbay would notice.
 
+mod accounts;
 mod answers;
 mod api;
 mod auth;
@@ -8,12 +9,14 @@ mod clicks;
 mod connect;
 mod context;
 mod crash;
+mod dids;
 mod every;
 mod expiry;
 mod families;
 mod faults;
 mod hooks;
 mod lines;
+mod live;
 mod main_job;
 mod nodes;
 mod openapi;

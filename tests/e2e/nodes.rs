@@ -13,10 +13,15 @@ use std::{
     time::Instant,
 };
 
-use patchbay_sandbox::{Crm, Faults, Server, zoho_desk::ZohoDesk};
-use serde_json::Value;
+use patchbay_sandbox::{Crm, Faults, Server, freshdesk::Freshdesk, zoho_desk::ZohoDesk};
+use reqwest::Method;
+use serde_json::{Value, json};
 
-use crate::rig::{ADMIN, AGENT, Call, FD_KEY, KEY, PATIENCE, Rig, SID, TOKEN};
+use crate::{
+    context::support::{ChaosProxy, RedisServer},
+    live::Events,
+    rig::{ADMIN, AGENT, Call, FD_KEY, KEY, PATIENCE, Rig, SID, TOKEN},
+};
 
 #[path = "../support/postgres.rs"]
 mod fixture;
@@ -52,7 +57,12 @@ struct Nodes {
 }
 
 impl Nodes {
+    /// Nobody is where Redis should be: what is known of calls is no node's truth.
     async fn start(server: &Postgres) -> Self {
+        Self::sharing(server, "redis://127.0.0.1:1/0".to_owned()).await
+    }
+
+    async fn sharing(server: &Postgres, context: String) -> Self {
         let mut rig = Rig::new();
         let mut sandbox = ZohoDesk::new("desk-id", DESK_SECRET, DESK_REFRESH);
         // Of two refreshes with one token the second is refused: had both nodes asked at once, the lane would be held.
@@ -82,8 +92,7 @@ impl Nodes {
         for (name, value) in [
             ("PATCHBAY__STORE__URL", server.database().await),
             ("PATCHBAY__STORE__LEASE", "2s".to_owned()),
-            // Nobody is there: what is known of calls is no node's truth.
-            ("PATCHBAY__CONTEXT__URL", "redis://127.0.0.1:1/0".to_owned()),
+            ("PATCHBAY__CONTEXT__URL", context),
             ("PATCHBAY__SERVER__MASTER_KEY_FILE", key.display().to_string()),
             ("PATCHBAY__SERVER__PUBLIC_URL", "https://calls.example.com".to_owned()),
         ] {
@@ -294,6 +303,67 @@ async fn either_of_two_nodes_may_be_killed_at_any_time() {
     assert_eq!(nodes.tokens(), (2, 0), "one node renews, the other takes what it got");
 }
 
+/// What is changed on one node is in effect there when it is answered, and on the other a moment later; whichever reads the
+/// journal, no callback of a new account is set aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_made_on_one_node_is_there_on_the_other() {
+    const NEW: &str = "acme9";
+    const DESK_KEY: &str = "desk-key-of-acme9-19f";
+    let Some(server) = Postgres::start() else { return };
+    let nodes = Nodes::start(&server).await;
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let desk = Server::start(loopback, Freshdesk::new(DESK_KEY), Faults::none()).expect("the sandbox starts");
+    let send = async |which: usize, method: Method, path: &str, body: Value| {
+        let url = nodes.url(which, &format!("/api/v1/accounts{path}")).expect("it lives");
+        let request = nodes.rig.http.request(method, url).bearer_auth(ADMIN).body(body.to_string());
+        let reply = request.send().await.expect("an answer");
+        (reply.status().as_u16(), reply.text().await.expect("a body"))
+    };
+    let hook = async |which: usize, query: &str| {
+        let url = nodes.url(which, &format!("/v2/accounts/{NEW}/call-events?{query}")).expect("it lives");
+        let sent = nodes.rig.http.get(url).basic_auth(KEY, Some(TOKEN)).send().await;
+        sent.expect("an answer").status().as_u16()
+    };
+    let tickets =
+        |call: &Call| desk.with(|desk| desk.tickets().filter(|one| one.description.contains(&call.sid)).count());
+    let account = json!({ "sid": NEW, "api_url": nodes.rig.exotel.url(), "api_key": KEY, "api_token": TOKEN });
+    let integration =
+        json!({ "connector": "freshdesk", "base_url": desk.url(), "api_key": DESK_KEY, "quota": 1_000_000 });
+    let all: Vec<Call> = (0..6).map(|n| Call { talk_s: 0, ..Call::new(n) }).collect();
+
+    assert_eq!(send(0, Method::POST, "", account).await.0, 201);
+    let made = send(0, Method::POST, &format!("/{NEW}/integrations"), integration).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    // At once, whichever of the two reads the journal.
+    assert_eq!(hook(0, &all[0].missed()).await, 200);
+    nodes.rig.until("a ticket", || (tickets(&all[0]) == 1).then_some(())).await;
+    nodes.rig.until_async("the other node lets it in", async || hook(1, &all[1].missed()).await == 200).await;
+    nodes.rig.until("a ticket by the other", || (tickets(&all[1]) == 1).then_some(())).await;
+    let aside = send(0, Method::GET, &format!("/{NEW}/receipts"), Value::Null).await.1;
+    assert_eq!(aside, r#"{"receipts":[]}"#, "nothing was set aside");
+
+    // The key is exchanged in the CRM, and told to one node.
+    desk.with(|desk| desk.set_key("desk-key-next"));
+    assert_eq!(hook(0, &all[2].missed()).await, 200);
+    let rotate = format!("/{NEW}/integrations/freshdesk/rotate");
+    let rotated = send(1, Method::POST, &rotate, json!({ "api_key": "desk-key-next" })).await;
+    assert_eq!(rotated.0, 200, "{}", rotated.1);
+    assert_eq!(hook(1, &all[3].missed()).await, 200);
+    for call in &all[2..4] {
+        nodes.rig.until("a ticket by the new key", || (tickets(call) > 0).then_some(())).await;
+    }
+    let gone = send(1, Method::DELETE, &format!("/{NEW}"), Value::Null).await;
+    assert_eq!(gone.0, 204, "{}", gone.1);
+    assert_eq!(hook(1, &all[4].missed()).await, 401);
+    nodes.rig.until_async("and the other", async || hook(0, &all[5].missed()).await == 401).await;
+    for call in &all[..4] {
+        assert_eq!(tickets(call), 1, "{}\n{}", call.sid, nodes.tail());
+    }
+    for line in nodes.logs.lock().expect("the logs").iter() {
+        assert!(!line.contains(DESK_KEY) && !line.contains("desk-key-next"), "a secret is in a log line: {line}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_and_comes_back_loses_nothing() {
     let Some(mut server) = Postgres::start_own() else { return };
@@ -330,4 +400,50 @@ async fn a_database_that_goes_and_comes_back_loses_nothing() {
     let told = check(&nodes.rig);
     assert!(told.contains("ok    postgres://127.0.0.1") && told.contains("zoho_desk: Zoho Desk"), "{told}");
     assert_eq!(nodes.tokens().1, 0, "beside nodes that run, by their token: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_is_told_the_streams_of_both_tell() {
+    let Some(server) = Postgres::start() else { return };
+    let redis = RedisServer::start();
+    let proxy = ChaosProxy::before(redis.addr()).await;
+    let nodes = Nodes::sharing(&server, proxy.url()).await;
+    let shared = async |which: usize| nodes.get(which, "/readyz").await.1["context"]["ok"] == true;
+    nodes.rig.until_async("the context is shared", async || shared(0).await && shared(1).await).await;
+    let agent = format!("/api/v1/accounts/{SID}/agents/{AGENT}");
+    let open = async |which: usize| {
+        let url = nodes.url(which, &format!("{agent}/events")).expect("it lives");
+        Events::open(url, |request| request.bearer_auth(ADMIN)).await
+    };
+    let mut streams = [open(0).await, open(1).await];
+    for (which, call) in calls(0, 2).iter().enumerate() {
+        assert_eq!(nodes.hook(which, &call.pop("Dial", AGENT, 2)).await, Some(200));
+        let [one, other] = [streams[0].next().await, streams[1].next().await];
+        assert_eq!(one.call(), (call.sid.as_str(), "dialing"));
+        assert_eq!(one, other, "the same under the same id");
+    }
+    // Each node knows that he is at the other as well, and what rings.
+    let (status, shown) = nodes.get(1, &agent).await;
+    let shown = &shown["agents"][0];
+    assert_eq!(
+        (status, &shown["streams"], shown["calls"].as_array().map(Vec::len)),
+        (200, &2.into(), Some(2)),
+        "{shown}"
+    );
+
+    // Without Redis the node that reads the journal tells its own; the other hears of it when Redis is back.
+    proxy.refuse();
+    nodes.rig.until_async("it is away", async || !shared(0).await && !shared(1).await).await;
+    let late = &calls(10, 1)[0];
+    assert_eq!(nodes.hook(0, &late.pop("Dial", AGENT, 2)).await, Some(200));
+    let [one, other] = &mut streams;
+    let (heard, waits) = match futures_util::future::select(Box::pin(one.next()), Box::pin(other.next())).await {
+        futures_util::future::Either::Left((heard, waits)) | futures_util::future::Either::Right((heard, waits)) => {
+            (heard, waits)
+        }
+    };
+    assert_eq!(heard.call(), (late.sid.as_str(), "dialing"));
+    proxy.heal();
+    assert_eq!(waits.await.call(), (late.sid.as_str(), "dialing"));
+    drop(nodes);
 }

@@ -201,6 +201,24 @@ async fn every_operation_is_as_described() {
     walk.wrong(Method::POST, &format!("/api/v1/accounts/{SID}/integrations/support/connect"), 400).await;
     walk.called.insert("connect_integration".to_owned());
 
+    // Accounts and integrations that are made here.
+    walk.call("get_account", nothing()).await;
+    walk.call("list_connectors", nothing()).await;
+    walk.call("reseal", nothing()).await;
+    walk.call("make_account", json!({ "sid": "acme9", "api_key": "k", "api_token": "t" })).await;
+    walk.put("sid", &json!("acme9"));
+    walk.put("name", &json!("help"));
+    let help = json!({ "connector": "freshdesk", "name": "help", "domain": "acme", "api_key": "k" });
+    walk.call("make_integration", help).await;
+    walk.wrong(Method::POST, "/api/v1/accounts/acme9/integrations", 400).await;
+    walk.call("edit_integration", json!({ "assign_tickets": true })).await;
+    walk.call("rotate_integration", json!({ "api_key": "other", "force": true })).await;
+    walk.call("remove_integration", json!({ "version": 3 })).await;
+    walk.call("edit_account", json!({ "country": "IN" })).await;
+    walk.call("remove_account", nothing()).await;
+    walk.put("sid", &json!(SID));
+    walk.put("name", &json!("support"));
+
     // Click-to-call.
     let placed = walk.call("place_call", json!({ "agent": "+919000000001", "to": "09876500001" })).await;
     walk.put("id", &placed["id"]);
@@ -225,10 +243,47 @@ async fn every_operation_is_as_described() {
     walk.call("switch_device", json!({ "device": "d1", "on": false })).await;
     walk.call("switch_device_too", json!({ "device": "d1", "on": true })).await;
 
+    // Bots and DIDs, and another console's page of them.
+    let bot = json!({ "id": "sales", "backend": "echo" });
+    let made = walk.call("make_bot", bot).await;
+    walk.put("id", &made["id"]);
+    walk.call("rotate_bot", nothing()).await;
+    walk.call("edit_bot", json!({ "label": "Sales", "instructions": null })).await;
+    walk.call("replace_bot", json!({ "backend": "echo" })).await;
+    walk.call("get_bot", nothing()).await;
+    walk.call("list_bots", nothing()).await;
+    let flow = format!("https://my.exotel.com/{SID}/exoml/start_voice/7");
+    let made = walk.call("make_did", json!({ "number": EXOPHONE, "bot_id": "sales" })).await;
+    walk.put("id", &made["id"]);
+    walk.call("edit_did", json!({ "label": "Main", "bot_id": null })).await;
+    walk.call("replace_did", json!({ "flow_url": flow })).await;
+    walk.call("get_did", nothing()).await;
+    walk.call("list_dids", nothing()).await;
+    walk.call("list_test_call_options", nothing()).await;
+    walk.call("place_test_call", json!({ "to": "09876500002" })).await;
+    walk.call("delete_did", json!({ "version": 3 })).await;
+    let one = json!({ "number": EXOPHONE, "label": "Main", "flow_url": flow });
+    let made = walk.call("make_exotel_did", one).await;
+    walk.put("id", &made["id"]);
+    walk.call("edit_exotel_did", json!({ "bot_id": "sales" })).await;
+    walk.call("get_exotel", json!({ "account_sid": SID })).await;
+    walk.call("list_exotel_test_call_options", nothing()).await;
+    walk.call("place_exotel_test_call", json!({ "to_number": "09876500003" })).await;
+    walk.call("delete_exotel_did", nothing()).await;
+    walk.put("id", &json!("sales"));
+    walk.call("delete_bot", nothing()).await;
+    // The account is in the file: it is changed there.
+    walk.wrong(Method::PUT, "/api/v1/integrations/exotel", 409).await;
+    walk.called.insert("put_exotel".to_owned());
+
     // The user mapping.
     let made = walk.call("make_agent", json!({ "number": "09811112222", "crm_user": { "support": AGENT_ID } })).await;
     walk.put("id", &made["id"]);
     walk.call("get_agent", nothing()).await;
+    walk.call("get_live_agent", nothing()).await;
+    walk.call("hear_agent", nothing()).await;
+    walk.call("list_live_agents", nothing()).await;
+    walk.call("hear_account", json!({ "last_event_id": "1-0" })).await;
     walk.call("edit_agent", json!({ "name": "Asha", "email": null })).await;
     walk.call("delete_agent", json!({ "version": 2 })).await;
     walk.call("sync_agents", json!({ "from": "support" })).await;

@@ -102,6 +102,7 @@ impl Keeper {
             by: By::Consent,
             since: now,
             configured: self.configured_hash.clone(),
+            tokens_for: parts.tokens_for.clone(),
         };
         let grant = self.keep(grant, 0, false).await?;
         self.hold(grant);

@@ -36,6 +36,8 @@ pub struct Grant {
     pub since: Timestamp,
     /// Hash of the configuration's own credential when this was stored: another one there now replaces this.
     pub configured: String,
+    /// As [`super::KeeperParts::tokens_for`] was then.
+    pub tokens_for: String,
 }
 
 /// Nothing of the tokens.
@@ -57,6 +59,8 @@ struct Kept {
     by: By,
     since: Timestamp,
     configured: String,
+    #[serde(default)]
+    tokens_for: String,
 }
 
 impl Grant {
@@ -81,15 +85,16 @@ impl Grant {
             by: self.by,
             since: self.since,
             configured: self.configured.clone(),
+            tokens_for: self.tokens_for.clone(),
         };
         serde_json::to_vec(&kept).unwrap_or_default()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let Kept { access, expires_at, renew_at, refresh, origin, authority, by, since, configured } =
+        let Kept { access, expires_at, renew_at, refresh, origin, authority, by, since, configured, tokens_for } =
             serde_json::from_slice(bytes).ok()?;
         let (access, refresh) = (access.into(), refresh.map(SecretString::from));
-        Some(Self { access, expires_at, renew_at, refresh, origin, authority, by, since, configured })
+        Some(Self { access, expires_at, renew_at, refresh, origin, authority, by, since, configured, tokens_for })
     }
 }
 

@@ -34,7 +34,7 @@ use grant::{Answer, Denial};
 pub use grant::{By, Grant};
 
 /// What tokens are sealed for.
-const PURPOSE: &str = "oauth token";
+pub const SEALED_FOR: &str = "oauth token";
 /// How long somebody who renews keeps the others waiting, should he die meanwhile: beyond the longest exchange, for who
 /// takes over would use the same refresh token.
 const LEASE: Duration = Duration::from_secs(30);
@@ -106,6 +106,8 @@ pub struct KeeperParts {
     pub client_id: String,
     pub client_secret: Option<SecretString>,
     pub configured: Configured,
+    /// Tokens got under another value are not used: the integration was made anew since, or has another address.
+    pub tokens_for: String,
     pub authority: Url,
     pub store: Arc<dyn Store>,
     pub key: MasterKey,
@@ -325,6 +327,7 @@ impl Keeper {
             by: stored.map_or(By::Configuration, |stored| stored.by),
             since: stored.map_or(now, |stored| stored.since),
             configured: self.configured_hash.clone(),
+            tokens_for: parts.tokens_for.clone(),
         };
         let grant = self.keep(grant, found.version, true).await?;
         crash::point("token.after_keep");
@@ -363,7 +366,7 @@ impl Keeper {
     async fn keep(&self, grant: Grant, mut on: i64, yields: bool) -> Result<Grant, TokenError> {
         let LaneRef { account, integration } = &self.parts.lane;
         loop {
-            let sealed = self.parts.key.seal(PURPOSE, &[account, integration], &grant.to_bytes());
+            let sealed = self.parts.key.seal(SEALED_FOR, &[account, integration], &grant.to_bytes());
             let sealed = sealed.map_err(|reason| unreachable(&reason))?;
             let error = match self.parts.store.put_credential(&self.parts.lane, on, sealed).await {
                 Ok(()) => return Ok(grant),
@@ -388,7 +391,7 @@ impl Keeper {
         let Some(stored) = self.parts.store.credential(&self.parts.lane).await.map_err(unreadable)? else {
             return Ok(Found { version: 0, grant: None });
         };
-        let plain = self.parts.key.open(PURPOSE, &[account, integration], &stored.sealed);
+        let plain = self.parts.key.open(SEALED_FOR, &[account, integration], &stored.sealed);
         if plain.is_none() {
             tracing::warn!(lane = %self.parts.lane, "the stored token was sealed with another master key and is no use");
         }
@@ -399,7 +402,25 @@ impl Keeper {
     /// Whether a stored grant stands beside the configuration: another credential there replaces it; none, after a person
     /// has consented, does not.
     fn holds(&self, grant: &Grant) -> bool {
-        grant.configured == self.configured_hash || (self.configured_hash.is_empty() && grant.by == By::Consent)
+        let of_ours =
+            grant.configured == self.configured_hash || (self.configured_hash.is_empty() && grant.by == By::Consent);
+        of_ours && grant.tokens_for == self.parts.tokens_for
+    }
+
+    /// Takes over what another keeper got by the same credential, when it was tried before it became this one's.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn adopt(&self, tried: &Keeper) -> Result<(), TokenError> {
+        let Some(grant) = tried.held() else { return Ok(()) };
+        let grant = Grant {
+            configured: self.configured_hash.clone(),
+            tokens_for: self.parts.tokens_for.clone(),
+            ..Grant::clone(&grant)
+        };
+        let grant = self.keep(grant, 0, false).await?;
+        self.hold(grant);
+        Ok(())
     }
 
     /// The tokens as they stand, for who wants to see whether there are any.

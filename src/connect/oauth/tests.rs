@@ -122,6 +122,7 @@ impl Stage {
             client_id: "id".to_owned(),
             client_secret: Some("secret".into()),
             configured,
+            tokens_for: String::new(),
             authority: Url::parse(&self.server.url()).expect("an address"),
             store: Arc::clone(store) as Arc<dyn Store>,
             key: self.key("patchbay.db"),
@@ -204,6 +205,7 @@ fn consented(access: &str, refresh: &str, from: Timestamp) -> Grant {
         by: By::Consent,
         since: from,
         configured: first().hash(),
+        tokens_for: String::new(),
     }
 }
 

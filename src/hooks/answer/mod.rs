@@ -83,7 +83,7 @@ pub(super) async fn answer(
     let asking = arrived.asking();
     let question = Question {
         services,
-        account: of,
+        account: &of,
         call: asking.call_sid.clone().map(|call_sid| CallRef { account: account.clone(), call_sid }),
         number: asking.customer.as_deref().and_then(|raw| phone::parse(raw, &of.country)),
         asking,

@@ -123,7 +123,7 @@ fn lanes(services: &Services, account: &Account) -> Vec<LaneRef> {
         .integrations
         .iter()
         .map(|integration| LaneRef { account: account.sid.clone(), integration: integration.name.clone() });
-    all.filter(|lane| services.lanes.get(lane).is_some_and(|lane| lane.driver().connector.owners().is_some())).collect()
+    all.filter(|lane| services.lane(lane).is_some_and(|lane| lane.driver().connector.owners().is_some())).collect()
 }
 
 /// The caller's owners, in the order of the account's CRMs. Who is remembered is named at once, and asked for anew if
@@ -210,8 +210,10 @@ fn ask(services: &Data<Services>, lane: LaneRef, number: PhoneNumber) -> watch::
 
 /// What one CRM says, remembered. That it knows nobody is remembered, too; that it did not answer is not.
 async fn question_one(services: &Services, lane: &LaneRef, number: &PhoneNumber) -> Vec<String> {
-    let driver = services.lanes.get(lane).map(|lane| lane.driver());
-    let (Some(driver), Some(account)) = (driver, services.account(&lane.account)) else { return Vec::new() };
+    let (Some(handle), Some(account)) = (services.lane(lane), services.account(&lane.account)) else {
+        return Vec::new();
+    };
+    let driver = handle.driver();
     let Some(owners) = driver.connector.owners() else { return Vec::new() };
     let owner = match driver.run(owners.of(number), &mut Vec::new()).await {
         Ok(owner) => owner,
@@ -221,7 +223,7 @@ async fn question_one(services: &Services, lane: &LaneRef, number: &PhoneNumber)
         }
     };
     let numbers = match owner {
-        Some(owner) => numbers_of(services, account, lane, owner.at.as_ref(), &owner.numbers).await,
+        Some(owner) => numbers_of(services, &account, lane, owner.at.as_ref(), &owner.numbers).await,
         None => Vec::new(),
     };
     let owner = KnownOwner { numbers: numbers.clone(), learnt_at: Timestamp::now() };
@@ -258,7 +260,8 @@ async fn roster(services: &Services, lane: &LaneRef) -> Option<Arc<HashMap<Strin
     {
         return Some(Arc::clone(roster));
     }
-    let driver = services.lanes.get(lane)?.driver();
+    let handle = services.lane(lane)?;
+    let driver = handle.driver();
     let agents = driver.connector.agents()?;
     let mut by_id = HashMap::new();
     let mut from = None;
@@ -308,7 +311,7 @@ async fn ringing(services: &Data<Services>, account: &str, customer: &str) {
         return;
     }
     let Some(number) = phone::parse(customer, &account.country) else { return };
-    for lane in lanes(services, account) {
+    for lane in lanes(services, &account) {
         let known = services.context.owner(&lane, &number).await;
         if !known.is_some_and(|known| known.is_fresh(Timestamp::now())) {
             // Whoever needs the answer joins the question, or finds it remembered.
@@ -321,7 +324,7 @@ async fn ringing(services: &Data<Services>, account: &str, customer: &str) {
 async fn contact(services: &Data<Services>, lane: LaneRef, external_id: &str, owner: &RecordRef) {
     let Some(account) = services.account(&lane.account).filter(|_| owner.kind == "agent") else { return };
     let number = external_id.strip_prefix("exotel:").and_then(|raw| phone::parse(raw, &account.country));
-    let Some(number) = number.filter(|_| lanes(services, account).contains(&lane)) else { return };
+    let Some(number) = number.filter(|_| lanes(services, &account).contains(&lane)) else { return };
     if services.context.owner(&lane, &number).await.is_some() {
         return;
     }
@@ -330,7 +333,7 @@ async fn contact(services: &Data<Services>, lane: LaneRef, external_id: &str, ow
     tokio::spawn(async move {
         let _place = place;
         let Some(account) = services.account(&lane.account) else { return };
-        let numbers = numbers_of(&services, account, &lane, Some(&owner), &[]).await;
+        let numbers = numbers_of(&services, &account, &lane, Some(&owner), &[]).await;
         if !numbers.is_empty() {
             // Of no certain age: he is dialled, and asked for anew when he is.
             let learnt_at = Timestamp::now() - OWNER_FRESH;

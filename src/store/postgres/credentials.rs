@@ -37,6 +37,12 @@ pub(super) async fn put(tx: &Tx<'_>, lane: &LaneRef, on_version: i64, sealed: &[
     if written == 0 { Err(StoreError::Conflict.into()) } else { Ok(()) }
 }
 
+pub(super) async fn forget(tx: &Tx<'_>, lane: &LaneRef) -> Result<(), Fault> {
+    tx.run("DELETE FROM credential WHERE account = $1 AND integration = $2", &[&lane.account, &lane.integration])
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn put_consent(tx: &Tx<'_>, hash: [u8; 32], consent: &Consent, now: Timestamp) -> Result<(), Fault> {
     let Consent { lane, sealed, expires_at } = consent;
     tx.run("DELETE FROM consent WHERE expires_ms <= $1", &[&now.as_millisecond()]).await?;

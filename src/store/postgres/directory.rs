@@ -9,7 +9,8 @@ use super::{
     server::Tx,
 };
 use crate::store::{
-    AuditEntry, AuditFilter, Audited, Change, Document, DocumentKind, DocumentRef, Paged, StoreError, Writing,
+    AuditEntry, AuditFilter, Audited, Change, Document, DocumentKind, DocumentRef, LaneRef, Paged, SealedAt,
+    StoreError, Writing,
     directory::Draft,
     documents::{self, from_json, page_size, sql_limit},
 };
@@ -87,6 +88,38 @@ pub(super) async fn change(tx: &Tx<'_>, draft: &Draft, now: Timestamp) -> Result
         .await?;
     }
     Ok(())
+}
+
+pub(super) async fn sealed(tx: &Tx<'_>) -> Result<Vec<SealedAt>, Fault> {
+    let mut places = Vec::new();
+    for row in tx.rows("SELECT account, kind, id FROM document WHERE sealed IS NOT NULL", &[]).await? {
+        let kind = DocumentKind::parse(row.try_get(1)?).ok_or_else(|| documents::alien("kind of document"))?;
+        places.push(SealedAt::Document(DocumentRef { account: row.try_get(0)?, kind, id: row.try_get(2)? }));
+    }
+    for row in tx.rows("SELECT account, integration FROM credential", &[]).await? {
+        places.push(SealedAt::Credential(LaneRef { account: row.try_get(0)?, integration: row.try_get(1)? }));
+    }
+    Ok(places)
+}
+
+pub(super) async fn reseal(tx: &Tx<'_>, at: &SealedAt, was: &[u8], to: &[u8]) -> Result<bool, Fault> {
+    let changed = match at {
+        SealedAt::Document(at) => {
+            tx.run(
+                "UPDATE document SET sealed = $5 WHERE account = $1 AND kind = $2 AND id = $3 AND sealed = $4",
+                &[&text(&at.account), &at.kind.as_str(), &text(&at.id), &was, &to],
+            )
+            .await?
+        }
+        SealedAt::Credential(lane) => {
+            tx.run(
+                "UPDATE credential SET sealed = $4 WHERE account = $1 AND integration = $2 AND sealed = $3",
+                &[&text(&lane.account), &text(&lane.integration), &was, &to],
+            )
+            .await?
+        }
+    };
+    Ok(changed > 0)
 }
 
 pub(super) async fn audit(tx: &Tx<'_>, filter: &AuditFilter) -> Result<Paged<Audited>, Fault> {

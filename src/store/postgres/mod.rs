@@ -36,6 +36,7 @@ use std::{
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
+use patchbay_kit::Contact;
 use secrecy::SecretString;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -46,8 +47,8 @@ use uuid::Uuid;
 use super::{
     AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Click, ClickFilter,
     ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind,
-    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged, Seq,
-    SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
+    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, News, Paged,
+    SealedAt, Seq, SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
 };
 use crate::call::Receipt;
@@ -262,6 +263,10 @@ impl Store for PostgresStore {
         Ok(replayed)
     }
 
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError> {
+        looking!(self, |tx| deliveries::contact(tx, lane, external_id))
+    }
+
     async fn claim(
         &self,
         lease: &Lease,
@@ -401,6 +406,10 @@ impl Store for PostgresStore {
         Ok(())
     }
 
+    async fn forget_credential(&self, lane: &LaneRef) -> Result<(), StoreError> {
+        writing!(self, |tx| credentials::forget(tx, lane))
+    }
+
     async fn lease(&self, holder: Uuid, duties: &[Duty], ttl: Duration) -> Result<Vec<Lease>, StoreError> {
         writing!(self, |tx| leases::take(tx, holder, duties, ttl))
     }
@@ -478,13 +487,26 @@ impl Directory for PostgresStore {
     }
 
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
-        let agents = changes.iter().any(|change| change.at.kind == DocumentKind::Agent);
+        let changed = |kinds: &[DocumentKind]| changes.iter().any(|change| kinds.contains(&change.at.kind));
+        let told = [
+            (News::Accounts, changed(&[DocumentKind::Account, DocumentKind::Integration])),
+            (News::Agents, changed(&[DocumentKind::Agent])),
+            (News::Bots, changed(&[DocumentKind::Bot, DocumentKind::Did])),
+        ];
         let draft = super::directory::Draft::new(changes, log)?;
         writing!(self, |tx| directory::change(tx, &draft, now))?;
-        if agents {
-            self.wire.tell(News::Agents);
+        for (news, _) in told.into_iter().filter(|(_, told)| *told) {
+            self.wire.tell(news);
         }
         Ok(())
+    }
+
+    async fn sealed(&self) -> Result<Vec<SealedAt>, StoreError> {
+        looking!(self, |tx| directory::sealed(tx))
+    }
+
+    async fn reseal(&self, at: &SealedAt, was: &[u8], to: Vec<u8>) -> Result<bool, StoreError> {
+        writing!(self, |tx| directory::reseal(tx, at, was, &to))
     }
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError> {

@@ -21,7 +21,9 @@ const CHANNEL: &str = "patchbay";
 /// Between attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
-const ALL: [News; 6] = [News::Journal, News::Work, News::Lease, News::Tokens, News::Credential, News::Agents];
+/// Accounts first: what else is told may be of one that is new.
+const ALL: [News; 8] =
+    [News::Accounts, News::Journal, News::Work, News::Lease, News::Tokens, News::Credential, News::Agents, News::Bots];
 
 fn name(news: News) -> &'static str {
     match news {
@@ -31,6 +33,8 @@ fn name(news: News) -> &'static str {
         News::Tokens => "tokens",
         News::Credential => "credential",
         News::Agents => "agents",
+        News::Bots => "bots",
+        News::Accounts => "accounts",
     }
 }
 

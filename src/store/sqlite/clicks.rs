@@ -9,7 +9,7 @@ use crate::store::{Click, ClickFilter, ClickState, ClickStep, Kept, StoreError, 
 
 const COLUMNS: &str =
     "id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, call_sid, code,
-     told, asked_ms, dialled_ms, updated_ms";
+     told, asked_ms, dialled_ms, updated_ms, flow_url";
 
 const UNSETTLED: &str = "state IN ('intended', 'dialling', 'unknown')";
 
@@ -33,6 +33,7 @@ fn read(row: &Row<'_>) -> Result<Click, Fault> {
         agent: row.get(5)?,
         to: row.get(6)?,
         caller_id: row.get(7)?,
+        flow_url: row.get(17)?,
         custom_field: row.get(8)?,
         record: row.get(9)?,
         state,
@@ -65,7 +66,7 @@ pub(super) fn intend(conn: &Connection, new: &Click, renew_before: Option<Timest
     }
     conn.prepare_cached(
         "INSERT INTO click (id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state,
-         asked_ms, updated_ms) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'intended', ?10, ?10)",
+         asked_ms, updated_ms, flow_url) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'intended', ?10, ?10, ?11)",
     )?
     .execute(params![
         new.id.as_bytes(),
@@ -78,6 +79,7 @@ pub(super) fn intend(conn: &Connection, new: &Click, renew_before: Option<Timest
         new.custom_field,
         new.record,
         new.asked_at.as_millisecond(),
+        new.flow_url,
     ])?;
     Ok(Kept::New)
 }

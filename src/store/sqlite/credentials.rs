@@ -33,6 +33,12 @@ pub(super) fn put(conn: &Connection, lane: &LaneRef, on_version: i64, sealed: &[
     if written == 0 { Err(StoreError::Conflict.into()) } else { Ok(()) }
 }
 
+pub(super) fn forget(conn: &Connection, lane: &LaneRef) -> Result<(), Fault> {
+    conn.prepare_cached("DELETE FROM credential WHERE account = ?1 AND integration = ?2")?
+        .execute(params![lane.account, lane.integration])?;
+    Ok(())
+}
+
 pub(super) fn put_consent(conn: &Connection, hash: [u8; 32], consent: &Consent, now: Timestamp) -> Result<(), Fault> {
     conn.prepare_cached("DELETE FROM consent WHERE expires_ms <= ?1")?.execute([now.as_millisecond()])?;
     conn.prepare_cached(

@@ -5,7 +5,8 @@ use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{fault::Fault, rows};
 use crate::store::{
-    AuditEntry, AuditFilter, Audited, Change, Document, DocumentKind, DocumentRef, Paged, StoreError, Writing,
+    AuditEntry, AuditFilter, Audited, Change, Document, DocumentKind, DocumentRef, LaneRef, Paged, SealedAt,
+    StoreError, Writing,
     directory::Draft,
     documents::{page_size, sql_limit},
 };
@@ -100,6 +101,39 @@ pub(super) fn change(conn: &Connection, draft: &Draft, now: Timestamp) -> Result
         .execute(params![now_ms, by, account, kind, id, action, changed])?;
     }
     Ok(())
+}
+
+pub(super) fn sealed(conn: &Connection) -> Result<Vec<SealedAt>, Fault> {
+    let mut places = Vec::new();
+    let mut statement = conn.prepare_cached("SELECT account, kind, id FROM document WHERE sealed IS NOT NULL")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        let kind = DocumentKind::parse(row.get_ref(1)?.as_str().map_err(rows::alien)?);
+        let kind = kind.ok_or_else(|| Fault::alien("kind of document"))?;
+        places.push(SealedAt::Document(DocumentRef { account: row.get(0)?, kind, id: row.get(2)? }));
+    }
+    let mut statement = conn.prepare_cached("SELECT account, integration FROM credential")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        places.push(SealedAt::Credential(LaneRef { account: row.get(0)?, integration: row.get(1)? }));
+    }
+    Ok(places)
+}
+
+pub(super) fn reseal(conn: &Connection, at: &SealedAt, was: &[u8], to: &[u8]) -> Result<bool, Fault> {
+    let changed = match at {
+        SealedAt::Document(at) => conn
+            .prepare_cached(
+                "UPDATE document SET sealed = ?5 WHERE account = ?1 AND kind = ?2 AND id = ?3 AND sealed = ?4",
+            )?
+            .execute(params![at.account, at.kind.as_str(), at.id, was, to])?,
+        SealedAt::Credential(lane) => conn
+            .prepare_cached(
+                "UPDATE credential SET sealed = ?4 WHERE account = ?1 AND integration = ?2 AND sealed = ?3",
+            )?
+            .execute(params![lane.account, lane.integration, was, to])?,
+    };
+    Ok(changed > 0)
 }
 
 pub(super) fn audit(conn: &Connection, filter: &AuditFilter) -> Result<Paged<Audited>, Fault> {

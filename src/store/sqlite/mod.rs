@@ -39,6 +39,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use patchbay_kit::Contact;
 use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -46,8 +47,8 @@ use uuid::Uuid;
 use super::{
     AuditEntry, AuditFilter, Audited, CallFile, CallFilter, CallRef, CallSummary, Change, Claimed, Click, ClickFilter,
     ClickStep, Clicks, Consent, Decision, Delivery, DeliveryFilter, Depths, Directory, Document, DocumentKind,
-    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, Paged, Seq, SetAside,
-    Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
+    DocumentRef, Duty, HookToken, Kept, LaneRef, Lease, LedgerEntry, LedgerFilter, LedgerSummary, Paged, SealedAt, Seq,
+    SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
     lease::OwnLeases,
 };
@@ -310,6 +311,11 @@ impl Store for SqliteStore {
         self.write(move |work| journal::replay(work, &account)).await
     }
 
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError> {
+        let (lane, external_id) = (lane.clone(), external_id.to_owned());
+        self.readers.read(move |conn| deliveries::contact(conn, &lane, &external_id)).await
+    }
+
     async fn claim(
         &self,
         lease: &Lease,
@@ -477,6 +483,11 @@ impl Store for SqliteStore {
         self.write(move |work| credentials::put(work.conn, &lane, on_version, &sealed)).await
     }
 
+    async fn forget_credential(&self, lane: &LaneRef) -> Result<(), StoreError> {
+        let lane = lane.clone();
+        self.write(move |work| credentials::forget(work.conn, &lane)).await
+    }
+
     async fn lease(&self, holder: Uuid, duties: &[Duty], ttl: Duration) -> Result<Vec<Lease>, StoreError> {
         Ok(self.leases.lease(holder, duties, ttl))
     }
@@ -572,6 +583,15 @@ impl Directory for SqliteStore {
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
         let draft = super::directory::Draft::new(changes, log)?;
         self.write(move |work| directory::change(work.conn, &draft, now)).await
+    }
+
+    async fn sealed(&self) -> Result<Vec<SealedAt>, StoreError> {
+        self.readers.read(directory::sealed).await
+    }
+
+    async fn reseal(&self, at: &SealedAt, was: &[u8], to: Vec<u8>) -> Result<bool, StoreError> {
+        let (at, was) = (at.clone(), was.to_vec());
+        self.write(move |work| directory::reseal(work.conn, &at, &was, &to)).await
     }
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Paged<Audited>, StoreError> {

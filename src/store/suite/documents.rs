@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::store::{AuditEntry, AuditFilter, Change, Document, DocumentKind, DocumentRef, StoreError, Writing};
+use crate::store::{
+    AuditEntry, AuditFilter, Change, Document, DocumentKind, DocumentRef, SealedAt, StoreError, Writing,
+};
 
 fn place(id: &str) -> DocumentRef {
     DocumentRef::new(ACCOUNT, DocumentKind::Agent, id)
@@ -157,4 +159,26 @@ pub(in crate::store) async fn what_is_over_is_forgotten(store: &dyn Store) {
     let left = store.documents(ACCOUNT, DocumentKind::Agent).await.expect("listed");
     assert_eq!(left.iter().map(|one| one.at.id.as_str()).collect::<Vec<_>>(), ["c"]);
     assert_eq!(logged(store).await, ["c", "b"]);
+}
+
+pub(in crate::store) async fn what_lies_sealed_is_found_and_exchanged(store: &dyn Store) {
+    let open = Writing { sealed: None, ..says(None, "open") };
+    let changes = vec![put("a", 0, says(None, "one")), put("b", 0, open)];
+    store.change(changes, Vec::new(), at(1)).await.expect("made");
+    store.put_credential(&lane(DESK), 0, b"tokens".to_vec()).await.expect("put");
+    let mut places = store.sealed().await.expect("listed");
+    places.sort();
+    let all = [SealedAt::Document(place("a")), SealedAt::Credential(lane(DESK))];
+    assert_eq!(places, all);
+    for (at, was) in all.iter().zip([&[0, 255][..], b"tokens"]) {
+        assert!(!store.reseal(at, b"other", b"late".to_vec()).await.expect("asked"), "it was changed meanwhile");
+        assert!(store.reseal(at, was, b"anew".to_vec()).await.expect("exchanged"));
+    }
+    let document = store.document(&place("a")).await.expect("read").expect("there");
+    assert_eq!((document.version, document.says.sealed), (1, Some(b"anew".to_vec())), "it says what it said");
+    let tokens = store.credential(&lane(DESK)).await.expect("read").expect("there");
+    assert_eq!((tokens.version, tokens.sealed), (1, b"anew".to_vec()));
+    store.forget_credential(&lane(DESK)).await.expect("forgotten");
+    assert_eq!(store.credential(&lane(DESK)).await.expect("read"), None);
+    assert_eq!(store.sealed().await.expect("listed"), [SealedAt::Document(place("a"))]);
 }

@@ -102,6 +102,7 @@ macro_rules! for_each_case {
             documents::a_document_has_its_name_alone,
             documents::the_log_is_listed_by_page_and_account,
             documents::what_is_over_is_forgotten,
+            documents::what_lies_sealed_is_found_and_exchanged,
             leases::one_node_has_it_until_it_is_given_back,
             leases::what_is_not_renewed_falls_to_another,
             leases::only_what_is_free_is_granted,
