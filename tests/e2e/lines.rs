@@ -25,7 +25,7 @@ async fn ask(rig: &Rig, method: Method, end: &str, body: Value) -> Reply {
 }
 
 /// A call that an agent has taken and that goes on, known here by its popup.
-async fn going_on(rig: &Rig, n: u32) -> Call {
+pub(crate) async fn going_on(rig: &Rig, n: u32) -> Call {
     let call = Call { started_at: Timestamp::now(), ..Call::new(n) };
     let mut simulated = SimulatedCall::new(&call.sid, &call.from, EXOPHONE, call.started_at);
     simulated.answered_by = Some(AGENT.to_owned());
@@ -41,7 +41,7 @@ fn seen(rig: &Rig, method: &Method, end: &str) -> usize {
 }
 
 /// What the call's timeline says of orders, in order.
-async fn ordered(rig: &Rig, call: &Call, entries: usize) -> Vec<(Value, Value)> {
+pub(crate) async fn ordered(rig: &Rig, call: &Call, entries: usize) -> Vec<(Value, Value)> {
     rig.until_api(&format!("/calls/{}", call.sid), |file| {
         let all = file["timeline"].as_array().expect("a timeline");
         let orders = all.iter().map(|entry| &entry["ordered"]).filter(|order| !order.is_null());
@@ -184,7 +184,7 @@ async fn exotels_no_is_told_in_words_with_the_cure() {
 }
 
 /// Exotel's user for the rig's second agent, with a telephone that is on and an app that is not.
-fn users(rig: &Rig) {
+pub(crate) fn users(rig: &Rig) {
     let device = |id: &str, contact: &str, available, verified| HeldDevice {
         id: id.to_owned(),
         contact: contact.to_owned(),

@@ -6,7 +6,10 @@ use jsonschema::Validator;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{ADMIN, AGENT_ID, Call, EXOPHONE, Rig, SID};
+use crate::{
+    lines::{going_on, ordered, users},
+    rig::{ADMIN, AGENT_ID, Call, EXOPHONE, Rig, SID},
+};
 
 /// The description, and what was called of it.
 struct Walk<'a> {
@@ -144,6 +147,7 @@ async fn every_operation_is_as_described() {
     let mut rig = Rig::new();
     rig.more =
         format!("[[account.agent]]\nnumber = \"+919000000001\"\ncaller_id = \"{EXOPHONE}\"\nclick_to_call = true\n");
+    rig.account = format!("ccm_url = \"{}\"", rig.exotel.url());
     rig.start();
     let mut walk = Walk::begin(&rig).await;
     let call = Call::new(1);
@@ -221,6 +225,24 @@ async fn every_operation_is_as_described() {
     walk.call("get_click", nothing()).await;
     walk.call("list_clicks", json!({ "state": "placed" })).await;
 
+    // Calls that go on, and the agents' telephones.
+    let going = going_on(&rig, 2).await;
+    walk.put("call_sid", &json!(going.sid));
+    walk.call("list_legs", nothing()).await;
+    walk.call("monitor_call", json!({ "mode": "listen", "number": "+919822223333" })).await;
+    walk.call("start_recording", json!({ "dual": true })).await;
+    walk.call("stop_recording", nothing()).await;
+    walk.call("hang_up", nothing()).await;
+    ordered(&rig, &going, 8).await;
+    walk.call("get_call", nothing()).await;
+    walk.call("look_up_number", json!({ "number": "09876543210" })).await;
+    users(&rig);
+    let found = walk.call("list_agents", json!({ "search": "9711", "limit": 10 })).await;
+    walk.put("id", &found["users"][0]["id"]);
+    walk.call("get_device", nothing()).await;
+    walk.call("switch_device", json!({ "device": "d1", "on": false })).await;
+    walk.call("switch_device_too", json!({ "device": "d1", "on": true })).await;
+
     // Bots and DIDs, and another console's page of them.
     let bot = json!({ "id": "sales", "backend": "echo" });
     let made = walk.call("make_bot", bot).await;
@@ -255,7 +277,6 @@ async fn every_operation_is_as_described() {
     walk.called.insert("put_exotel".to_owned());
 
     // The user mapping.
-    walk.call("list_agents", json!({ "search": "9711", "limit": 10 })).await;
     let made = walk.call("make_agent", json!({ "number": "09811112222", "crm_user": { "support": AGENT_ID } })).await;
     walk.put("id", &made["id"]);
     walk.call("get_agent", nothing()).await;
