@@ -1,5 +1,6 @@
 //! `patchbay check`: is this configuration right?
 
+mod bots;
 mod exotel;
 
 use std::{
@@ -229,13 +230,6 @@ async fn check_account(config: &Config, account: &Account, transport: &Transport
             }
         }
     }
-    if !account.bots.is_empty() {
-        line(format_args!(
-            "warn  {}: voicebots are not built into this version; nothing answers for {}",
-            account.sid,
-            account.bots.join(", ")
-        ))?;
-    }
     if !account.open_hooks.is_empty() {
         line(format_args!(
             "warn  {}: anybody who knows the Account SID may send events to {}: put hook tokens into the flows, and take \
@@ -406,6 +400,9 @@ fn paste(config: &Config, account: &Account) -> String {
     }
     for hooks::FamilyUrl { family, applet, url } in families {
         let _ = writeln!(text, "  {family}: {applet}\n    {url}");
+    }
+    for (bot, url) in bots::paste(config, account, &public) {
+        let _ = writeln!(text, "  the Voicebot applet of {bot:?}\n    {url}");
     }
     text.truncate(text.trim_end().len());
     text

@@ -14,10 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::Accounts,
-    call::{CallEvent, CallState, EventKind, Hook, PopupHint, Receipt, mark, normalise, plan, popups, route::Sighting},
+    call::{
+        CallEvent, CallState, EventKind, Hook, LiveHint, PopupHint, Receipt, live_news, mark, normalise, plan, popups,
+        route::Sighting,
+    },
     delivery::LaneHandle,
     dialer,
     directory::Agents,
+    live::Live,
     store::{
         CallFilter, CallRef, Decision, Duty, LaneRef, Lease, Node, Seq, SetAside, Store, StoreError, StoredCall, Term,
         Witnessed,
@@ -52,6 +56,8 @@ pub struct Decider {
     pub wake: Arc<Notify>,
     /// Told of calls that ring and of agents who are busy: nobody waits for it, and a full queue loses a hint.
     pub seen: mpsc::Sender<Sighting>,
+    /// Told what agents are to see of their calls.
+    pub live: Live,
     pub stopping: CancellationToken,
 }
 
@@ -127,12 +133,16 @@ impl Decider {
         let refs: Vec<CallRef> = by_call.keys().cloned().collect();
         let mut stored = self.store.calls(&refs).await?;
         let mut decisions = Vec::with_capacity(by_call.len());
+        let mut news = Vec::new();
         for (call, witnessed) in by_call {
             let was = stored.remove(&call);
             let answered = witnessed.iter().map(|(_, answer)| *answer).max().unwrap_or(Answer::None);
             let witnessed: Vec<Witnessed> = witnessed.into_iter().map(|(witnessed, _)| witnessed).collect();
             match self.decide(&call, was.as_ref(), &witnessed, answered, now) {
-                Ok(decision) => decisions.push(decision),
+                Ok(decision) => {
+                    news.extend(self.news(&decision, was.as_ref(), now));
+                    decisions.push(decision);
+                }
                 Err(error) => {
                     tracing::error!(call = %call.call_sid, account = %call.account, error,
                         "a call cannot be decided; its new receipts are set aside");
@@ -151,7 +161,7 @@ impl Decider {
             .filter(|decision| !decision.intents.is_empty())
             .map(|decision| decision.call.account.clone())
             .collect();
-        let popups = self.popups(&decisions, now);
+        let popups = self.popups(&decisions);
         let sightings: Vec<Sighting> = decisions.iter().flat_map(|decision| sightings(decision, now)).collect();
         let asks = decisions.iter().any(|decision| decision.enquiry.due_at.is_some());
         self.marks(&decisions, now).await?;
@@ -163,6 +173,9 @@ impl Decider {
                 handle.popup(hint);
             }
         }
+        for (account, hint) in news {
+            self.live.tell(&account, hint);
+        }
         for sighting in sightings {
             let _ = self.seen.try_send(sighting);
         }
@@ -173,6 +186,21 @@ impl Decider {
             self.accounts.wake_enquirers();
         }
         Ok(count)
+    }
+
+    /// What is news to the agents of a call.
+    fn news(&self, decision: &Decision, was: Option<&StoredCall>, now: Timestamp) -> Vec<(String, LiveHint)> {
+        let Decision { call, witnessed, state, .. } = decision;
+        let Some(running) = self.accounts.get(&call.account) else { return Vec::new() };
+        let before: Vec<&CallEvent> = was.iter().flat_map(|was| &was.events).collect();
+        let fresh: Vec<&CallEvent> = witnessed.iter().map(|one| &one.event).collect();
+        match guarded(|| live_news(&before, &fresh, state, &running.rules.plan, now)) {
+            Ok(hints) => hints.into_iter().map(|hint| (call.account.clone(), hint)).collect(),
+            Err(error) => {
+                tracing::error!(call = %call.call_sid, account = %call.account, error, "a call's agents are not told");
+                Vec::new()
+            }
+        }
     }
 
     /// Settles the clicks whose calls Exotel tells of. Before the cursor moves: what a crash takes back is read again, and
@@ -192,7 +220,7 @@ impl Decider {
     }
 
     /// What agents are to be shown of these calls, now.
-    fn popups(&self, decisions: &[Decision], now: Timestamp) -> Vec<(LaneRef, PopupHint)> {
+    fn popups(&self, decisions: &[Decision]) -> Vec<(LaneRef, PopupHint)> {
         let mut all = Vec::new();
         for decision in decisions {
             let Some(running) = self.accounts.get(&decision.call.account) else { continue };
@@ -201,7 +229,7 @@ impl Decider {
             for integration in rules.plan.integrations.iter().filter(|integration| integration.popups) {
                 let lane = LaneRef { account: decision.call.account.clone(), integration: integration.name.clone() };
                 let events = decision.witnessed.iter().map(|one| &one.event);
-                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping(), now);
+                let hints = popups(&decision.state, events, integration, &rules.plan, agents.mapping());
                 all.extend(hints.into_iter().map(|hint| (lane.clone(), hint)));
             }
         }

@@ -18,6 +18,7 @@ pub mod directory;
 pub mod exotel;
 pub mod hooks;
 pub mod key;
+pub mod live;
 pub mod operator;
 pub mod reseal;
 pub mod signal;

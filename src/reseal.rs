@@ -67,13 +67,14 @@ fn sealed_for(at: &SealedAt) -> (&'static str, Vec<&str>) {
         SealedAt::Credential(LaneRef { account, integration }) => (oauth::SEALED_FOR, vec![account, integration]),
         SealedAt::Document(at) => match at.kind {
             DocumentKind::User => (access::SEALED_FOR, vec![&at.id]),
-            DocumentKind::Import => (directory::SEALED_FOR, vec![&at.account, &at.id]),
+            DocumentKind::Import => (directory::IMPORT_SEALED_FOR, vec![&at.account, &at.id]),
+            DocumentKind::Bot => (directory::BOT_SEALED_FOR, vec![&at.account, &at.id]),
             DocumentKind::Account | DocumentKind::Integration => {
                 let (purpose, parts) = accounts::sealed_for(at);
                 (purpose, parts.into())
             }
             // Nothing of them is sealed.
-            DocumentKind::Agent | DocumentKind::Session | DocumentKind::Token => ("", Vec::new()),
+            DocumentKind::Agent | DocumentKind::Did | DocumentKind::Session | DocumentKind::Token => ("", Vec::new()),
         },
     }
 }

@@ -76,6 +76,20 @@ fn the_kit_is_values_only() {
     assert!(more.is_empty(), "no runtime, no HTTP client, no web framework in the contract: {more:?}");
 }
 
+/// Frames and audio are values: what a session does with them is tested without a socket, and never waits for one.
+#[test]
+fn the_voice_crate_does_no_io() {
+    let used = dependencies(&root().join("voice/Cargo.toml"));
+    let allowed = ["base64", "memchr", "serde_json", "thiserror"].map(str::to_owned).into();
+    let more: Vec<_> = used.difference(&allowed).collect();
+    assert!(more.is_empty(), "no runtime, no sockets in the voice crate: {more:?}");
+    for (path, text) in sources("voice/src") {
+        for io in ["std::fs", "std::net", "std::io::Read", "std::thread", "Instant", "SystemTime", "tracing"] {
+            assert!(!text.contains(io), "{} names {io}: it takes values and a clock reading", path.display());
+        }
+    }
+}
+
 #[test]
 fn a_connector_depends_on_the_kit_alone() {
     let ours = ["kit", "testkit", "sandbox"];
@@ -123,11 +137,12 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/connect", &["crash", "key", "store"]),
         ("src/telemetry", &["config"]),
         ("src/store", &["call", "crash"]),
-        ("src/context", &["key", "store"]),
+        ("src/context", &["call", "key", "store"]),
         ("src/exotel", &["call", "connect", "store", "telemetry"]),
         ("src/delivery", &["call", "connect", "crash", "store", "telemetry"]),
         ("src/directory", &["call", "config", "key", "store"]),
         ("src/dialer", &["call", "config", "crash", "exotel", "store", "telemetry"]),
+        ("src/live.rs", &["call", "context", "directory", "store", "telemetry"]),
         ("src/access", &["directory", "key", "store"]),
         (
             "src/accounts",
@@ -150,6 +165,7 @@ fn each_module_uses_only_what_stands_below_it() {
                 "exotel",
                 "hooks",
                 "key",
+                "live",
                 "reseal",
                 "store",
                 "telemetry",
@@ -202,6 +218,7 @@ fn every_module_says_why_it_exists() {
     let mut all = sources("src");
     all.extend(sources("connectors"));
     all.extend(sources("tests"));
+    all.extend(sources("voice"));
     for (path, text) in all {
         let skipped = path.file_name().is_some_and(|name| name == "tests.rs");
         assert!(skipped || text.starts_with("//! "), "{} does not begin with its reason", path.display());

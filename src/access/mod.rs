@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
+    directory::Agent,
     key::{self, MasterKey},
     store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, Store, StoreError, Writing},
 };
@@ -76,6 +77,9 @@ pub struct Caller {
     pub accounts: Option<BTreeSet<String>>,
     /// The user he is, if he is one.
     pub user: Option<String>,
+    /// That user's: by it an agent is found in the user mapping. A token has that of whoever made it, and none if that was
+    /// nobody but the holder of the admin token.
+    pub email: Option<String>,
     /// The session he came with.
     pub session: Option<String>,
     /// He came with an API token.
@@ -86,6 +90,12 @@ impl Caller {
     /// Whether an account is one of his.
     pub fn may_see(&self, account: &str) -> bool {
         self.accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
+    }
+
+    /// Whether this agent of the user mapping is he.
+    pub fn is_agent(&self, agent: &Agent) -> bool {
+        let emails = self.email.as_ref().zip(agent.profile.email.as_ref());
+        emails.is_some_and(|(own, his)| own.eq_ignore_ascii_case(his))
     }
 
     /// Whether what belongs to this user is his.
@@ -236,6 +246,7 @@ impl Gate {
             role: Role::SuperAdmin,
             accounts: None,
             user: None,
+            email: None,
             session: None,
             by_token: false,
         }))
@@ -273,6 +284,7 @@ impl Gate {
             return Ok(None);
         }
         let (mut role, mut accounts, mut who) = (token.role, token.accounts, format!("token {}", token.label));
+        let mut email = None;
         if let Some(id) = &token.user {
             // It can do no more than whoever made it can now.
             let Some((_, user)) = self.user(id).await?.filter(|(_, user)| !user.disabled) else { return Ok(None) };
@@ -285,9 +297,10 @@ impl Gate {
                 };
             }
             who = format!("{who} of {}", user.email);
+            email = Some(user.email);
         }
         let accounts = (role != Role::SuperAdmin).then_some(accounts);
-        Ok(Some(Caller { who, role, accounts, user: token.user, session: None, by_token: true }))
+        Ok(Some(Caller { who, role, accounts, user: token.user, email, session: None, by_token: true }))
     }
 
     /// The document that a secret names, if its time is not over.
@@ -375,6 +388,7 @@ fn caller(id: &str, user: &User, session: Option<String>) -> Caller {
         role: user.role,
         accounts: (user.role != Role::SuperAdmin).then(|| user.accounts.clone()),
         user: Some(id.to_owned()),
+        email: Some(user.email.clone()),
         session,
         by_token: false,
     }

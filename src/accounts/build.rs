@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::AccountRules;
 use crate::{
-    call::{IntegrationRules, Locale, PlanRules, phone, route::Sighting},
+    call::{IntegrationRules, Locale, PlanRules, route::Sighting},
     config::{Account, Config, Integration},
     connect::{
         catalogue,
@@ -22,7 +22,7 @@ use crate::{
     },
     delivery::{Access, Breaker, Driver, DriverParts, Lane, LaneHandle, LaneParts, Quotas},
     dialer::{self, Dialer, DialerParts},
-    directory::Agents,
+    directory::{Agents, Bots},
     exotel::{ClientParts, ExotelClient, Hosts, Naive, PerMinute},
     key::MasterKey,
     store::{Clicks, LaneRef, Node, Store},
@@ -64,6 +64,7 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
     /// The user mapping.
     pub agents: Arc<Agents>,
+    pub bots: Arc<Bots>,
     pub seen: mpsc::Sender<Sighting>,
     /// Woken when there is more in the journal.
     pub journal: Arc<Notify>,
@@ -126,9 +127,7 @@ pub(super) fn same_exotel(one: &Account, other: &Account) -> bool {
 fn lookup(agents: Arc<Agents>, sid: String, country: String) -> dialer::Lookup {
     Arc::new(move |named| {
         let roster = agents.of(&sid);
-        let number = phone::parse(named, &country).map_or_else(|| named.to_owned(), |number| number.e164);
-        let agent = roster.with_number(&number).or_else(|| roster.with_email(named).next())?;
-        let profile = &agent.profile;
+        let profile = &roster.named(named, &country)?.profile;
         Some(dialer::Agent {
             number: profile.number.clone()?,
             email: profile.email.clone(),

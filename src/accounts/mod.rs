@@ -135,6 +135,7 @@ impl Accounts {
         let were = self.roll.load_full();
         let accounts: Vec<&Account> = entries.iter().map(|entry| &*entry.account).collect();
         self.around.agents.follow(&accounts).await?;
+        self.around.bots.follow(&accounts).await?;
         let mut roll = BTreeMap::new();
         let (mut changed, mut begun) = (false, Vec::new());
         for entry in entries {

@@ -181,13 +181,6 @@ impl Accounts {
         }
         let dialer = build::dialer(around, account, &exotel, &stopping);
         self.spawn(Arc::clone(&dialer).run());
-        if !account.bots.is_empty() {
-            tracing::warn!(
-                account = account.sid,
-                bots = account.bots.join(", "),
-                "voicebots are not built into this version: nothing answers for them"
-            );
-        }
         Line { exotel, dialer, enquiry, stopping }
     }
 }

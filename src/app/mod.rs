@@ -32,10 +32,11 @@ use crate::{
     decide::Decider,
     delivery::{Health, LaneHandle},
     dialer::Dialer,
-    directory::Agents,
+    directory::{Agents, Bots},
     exotel::ExotelClient,
     hooks::{self, Answers, Doors},
     key::MasterKey,
+    live::{Live, Teller},
     reseal,
     store::{LaneRef, News, Node, Store, StoreError},
     telemetry::Metrics,
@@ -78,6 +79,7 @@ pub struct Services {
     pub decider: Arc<Decider>,
     /// The user mapping.
     pub agents: Arc<Agents>,
+    pub bots: Arc<Bots>,
     pub gate: Gate,
     pub accounts: Arc<Accounts>,
     pub key: MasterKey,
@@ -88,6 +90,7 @@ pub struct Services {
     /// Callbacks are being answered 503: told once, when it begins and when it ends.
     pub refusing: AtomicBool,
     pub backfills: pages::integrations::Backfills,
+    pub streams: pages::live::Streams,
     pub stopping: CancellationToken,
 }
 
@@ -181,7 +184,18 @@ impl Service {
         let context = open::start_context(&config.context, &key, &mut workers, &stopping)?;
         let agents = Agents::load(&[], Arc::clone(&store), key.clone()).await.map_err(store_error)?;
         let agents = Arc::new(agents);
+        let bots = Bots::load(&[], Arc::clone(&store), key.clone()).await.map_err(store_error)?;
+        let bots = Arc::new(bots);
         let (seen, sightings) = mpsc::channel(SIGHTINGS);
+        let (live, said) = Live::new(Arc::clone(&metrics));
+        let teller = Teller {
+            context: Arc::clone(&context),
+            store: Arc::clone(&store),
+            agents: Arc::clone(&agents),
+            metrics: Arc::clone(&metrics),
+            stopping: stopping.clone(),
+        };
+        workers.spawn(teller.run(said));
         let around = Around {
             config: Arc::clone(&config),
             transport,
@@ -189,6 +203,7 @@ impl Service {
             node: Arc::clone(&node),
             metrics: Arc::clone(&metrics),
             agents: Arc::clone(&agents),
+            bots: Arc::clone(&bots),
             seen: seen.clone(),
             journal: Arc::clone(&journal),
             links: links(&key, &public_url),
@@ -204,6 +219,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             wake: Arc::clone(&journal),
             seen,
+            live,
             stopping: stopping.clone(),
         });
         workers.spawn(Arc::clone(&decider).run());
@@ -223,6 +239,7 @@ impl Service {
             answers: Answers::default(),
             decider,
             agents,
+            bots,
             gate,
             accounts,
             key,
@@ -231,6 +248,7 @@ impl Service {
             started,
             refusing: AtomicBool::new(false),
             backfills: Default::default(),
+            streams: Default::default(),
             stopping,
         });
         let changes = services.accounts.changes();
@@ -249,6 +267,13 @@ impl Service {
         let handle = server.handle();
         let serving = tokio::spawn(server);
         let roll = services.accounts.load();
+        for running in roll.iter() {
+            let sid = &running.account.sid;
+            let bots: Vec<String> = services.bots.of(sid).all().map(|bot| bot.id.clone()).collect();
+            if !bots.is_empty() {
+                tracing::warn!(account = sid, bots = bots.join(", "), "{}", config::bot::UNANSWERED);
+            }
+        }
         if roll.iter().len() == 0 {
             tracing::warn!("there is no account, in the configuration or made by the API: nothing is let in");
         }
@@ -324,6 +349,11 @@ async fn hear(services: Arc<Services>, node: Arc<Node>) {
             News::Agents => {
                 if let Err(error) = services.agents.reload_all().await {
                     tracing::warn!(%error, "the user mapping, which another node has changed, cannot be read");
+                }
+            }
+            News::Bots => {
+                if let Err(error) = services.bots.reload_all().await {
+                    tracing::warn!(%error, "bots and DIDs, which another node has changed, cannot be read");
                 }
             }
             News::Credential => {

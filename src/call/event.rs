@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use patchbay_kit::{Digits, Direction, RecordRef, mask};
 
-use super::{person::FollowUpWish, route::Routed};
+use super::{
+    person::{FollowUpWish, Order},
+    route::Routed,
+};
 
 /// Identity of an event: a hash over what it says (hook, CallSid, leg, type, agent, statuses, digits, recording), never
 /// over the CallSid alone and never over when it was received. The same callback sent twice is one event.
@@ -60,6 +63,8 @@ pub enum EventKind {
     Associated,
     /// A person wants something done after this call.
     FollowUpAsked,
+    /// A person has Exotel do something with the call while it goes on.
+    Ordered,
     Other(String),
 }
 
@@ -97,7 +102,7 @@ impl EventKind {
         match self {
             Self::Listed => Some(SeenBy::List),
             Self::Placed => Some(SeenBy::Click),
-            Self::Detailed | Self::Routed | Self::Associated | Self::FollowUpAsked => None,
+            Self::Detailed | Self::Routed | Self::Associated | Self::FollowUpAsked | Self::Ordered => None,
             Self::Dialing
             | Self::Ringing
             | Self::Answered
@@ -206,6 +211,9 @@ pub struct Facts {
     /// … what he wants done, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow_up: Option<FollowUpWish>,
+    /// … what he has Exotel do with the call, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
     /// … and who he is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,

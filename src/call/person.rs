@@ -32,12 +32,78 @@ pub enum Asked {
     FollowUp {
         wish: FollowUpWish,
     },
+    Order {
+        order: Order,
+    },
+}
+
+/// Something that Exotel is to do with a call while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderKind {
+    Listen,
+    Whisper,
+    Barge,
+    HangUp,
+    Record,
+    StopRecording,
+}
+
+impl OrderKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Whisper => "whisper",
+            Self::Barge => "barge",
+            Self::HangUp => "hang_up",
+            Self::Record => "record",
+            Self::StopRecording => "stop_recording",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CameOfIt {
+    Done,
+    /// Nothing was done.
+    Refused,
+    /// Exotel's answer was lost.
+    Unknown,
+}
+
+impl CameOfIt {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// An order: told before it goes out, and again when it is known what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Order {
+    pub id: Uuid,
+    pub what: OrderKind,
+    /// The telephone that rings for it, masked.
+    #[serde(default)]
+    pub rings: Option<String>,
+    /// `None`: it goes out now.
+    #[serde(default)]
+    pub came_of_it: Option<CameOfIt>,
+    /// Why not, or why that is not known.
+    #[serde(default)]
+    pub told: Option<String>,
 }
 
 /// One request of a person's: the body of its receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonRequest {
     pub call_sid: String,
+    /// Which integration it is about; an order is about none.
+    #[serde(default)]
     pub integration: String,
     /// Who asked.
     pub by: String,
@@ -54,6 +120,7 @@ impl PersonRequest {
         let end = match self.asked {
             Asked::Contact { .. } => "contact",
             Asked::FollowUp { .. } => "follow-up",
+            Asked::Order { .. } => "orders",
         };
         Ok(Receipt {
             id,

@@ -21,7 +21,8 @@ pub struct PlacedCall {
     #[serde(rename = "CallSid")]
     pub call_sid: String,
     pub click: Uuid,
-    pub agent: String,
+    /// None in a test call: a flow takes it.
+    pub agent: Option<String>,
     pub agent_email: Option<String>,
     pub customer: String,
     pub exophone: String,
@@ -32,7 +33,8 @@ pub struct PlacedCall {
 
 impl fmt::Debug for PlacedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PlacedCall({} for {} to {})", self.call_sid, mask::number(&self.agent), mask::number(&self.customer))
+        let agent = self.agent.as_deref().map_or_else(|| "a flow".to_owned(), mask::number);
+        write!(f, "PlacedCall({} for {agent} to {})", self.call_sid, mask::number(&self.customer))
     }
 }
 
@@ -59,7 +61,7 @@ impl PlacedCall {
     pub(super) fn facts(self) -> Facts {
         Facts {
             direction: Some(Direction::Outgoing),
-            agent: Some(self.agent),
+            agent: self.agent,
             agent_email: self.agent_email,
             customer: Some(self.customer),
             exophone: Some(self.exophone),

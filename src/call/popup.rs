@@ -40,14 +40,14 @@ impl fmt::Debug for PopupHint {
     }
 }
 
-/// The popups that follow from `events`, which have just come; one for each agent and phase.
+/// The popups that follow from `events`, which have just been read; one for each agent and phase. Those that are read too
+/// late are among them, so that they are counted.
 pub fn popups<'a>(
     state: &CallState,
     events: impl IntoIterator<Item = &'a CallEvent>,
     integration: &IntegrationRules,
     rules: &PlanRules,
     agents: &UserMapping,
-    now: Timestamp,
 ) -> Vec<PopupHint> {
     let mut hints: Vec<PopupHint> = Vec::new();
     for event in events {
@@ -58,8 +58,7 @@ pub fn popups<'a>(
             EventKind::AttemptEnded => Phase::Ended,
             _ => continue,
         };
-        let until = event.received_at + FRESH;
-        let Some(agent) = event.facts.agent.clone().filter(|_| until > now) else { continue };
+        let Some(agent) = event.facts.agent.clone() else { continue };
         let agent_number = phone::party(Some(&agent), &rules.country);
         if hints.iter().any(|other| other.phase == phase && other.agent_number == agent_number) {
             continue;
@@ -76,7 +75,7 @@ pub fn popups<'a>(
             external_id: caller.external_id,
             started_at: state.started_at,
             talk_seconds: state.talk_seconds.filter(|_| phase == Phase::Ended),
-            until,
+            until: event.received_at + FRESH,
         });
     }
     hints

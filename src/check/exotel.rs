@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use patchbay_kit::{Request, mask};
 use url::Url;
 
-use super::{Tokens, plural};
+use super::{Tokens, bots::Answering, plural};
 use crate::{
     app::{self, StartError},
     config::{Account, Config, StoreUrl},
     connect::transport::Transport,
-    exotel::{ExoPhone, ExotelClient, ExotelError},
+    exotel::{ExoPhone, ExotelClient, ExotelError, Streams},
     operator::Operator,
     store::{Span, Store, StoreError},
     web::ledger::{self, Counted},
@@ -96,7 +96,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    fn say(&mut self, mark: &str, text: impl std::fmt::Display) {
+    pub(super) fn say(&mut self, mark: &str, text: impl std::fmt::Display) {
         let sid = &self.sid;
         self.lines.push(format!("{mark:<4}  {sid}: {text}"));
     }
@@ -134,6 +134,7 @@ pub(super) async fn look(
 ) -> Findings {
     let mut findings = Findings { sid: account.sid.clone(), ..Findings::default() };
     let client = app::exotel_client(config, account, transport.clone());
+    let answering = Answering::find(config, account, found, transport).await;
     match client.identify().await {
         Ok(()) => findings.say("ok", format_args!("Exotel at {} knows the key", client.host())),
         Err(error) => {
@@ -143,18 +144,37 @@ pub(super) async fn look(
                 None => error.cure().to_owned(),
             };
             findings.say("FAIL", format_args!("{error} (asked at {}): {cure}", client.host()));
+            answering.judge(config, &account.sid, None, &mut findings);
             return findings;
         }
     }
     clock(&client, &mut findings).await;
-    exophones(account, &client, &mut findings).await;
+    let phones = exophones(account, &client, &mut findings).await;
+    answering.judge(config, &account.sid, phones.as_deref(), &mut findings);
     calls(found.lately(config, account, transport).await.as_ref(), &mut findings);
     findings.perhaps.push(LEGS);
-    if !account.bots.is_empty() {
-        findings.say("warn", "whether the Voicebot applet is enabled cannot be seen from here");
-        findings.perhaps.push(VOICEBOT);
+    if answering.has_bots() {
+        voicebots(&client, &mut findings).await;
     }
     findings
+}
+
+/// Whoever may have streams has voicebots.
+async fn voicebots(client: &ExotelClient, findings: &mut Findings) {
+    match client.streams().await {
+        Ok(Streams { most: Some(0), .. }) | Err(ExotelError::NotFound { .. } | ExotelError::Refused { .. }) => {
+            findings.say("warn", "Exotel knows of no streams of this account: voicebots are not enabled, it seems");
+            findings.asks.push(VOICEBOT);
+        }
+        Ok(Streams { most, .. }) => {
+            let most = most.map(|most| format!(", {most} at once")).unwrap_or_default();
+            findings.say("ok", format_args!("voicebots are enabled{most}"));
+        }
+        Err(error) => {
+            findings.say("warn", format_args!("whether voicebots are enabled cannot be seen from here: {error}"));
+            findings.perhaps.push(VOICEBOT);
+        }
+    }
 }
 
 /// The region that does know the key: a wrong one is refused as a wrong key is (exotel-api §1.1).
@@ -190,10 +210,13 @@ async fn clock(client: &ExotelClient, findings: &mut Findings) {
 }
 
 /// The API names the flow an ExoPhone leads into; what that flow does is seen by the calls alone.
-async fn exophones(account: &Account, client: &ExotelClient, findings: &mut Findings) {
+async fn exophones(account: &Account, client: &ExotelClient, findings: &mut Findings) -> Option<Vec<ExoPhone>> {
     let phones = match client.exophones().await {
         Ok(phones) => phones,
-        Err(error) => return findings.say("warn", format_args!("its ExoPhones cannot be seen from here: {error}")),
+        Err(error) => {
+            findings.say("warn", format_args!("its ExoPhones cannot be seen from here: {error}"));
+            return None;
+        }
     };
     let ours = format!("/{}/exoml/", account.sid);
     let elsewhere = |phone: &&ExoPhone| !phone.voice_url.as_ref().is_some_and(|url| url.contains(&ours));
@@ -203,6 +226,7 @@ async fn exophones(account: &Account, client: &ExotelClient, findings: &mut Find
         let lost = lost.join(", ");
         findings.say("warn", format_args!("no flow of this account is named for {lost}: assign one in App Bazaar"));
     }
+    Some(phones)
 }
 
 /// What the calls that came show.
@@ -256,7 +280,7 @@ mod tests {
     use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
     use crate::store::{LedgerSummary, SilentExoPhone};
-    use patchbay_sandbox::{Faults, Server, exotel::Exotel};
+    use patchbay_sandbox::{Fault, Faults, On, Server, exotel::Exotel};
 
     use super::*;
 
@@ -268,7 +292,7 @@ mod tests {
     fn config(url: &str) -> Config {
         let text = format!(
             "[[account]]\nsid = \"acme1\"\napi_key = \"k3y\"\napi_token = \"t0ken\"\napi_url = \"{url}\"\n\
-             [[account.bot]]\nid = \"sales\""
+             [[account.bot]]\nid = \"sales\"\nbackend = \"echo\""
         );
         crate::config::parse("test", &text, &BTreeMap::new()).expect("a configuration")
     }
@@ -318,6 +342,53 @@ mod tests {
         assert!(has(&findings, "no flow of this account is named for +91******4574:"), "{findings:?}");
         let letter = findings.letter().expect("something to ask");
         assert!(letter.contains("Account SID: acme1") && letter.contains(VOICEBOT), "{letter}");
+    }
+
+    #[tokio::test]
+    async fn dids_are_held_against_bots_exophones_and_flows() {
+        let server = exotel("t0ken");
+        server.with(|exotel| exotel.add_exophone("e1", "+918047494574"));
+        let text = format!(
+            "[[account]]\nsid = \"acme1\"\napi_key = \"k3y\"\napi_token = \"t0ken\"\napi_url = \"{}\"\n\
+             [[account.bot]]\nid = \"sales\"\nbackend = \"echo\"\nexophones = [\"08047494574\", \"08047494575\"]\n\
+             [[account.did]]\nnumber = \"08047494574\"\nflow_url = \"https://my.exotel.com/other/exoml/start_voice/7\"\n\
+             [[account.did]]\nnumber = \"08047494576\"\nbot_id = \"gone\"\n",
+            server.url()
+        );
+        let config = crate::config::parse("test", &text, &BTreeMap::new()).expect("a configuration");
+        let transport = Transport::new(Duration::from_secs(5)).expect("a client");
+        let findings = look(&config, &config.accounts[0], &transport, &Ledger::Nowhere, &[]).await;
+        for wanted in [
+            "nothing answers for them: sales",
+            "set server.public_url to an https address",
+            "the DID +91******4575 (of the bot \"sales\") is no ExoPhone of this account: mend",
+            "the DID +91******4576 leads to the bot \"gone\", which is not there: make it",
+            "the flow_url of the DID +91******4574 names no flow of this account: copy it",
+        ] {
+            assert!(has(&findings, wanted), "{wanted}: {findings:?}");
+        }
+        assert!(!has(&findings, "4574 (of the bot") && findings.failures == 0, "{findings:?}");
+    }
+
+    #[tokio::test]
+    async fn voicebots_that_are_missing_are_asked_for() {
+        let server = exotel("t0ken");
+        let asked = |findings: &Findings| (findings.asks.contains(&VOICEBOT), findings.perhaps.contains(&VOICEBOT));
+        for (streams, line, asks) in [
+            (None, "voicebots are not enabled, it seems", true),
+            (Some(0), "voicebots are not enabled, it seems", true),
+            (Some(100), "voicebots are enabled, 100 at once", false),
+        ] {
+            server.with(|exotel| exotel.settings.streams = streams);
+            let findings = told(&server, &[]).await;
+            assert!(has(&findings, line) && asked(&findings) == (asks, false), "{findings:?}");
+        }
+        let path = "/v1/Accounts/acme1/ActiveStreams";
+        for _ in 0..3 {
+            server.faults().push(On::exactly(None, path), Fault::Status(500));
+        }
+        let findings = told(&server, &[]).await;
+        assert!(has(&findings, "cannot be seen from here") && asked(&findings) == (false, true), "{findings:?}");
     }
 
     #[test]

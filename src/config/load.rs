@@ -8,9 +8,10 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
+    bot,
     integration::{Given, integration},
     model::{
-        Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Log, LogFormat, Recording,
+        Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Live, Log, LogFormat, Recording,
         Server, Store, StoreUrl, Sweep,
     },
     reader::{ConfigError, Problem, Reader},
@@ -62,7 +63,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
 
     let mut root = Reader::new(&table, "", problems);
     let sections =
-        ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "dialer", "recording"]
+        ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "dialer", "live", "recording"]
             .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
@@ -90,6 +91,13 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     let sweep = sweep(section("sweep")?, problems);
     let hooks = hooks(section("hooks")?, problems);
     let dialer = dialer(section("dialer")?, problems);
+    let live = live(section("live")?, problems);
+    if let (Some(live), Some(server)) = (&live, &server)
+        && live.streams > server.connections / 2
+    {
+        let message = "must be at most half of server.connections: callbacks need the others";
+        problems.push(Problem { key: "live.streams".to_owned(), message: message.to_owned() });
+    }
     let recording = recording(section("recording")?, problems);
     let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
     for (at, one) in accounts.iter().enumerate() {
@@ -118,6 +126,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         sweep: sweep?,
         hooks: hooks?,
         dialer: dialer?,
+        live: live?,
         recording: recording?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
     })
@@ -471,6 +480,22 @@ fn dialer(table: &Table, problems: &mut Vec<Problem>) -> Option<Dialer> {
     Some(Dialer { wait: wait?, settle_after: settle_after? })
 }
 
+/// Presence ends after three of these.
+const HEARTBEATS: std::ops::RangeInclusive<std::time::Duration> =
+    std::time::Duration::from_millis(100)..=std::time::Duration::from_secs(15);
+
+fn live(table: &Table, problems: &mut Vec<Problem>) -> Option<Live> {
+    let mut r = Reader::new(table, "live", problems);
+    let heartbeat = r.duration("heartbeat");
+    if heartbeat.is_some_and(|heartbeat| !HEARTBEATS.contains(&heartbeat)) {
+        r.wrong("heartbeat", "must be 100ms to 15s: whoever is silent for longer is taken to be gone");
+    }
+    let streams = r.number("streams", 1..=1_000_000);
+    let streams_per_agent = r.number("streams_per_agent", 1..=1000);
+    r.finish();
+    Some(Live { heartbeat: heartbeat?, streams: to_usize(streams?), streams_per_agent: to_usize(streams_per_agent?) })
+}
+
 /// `calling_hours` and `calling_days`; `None`: neither is set.
 fn calling_times(r: &mut Reader<'_, '_>) -> Option<CallingTimes> {
     let (hours, days) = (r.text("calling_hours"), r.texts("calling_days"));
@@ -590,6 +615,7 @@ pub(super) fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> O
     let integrations = r.tables("integration");
     let agents = r.tables("agent");
     let bots = r.tables("bot");
+    let dids = r.tables("did");
     r.finish();
 
     let place = Place { country: &country, utc_offset: offset.unwrap_or(Offset::UTC) };
@@ -613,7 +639,19 @@ pub(super) fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> O
     }
     let names: Vec<&str> = integrations.iter().flatten().map(|one| one.name.as_str()).collect();
     let agents: Vec<_> = agents.into_iter().map(|(at, table)| agent(&at, table, &country, &names, problems)).collect();
-    let bots: Vec<_> = bots.into_iter().map(|(at, table)| bot(&at, table, problems)).collect();
+    let bots: Vec<_> = bots.into_iter().map(|(at, table)| bot::bot(&at, table, &country, problems)).collect();
+    for (index, (one, _)) in bots.iter().enumerate().filter_map(|(index, one)| Some((index, one.as_ref()?))) {
+        if bots[..index].iter().flatten().any(|(other, _)| other.id == one.id) {
+            problems.push(Problem {
+                key: format!("{at}.bot[{index}].id"),
+                message: format!("{:?} is the id of another bot of this account; give it its own", one.id),
+            });
+        }
+    }
+    let dids: Vec<_> = dids.into_iter().map(|(at, table)| bot::did(&at, table, &country, problems)).collect();
+    let (bots, of_bots): (Vec<_>, Vec<_>) = bots.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    let dids = dids.into_iter().collect::<Option<Vec<_>>>()?;
+    let dids = bot::dids(at, dids, of_bots.into_iter().flatten().collect(), problems);
     Some(Account {
         sid: sid?,
         api_url: api_url?,
@@ -632,7 +670,8 @@ pub(super) fn account(at: &str, table: &Table, problems: &mut Vec<Problem>) -> O
         routing,
         integrations: integrations.into_iter().collect::<Option<_>>()?,
         agents: agents.into_iter().collect::<Option<_>>()?,
-        bots: bots.into_iter().collect::<Option<_>>()?,
+        bots,
+        dids,
     })
 }
 
@@ -675,18 +714,6 @@ fn agent(at: &str, table: &Table, country: &str, integrations: &[&str], problems
     }
     r.finish();
     Some(Agent { number: number?, email, caller_id, click_to_call, crm_user })
-}
-
-/// Voicebots are read, so that a file with them starts; nothing answers their calls in this version.
-fn bot(at: &str, table: &Table, problems: &mut Vec<Problem>) -> Option<String> {
-    let mut r = Reader::new(table, at, problems);
-    let id = r.required("id", "a short name of the bot");
-    for key in ["token", "backend", "url", "api_key", "instructions"] {
-        r.text(key);
-    }
-    r.texts("exophones");
-    r.finish();
-    id
 }
 
 pub(super) fn url(r: &mut Reader<'_, '_>, key: &str, schemes: &[&str]) -> Option<Url> {
@@ -769,6 +796,23 @@ mod tests {
         assert_eq!(elsewhere(""), ["mumbai"]);
         assert_eq!(elsewhere("region = \"mumbai\""), ["singapore"]);
         assert!(elsewhere("api_url = \"http://127.0.0.1:9\"").is_empty(), "a key is shown to nobody who is not named");
+    }
+
+    #[test]
+    fn streams_leave_connections_to_callbacks() {
+        let live = |text: &str| parse("test", text, &Default::default()).map(|it| it.live);
+        let usual = live("").expect("the defaults");
+        assert_eq!((usual.heartbeat, usual.streams), (std::time::Duration::from_secs(15), 2000));
+        assert_eq!(live("[live]\nheartbeat = \"100ms\"\nstreams = 5000").expect("as many").streams, 5000);
+        for wrong in [
+            "[live]\nheartbeat = \"16s\"",
+            "[live]\nheartbeat = \"0s\"",
+            "[live]\nstreams = 0",
+            "[live]\nstreams = 5001",
+            "[server]\nconnections = 3999",
+        ] {
+            assert!(live(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

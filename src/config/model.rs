@@ -13,6 +13,7 @@ use patchbay_kit::{Manifest, Settings};
 use secrecy::SecretString;
 use url::Url;
 
+use super::bot::{Bot, Did};
 use crate::call::{CallingTimes, ContactChoice, compose::Texts, route::Routing};
 
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ pub struct Config {
     pub sweep: Sweep,
     pub hooks: Hooks,
     pub dialer: Dialer,
+    pub live: Live,
     pub recording: Recording,
     pub accounts: Vec<Account>,
 }
@@ -154,6 +156,15 @@ pub struct Sweep {
     pub since: Option<Timestamp>,
 }
 
+/// Event streams of agents and consoles.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Between signs of life; with each it is looked whether the stream may go on.
+    pub heartbeat: Duration,
+    pub streams: usize,
+    pub streams_per_agent: usize,
+}
+
 #[derive(Clone, Debug)]
 pub struct Hooks {
     /// How long a caller on the line waits for an answer that a CRM has to be asked for.
@@ -204,8 +215,8 @@ pub struct Account {
     pub routing: Routing,
     pub integrations: Vec<Integration>,
     pub agents: Vec<Agent>,
-    /// Ids of the voicebots named in the file.
-    pub bots: Vec<String>,
+    pub bots: Vec<Bot>,
+    pub dids: Vec<Did>,
 }
 
 /// One account's configured use of a connector.

@@ -54,7 +54,7 @@ impl FromStr for EventId {
 #[serde(rename_all = "snake_case")]
 pub enum Audience {
     Everyone,
-    /// As the user mapping names him.
+    /// By his id in the user mapping; whoever is not in it, by the number that is rung.
     Agent(String),
 }
 
@@ -71,7 +71,7 @@ pub struct News {
     pub data: Value,
 }
 
-/// It holds an agent's number.
+/// It may hold an agent's number.
 impl fmt::Debug for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if *self == Self::Everyone { "Everyone" } else { "Agent" })
@@ -111,22 +111,22 @@ impl Told {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Listener {
     pub account: String,
-    /// `None`: a console.
-    pub agent: Option<String>,
+    /// One person's entries of the user mapping: he may have several numbers. `None`: a console.
+    pub agents: Option<Vec<String>>,
 }
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listener({}, {})", self.account, if self.agent.is_some() { "an agent" } else { "a console" })
+        write!(f, "Listener({}, {})", self.account, if self.agents.is_some() { "an agent" } else { "a console" })
     }
 }
 
 impl Listener {
     fn hears(&self, news: &News) -> bool {
         self.account == news.account
-            && match (&self.agent, &news.to) {
+            && match (&self.agents, &news.to) {
                 (None, _) | (_, Audience::Everyone) => true,
-                (Some(me), Audience::Agent(agent)) => me == agent,
+                (Some(mine), Audience::Agent(agent)) => mine.contains(agent),
             }
     }
 }
@@ -278,6 +278,14 @@ impl Hub {
         let active: Vec<_> = state.active.values().flatten().filter(|event| fresh.contains(&event.told.uid)).collect();
         let going_on: Vec<_> = active.into_iter().cloned().collect();
         state.subscribers.retain(|subscriber| going_on.iter().all(|event| subscriber.tell(event)));
+    }
+
+    /// The last event of each call and audience that has not ended.
+    pub(super) fn going_on(&self, account: &str) -> Vec<Arc<LiveEvent>> {
+        let now = Timestamp::now();
+        let state = self.state();
+        let active = state.active.get(account).into_iter().flatten();
+        active.filter(|event| !is_over(event, now)).cloned().collect()
     }
 
     pub(super) fn subscribe(&self, listener: Listener, after: Option<EventId>) -> Subscription {

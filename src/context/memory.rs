@@ -1,12 +1,14 @@
 //! The context of a single node: what it knows itself is all there is.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use patchbay_kit::PhoneNumber;
 
 use super::{
-    Admission, CallContext, Context, EventId, Fact, Health, KnownOwner, Limit, Listener, News, Session, Subscription,
-    facts::Noted, live::Told, local::Local,
+    Admission, CallContext, Context, EventId, Fact, Health, KnownOwner, Limit, Listener, LiveEvent, News, Session,
+    Subscription, facts::Noted, live::Told, local::Local,
 };
 use crate::store::{CallRef, LaneRef};
 
@@ -56,6 +58,10 @@ impl Context for MemoryContext {
         self.0.hub.subscribe(listener, after)
     }
 
+    fn going_on(&self, account: &str) -> Vec<Arc<LiveEvent>> {
+        self.0.hub.going_on(account)
+    }
+
     async fn admit(&self, limit: &Limit, key: &str) -> Admission {
         self.0.limits.admit(limit, key)
     }
@@ -71,8 +77,6 @@ impl Context for MemoryContext {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::context::suite::{self, Node, for_each_case};
 

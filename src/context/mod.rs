@@ -11,7 +11,7 @@ mod redis;
 #[cfg(test)]
 mod suite;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::store::{CallRef, LaneRef};
 
-pub use facts::{CallContext, Fact, Stage};
+pub use facts::{CallContext, Fact};
 pub use limits::{Admission, Limit};
 pub use live::{Audience, EventId, Listener, LiveEvent, News, Next, Subscription};
 pub use memory::MemoryContext;
@@ -68,7 +68,7 @@ impl fmt::Debug for KnownOwner {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Session {
     pub account: String,
-    /// As the user mapping names him: his number, or `sip:…`.
+    /// By his id in the user mapping.
     pub agent: String,
     pub id: Uuid,
 }
@@ -128,6 +128,9 @@ pub trait Context: Send + Sync + fmt::Debug + 'static {
 
     /// What is going on now, or what came after the event `after` where that is still known; then what is new.
     fn subscribe(&self, listener: Listener, after: Option<EventId>) -> Subscription;
+
+    /// What is going on in an account, as far as this node knows: of each call and agent the last word.
+    fn going_on(&self, account: &str) -> Vec<Arc<LiveEvent>>;
 
     /// Whether `key` may do once more what `limit` limits. It is counted if so.
     async fn admit(&self, limit: &Limit, key: &str) -> Admission;

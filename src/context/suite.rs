@@ -10,9 +10,12 @@ use uuid::Uuid;
 
 use super::{
     Admission, Audience, CallContext, Context, Fact, KnownOwner, Limit, Listener, LiveEvent, News, Next, Session,
-    Stage, Subscription, live::QUEUE,
+    Subscription, live::QUEUE,
 };
-use crate::store::{CallRef, LaneRef};
+use crate::{
+    call::Stage,
+    store::{CallRef, LaneRef},
+};
 
 /// Gives every case there is to a macro, so that no context's tests can leave one out.
 macro_rules! for_each_case {
@@ -88,7 +91,7 @@ pub(super) fn to(agent: &str) -> Audience {
 }
 
 pub(super) fn listener(agent: Option<&str>) -> Listener {
-    Listener { account: ACCOUNT.to_owned(), agent: agent.map(str::to_owned) }
+    Listener { account: ACCOUNT.to_owned(), agents: agent.map(|agent| vec![agent.to_owned()]) }
 }
 
 /// Waits for something that has to be asked for to become true.
@@ -248,7 +251,8 @@ pub(super) async fn sessions_come_and_go(a: Node, b: Node) {
 
 pub(super) async fn an_agent_hears_what_is_for_him(a: Node, b: Node) {
     let mut mine = b.subscribe(listener(Some(AGENT)), None);
-    let mut of_another = b.subscribe(Listener { account: "acme2".to_owned(), agent: Some(AGENT.to_owned()) }, None);
+    let mut of_another =
+        b.subscribe(Listener { account: "acme2".to_owned(), agents: Some(vec![AGENT.to_owned()]) }, None);
     a.publish(news("ringing", to(OTHER), Some("c1"))).await;
     a.publish(news("ringing", to(AGENT), Some("c2"))).await;
     a.publish(news("paused", Audience::Everyone, None)).await;

@@ -71,6 +71,9 @@ impl Popups {
         }
         let Ok(_place) = Arc::clone(&self.places).try_acquire_owned() else { return Shown::Dropped };
         let left = Duration::try_from(hint.until.duration_since(Timestamp::now())).unwrap_or_default();
+        if left.is_zero() {
+            return Shown::Dropped;
+        }
         let shown = async {
             let mut trace = Vec::new();
             let agent = perform::agent(driver, memory, &hint.agent, &mut trace).await?;

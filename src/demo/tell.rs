@@ -157,6 +157,7 @@ fn said(kind: &EventKind, agent: Option<&str>, status: Option<&str>, keys: &str)
         EventKind::Routed => "an applet was told what to do".to_owned(),
         EventKind::Associated => "somebody chose the record it belongs to".to_owned(),
         EventKind::FollowUpAsked => "somebody wants a follow-up".to_owned(),
+        EventKind::Ordered => "somebody has Exotel do something with the call".to_owned(),
         EventKind::Other(other) => format!("says {other}{status}"),
     }
 }

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use line::Line;
-pub use rules::{Agent, Breach, Lookup, Wish};
+use rules::Checked;
+pub use rules::{Agent, Breach, Lookup, TestWish, Wish};
 use settle::Verdict;
 
 use crate::{
@@ -159,25 +160,46 @@ impl Dialer {
     /// # Errors
     /// [`Declined`].
     pub async fn click(self: &Arc<Self>, wish: &Wish) -> Result<Click, Declined> {
+        let check = |now| rules::check(&self.parts.account, &self.parts.agents, wish, now);
+        self.ask(wish.key, wish.fingerprint, wish.renew_after, check).await
+    }
+
+    /// Puts a customer into a flow, as [`Dialer::click`] connects an agent: the same intent, the same settling.
+    ///
+    /// # Errors
+    /// [`Declined`].
+    pub async fn test_call(self: &Arc<Self>, wish: &TestWish) -> Result<Click, Declined> {
+        let check = |now| rules::check_test(&self.parts.account, wish, now);
+        self.ask(wish.key, wish.fingerprint, wish.renew_after, check).await
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        key: [u8; 32],
+        fingerprint: [u8; 32],
+        renew_after: Option<Duration>,
+        check: impl FnOnce(Timestamp) -> Result<Checked, Breach>,
+    ) -> Result<Click, Declined> {
         let Self { parts, .. } = &**self;
         let sid = &parts.account.sid;
         let now = self.now();
         // Whoever asks again is told, whatever the hour is by now.
-        if wish.renew_after.is_none()
-            && let Some(known) = parts.clicks.click_of_key(sid, wish.key).await?
+        if renew_after.is_none()
+            && let Some(known) = parts.clicks.click_of_key(sid, key).await?
         {
-            return self.again(known, wish).await;
+            return self.again(known, fingerprint).await;
         }
-        let checked = rules::check(&parts.account, &parts.agents, wish, now)?;
+        let checked = check(now)?;
         let click = Click {
             id: Uuid::now_v7(),
             account: sid.clone(),
             version: 1,
-            key: wish.key,
-            fingerprint: wish.fingerprint,
+            key,
+            fingerprint,
             agent: checked.agent,
             to: checked.to,
             caller_id: checked.caller_id,
+            flow_url: checked.flow_url,
             custom_field: checked.custom_field,
             record: checked.record,
             state: ClickState::Intended,
@@ -185,19 +207,19 @@ impl Dialer {
             dialled_at: None,
             updated_at: now,
         };
-        let renew_before = wish.renew_after.map(|age| now.checked_sub(age).unwrap_or(Timestamp::MIN));
+        let renew_before = renew_after.map(|age| now.checked_sub(age).unwrap_or(Timestamp::MIN));
         crash::point("dialer.before_intent");
         match parts.clicks.intend(click.clone(), renew_before).await? {
             Kept::New => {
                 crash::point("dialer.after_intent");
                 self.answer(click).await
             }
-            Kept::Known(known) => self.again(*known, wish).await,
+            Kept::Known(known) => self.again(*known, fingerprint).await,
         }
     }
 
-    async fn again(self: &Arc<Self>, known: Click, wish: &Wish) -> Result<Click, Declined> {
-        if known.fingerprint != wish.fingerprint {
+    async fn again(self: &Arc<Self>, known: Click, fingerprint: [u8; 32]) -> Result<Click, Declined> {
+        if known.fingerprint != fingerprint {
             return Err(Declined::OtherRequest);
         }
         self.answer(known).await
@@ -271,7 +293,8 @@ impl Dialer {
             let _ = self.step(&mut click, ClickState::NotPlaced { reason }, None).await;
             return None;
         };
-        connect.callback = Some(StatusCallback { url: (self.parts.status_url)(), answered: true });
+        // Of a call into a flow Exotel tells the end alone (exotel-api §2.1).
+        connect.callback = Some(StatusCallback { url: (self.parts.status_url)(), answered: click.flow_url.is_none() });
         crash::point("dialer.before_dialling");
         match self.step(&mut click, ClickState::Dialling, None).await {
             Ok(()) => {}
@@ -286,7 +309,9 @@ impl Dialer {
         let dialled = self.parts.line.connect(&connect).await;
         crash::point("dialer.after_answer");
         let (state, put_off) = match dialled {
-            Dialled::Placed(call) => (ClickState::Placed { call_sid: call.sid }, None),
+            Dialled::Placed(call) => {
+                (ClickState::Placed { call_sid: call.sid, status: Some(call.status.as_str().to_owned()) }, None)
+            }
             Dialled::Refused(ExotelError::Busy { retry_after }) => {
                 (ClickState::Intended, Some(PutOff::Busy(retry_after)))
             }
@@ -329,7 +354,7 @@ impl Dialer {
         let Self { parts, .. } = self;
         let now = self.now();
         let receipt = match &state {
-            ClickState::Placed { call_sid } => Some(receipt(parts, click, call_sid, now)?),
+            ClickState::Placed { call_sid, .. } => Some(receipt(parts, click, call_sid, now)?),
             _ => None,
         };
         let placed = receipt.is_some();
@@ -460,7 +485,9 @@ impl Dialer {
             let verdict = settle::judge(&click, &connect, calls, &taken, parts.settle_after, asked);
             let (state, how) = match verdict {
                 Verdict::Later => continue,
-                Verdict::Placed { call_sid } => (ClickState::Placed { call_sid }, "by its mark in Exotel's list"),
+                Verdict::Placed { call_sid } => {
+                    (ClickState::Placed { call_sid, status: None }, "by its mark in Exotel's list")
+                }
                 Verdict::NotPlaced => {
                     let reason = "Exotel does not list it: it was not placed".to_owned();
                     (ClickState::NotPlaced { reason }, "by Exotel's list")
@@ -498,7 +525,10 @@ impl Dialer {
             };
             match likeness {
                 Likeness::Same => {
-                    return Some((ClickState::Placed { call_sid: sid }, "by its mark in the call's details"));
+                    return Some((
+                        ClickState::Placed { call_sid: sid, status: None },
+                        "by its mark in the call's details",
+                    ));
                 }
                 Likeness::Likely => left.push(sid),
                 Likeness::Other => {}
@@ -511,9 +541,10 @@ impl Dialer {
                 Some((ClickState::NotPlaced { reason }, "by Exotel's list"))
             }
             [] => None,
-            [sid] if !rivalled => {
-                Some((ClickState::Placed { call_sid: sid.clone() }, "by its people and time, as the only one"))
-            }
+            [sid] if !rivalled => Some((
+                ClickState::Placed { call_sid: sid.clone(), status: None },
+                "by its people and time, as the only one",
+            )),
             _ if over => {
                 let count = left.len();
                 let reason = format!(
@@ -552,7 +583,7 @@ impl Drop for Ended<'_> {
 
 fn call_of(click: &Click) -> Option<&str> {
     match &click.state {
-        ClickState::Placed { call_sid } => Some(call_sid),
+        ClickState::Placed { call_sid, .. } => Some(call_sid),
         _ => None,
     }
 }
@@ -596,7 +627,7 @@ fn tell(metrics: &Metrics, click: &Click, how: Option<&str>) {
     let (account, agent, state) = (&click.account, mask::number(&click.agent), click.state.as_str());
     let found = how.unwrap_or("by Exotel's answer");
     match &click.state {
-        ClickState::Placed { call_sid } => {
+        ClickState::Placed { call_sid, .. } => {
             tracing::info!(click = %click.id, %account, %agent, state, call = %call_sid, found, "click-to-call");
         }
         ClickState::Refused { code, message } => {
@@ -621,12 +652,13 @@ fn receipt(
     let account = &parts.account;
     let written = |raw: &str| rules::as_exotel_writes(raw, &account.country);
     let dialled = click.dialled_at.unwrap_or(click.asked_at);
+    let is_test = click.flow_url.is_some();
     let placed = PlacedCall {
         call_sid: call_sid.to_owned(),
         click: click.id,
-        agent: written(&click.agent),
-        agent_email: (parts.agents)(&click.agent).and_then(|agent| agent.email),
-        customer: written(&click.to),
+        agent: (!is_test).then(|| written(&click.agent)),
+        agent_email: (parts.agents)(&click.agent).filter(|_| !is_test).and_then(|agent| agent.email),
+        customer: written(if is_test { &click.agent } else { &click.to }),
         exophone: written(&click.caller_id),
         custom_field: mark::write(click.id, click.custom_field.as_deref()),
         // Exotel counts in seconds.
@@ -650,7 +682,7 @@ pub async fn heard(
 ) -> Result<(), StoreError> {
     for _ in 0..TURNS {
         let Some(mut click) = clicks.click(account, id).await? else { return Ok(()) };
-        let placed = ClickState::Placed { call_sid: call_sid.to_owned() };
+        let placed = ClickState::Placed { call_sid: call_sid.to_owned(), status: None };
         if !click.state.may_become(&placed) {
             if call_of(&click).is_some_and(|known| known != call_sid) {
                 tracing::warn!(click = %id, call = call_sid, "a second call carries the mark of this click");

@@ -37,6 +37,28 @@ impl fmt::Debug for Wish {
     }
 }
 
+/// A test call that somebody asks for: a customer is rung, and put into the flow of a DID.
+#[derive(Clone)]
+pub struct TestWish {
+    pub key: [u8; 32],
+    pub fingerprint: [u8; 32],
+    /// As of [`Wish`].
+    pub renew_after: Option<std::time::Duration>,
+    pub customer: String,
+    /// What he sees: the DID's number.
+    pub did: String,
+    /// The DID's, if it has one.
+    pub flow_url: Option<String>,
+    /// Cut, where it leaves no room for the mark.
+    pub custom_field: String,
+}
+
+impl fmt::Debug for TestWish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TestWish({} → {})", mask::number(&self.customer), mask::number(&self.did))
+    }
+}
+
 /// Why nothing is dialled: which part of the request, what is wrong with it, what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {message}")]
@@ -56,6 +78,7 @@ pub(super) struct Checked {
     pub(super) agent: String,
     pub(super) to: String,
     pub(super) caller_id: String,
+    pub(super) flow_url: Option<String>,
     pub(super) custom_field: Option<String>,
     pub(super) record: bool,
 }
@@ -121,7 +144,20 @@ pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestam
         );
         return Err(breach("custom_field", "too_long", message));
     }
-    for times in account.calling_times.iter().chain(&wish.times) {
+    open(account, wish.times.as_ref(), now)?;
+    Ok(Checked {
+        agent: agent.number.clone(),
+        to,
+        caller_id: caller_id.e164,
+        flow_url: None,
+        custom_field,
+        record: wish.record.unwrap_or(account.record_calls),
+    })
+}
+
+/// Whether calls are placed at this time, by the account's hours and those of the way it comes.
+fn open(account: &Account, times: Option<&CallingTimes>, now: Timestamp) -> Result<(), Breach> {
+    for times in account.calling_times.iter().chain(times) {
         if !times.open(now, account.utc_offset) {
             let message = format!(
                 "no calls are placed at this time; they are {}, by the account's clock (UTC{})",
@@ -131,12 +167,33 @@ pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestam
             return Err(breach("time", "outside_calling_hours", message));
         }
     }
+    Ok(())
+}
+
+/// A customer's telephone is not rung at night for a test either.
+pub(super) fn check_test(account: &Account, wish: &TestWish, now: Timestamp) -> Result<Checked, Breach> {
+    let Some(customer) = phone::parse(&wish.customer, &account.country) else {
+        return Err(breach("to", "not_a_number", "is no telephone number; write it as +919876543210"));
+    };
+    let Some(did) = phone::parse(&wish.did, &account.country) else {
+        return Err(breach("number", "not_a_number", "of this DID is no telephone number any more"));
+    };
+    if customer.e164 == did.e164 {
+        return Err(breach("to", "the_did_itself", "is the DID's own number; give the telephone that is to ring"));
+    }
+    let Some(flow_url) = wish.flow_url.clone() else {
+        let message = "is not set for this DID; give it the address of the flow, as App Bazaar shows it";
+        return Err(breach("flow_url", "no_flow_url", message));
+    };
+    open(account, None, now)?;
     Ok(Checked {
-        agent: agent.number.clone(),
-        to,
-        caller_id: caller_id.e164,
-        custom_field,
-        record: wish.record.unwrap_or(account.record_calls),
+        agent: customer.e164,
+        to: did.e164.clone(),
+        caller_id: did.e164,
+        flow_url: Some(flow_url),
+        custom_field: Some(wish.custom_field.chars().take(mark::OWN_CHARS).collect()),
+        // Whether the flow records is the flow's.
+        record: false,
     })
 }
 
@@ -145,7 +202,10 @@ pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestam
 pub(super) fn connect(account: &Account, click: &Click) -> Option<Connect> {
     Some(Connect {
         from: Party::read(&click.agent, &account.country),
-        to: Reach::Party(Party::read(&click.to, &account.country)),
+        to: match &click.flow_url {
+            Some(flow_url) => Reach::Flow(flow_url.clone()),
+            None => Reach::Party(Party::read(&click.to, &account.country)),
+        },
         caller_id: phone::parse(&click.caller_id, &account.country)?,
         record: click.record.then_some(Channels::Single),
         ring_seconds: None,
@@ -248,6 +308,36 @@ mod tests {
         }
         let fits = Wish { custom_field: Some("x".repeat(92)), ..good };
         assert!(check(&account, &lookup(), &fits, monday()).is_ok());
+    }
+
+    #[test]
+    fn a_test_call_rings_a_telephone_and_needs_a_flow() {
+        let wish = TestWish {
+            key: [0; 32],
+            fingerprint: [0; 32],
+            renew_after: None,
+            customer: "9876543210".to_owned(),
+            did: "+918047494574".to_owned(),
+            flow_url: Some("https://my.exotel.com/acme1/exoml/start_voice/7".to_owned()),
+            custom_field: "cxb-test:1".to_owned(),
+        };
+        // As seed 004 wants Indian numbers read, and as people write them.
+        for customer in ["9876543210", "919876543210", "00919876543210", "+91 98765 43210", "09876543210"] {
+            let wish = TestWish { customer: customer.to_owned(), ..wish.clone() };
+            let checked = check_test(&account(""), &wish, monday()).expect(customer);
+            assert_eq!((checked.agent.as_str(), checked.to.as_str()), ("+919876543210", "+918047494574"));
+            assert!(!format!("{wish:?}").contains("9876543210"));
+        }
+        let closed = "calling_hours = \"00:00-00:01\"";
+        for (more, wish, code) in [
+            ("", TestWish { customer: "sip:alice".to_owned(), ..wish.clone() }, "not_a_number"),
+            ("", TestWish { customer: "08047494574".to_owned(), ..wish.clone() }, "the_did_itself"),
+            ("", TestWish { flow_url: None, ..wish.clone() }, "no_flow_url"),
+            (closed, wish, "outside_calling_hours"),
+        ] {
+            let breach = check_test(&account(more), &wish, monday()).map(|_| ()).expect_err(code);
+            assert_eq!(breach.code, code);
+        }
     }
 
     #[test]

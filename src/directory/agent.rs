@@ -2,37 +2,26 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use jiff::Timestamp;
 use patchbay_kit::mask;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{call::phone, config::Account};
+use super::{
+    kept::{Entry, Known},
+    roster,
+};
+use crate::{
+    call::phone,
+    config::Account,
+    key::MasterKey,
+    store::{Document, DocumentKind, DocumentRef, StoreError, Writing},
+};
 
 /// CRMs cut names and ids at 255.
 const TEXT_CHARS: usize = 255;
 /// Of an e-mail address (RFC 5321).
 const EMAIL_CHARS: usize = 254;
-
-/// Where an agent stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// In the configuration file: read-only here.
-    File,
-    /// Kept here.
-    Store,
-}
-
-impl Source {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Store => "store",
-        }
-    }
-}
 
 /// What is known of an agent, checked.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,15 +55,27 @@ impl Profile {
 }
 
 /// An agent of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Agent {
-    pub id: String,
-    pub source: Source,
-    /// Goes up with each change; 0 in the file.
-    pub version: i64,
-    #[serde(flatten)]
-    pub profile: Profile,
-    pub updated_at: Option<Timestamp>,
+pub type Agent = Entry<Profile>;
+
+impl Known for Profile {
+    const KIND: DocumentKind = DocumentKind::Agent;
+
+    fn written(&self, _at: &DocumentRef, _key: &MasterKey) -> Result<Writing, StoreError> {
+        let unwritable = |error: serde_json::Error| {
+            StoreError::Unwritable(format!("an agent cannot be put in words: {:?}", error.classify()))
+        };
+        let body = serde_json::to_value(self).map_err(unwritable)?;
+        Ok(Writing { name: self.number.as_deref().map(roster::key), body, ..Writing::default() })
+    }
+
+    fn read(document: &Document, _key: &MasterKey) -> Result<Self, StoreError> {
+        serde_json::from_value(document.says.body.clone())
+            .map_err(|_| StoreError::Unreadable("stored agent is not of a known form".to_owned()))
+    }
+
+    fn difference(was: Option<&Self>, now: Option<&Self>) -> Value {
+        difference(was, now)
+    }
 }
 
 /// Against what an agent is checked.
@@ -158,7 +159,7 @@ impl CrmUser {
     }
 }
 
-fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+pub(super) fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(from).map(Some)
 }
 

@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Agents, Desk, DirectoryError, Step,
-    agent::{self, Agent, Profile, Source},
+    Agents, Desk, DirectoryError, Source, Step,
+    agent::{self, Agent, Profile},
+    kept::List,
     roster::{Roster, key},
     table::{ImportError, Table},
     told,
@@ -97,7 +98,7 @@ impl Agents {
         by: &str,
         stopping: &CancellationToken,
     ) -> Result<Result<Job, ImportError>, DirectoryError> {
-        let desk = self.desk(account).ok_or(DirectoryError::Unknown)?;
+        let desk = self.desk(account)?;
         let table = match Table::read(file, &desk.place()) {
             Ok(table) => table,
             Err(error) => return Ok(Err(error)),
@@ -211,7 +212,7 @@ impl Agents {
         table: &Table,
         stopping: &CancellationToken,
     ) -> Result<(), DirectoryError> {
-        let desk = self.desk(account).ok_or(DirectoryError::Unknown)?;
+        let desk = self.desk(account)?;
         let mut outcomes = Outcomes::new();
         // Who was in the file already, by which row.
         let mut seen = HashMap::new();
@@ -244,31 +245,31 @@ impl Agents {
         rows: &[usize],
         seen: &mut HashMap<String, usize>,
     ) -> Result<Outcomes, DirectoryError> {
-        let _turn = desk.turn.lock().await;
+        let _turn = desk.roster.turn().await;
         let mut tried = seen.clone();
-        let (outcomes, steps) = read_rows(desk, &desk.roster.load_full(), job, table, rows, &mut tried);
-        match if steps.is_empty() { Ok(()) } else { self.write(desk, steps, &job.by).await } {
+        let (outcomes, steps) = read_rows(desk, &desk.roster.now(), job, table, rows, &mut tried);
+        match if steps.is_empty() { Ok(()) } else { desk.roster.write(steps, &job.by).await } {
             Ok(()) => {
                 *seen = tried;
                 return Ok(outcomes);
             }
-            Err(DirectoryError::Changed) => {}
+            Err(DirectoryError::Changed(_)) => {}
             Err(error) => return Err(error),
         }
         let mut all = Outcomes::new();
         for row in rows {
             for left in (0..TRIES).rev() {
                 let mut tried = seen.clone();
-                let (outcomes, steps) = read_rows(desk, &desk.roster.load_full(), job, table, &[*row], &mut tried);
-                match if steps.is_empty() { Ok(()) } else { self.write(desk, steps, &job.by).await } {
+                let (outcomes, steps) = read_rows(desk, &desk.roster.now(), job, table, &[*row], &mut tried);
+                match if steps.is_empty() { Ok(()) } else { desk.roster.write(steps, &job.by).await } {
                     Ok(()) => {
                         *seen = tried;
                         all.extend(outcomes);
                         break;
                     }
-                    Err(DirectoryError::Changed) if left > 0 => {}
-                    Err(DirectoryError::Changed) => {
-                        all.insert(*row, (REFUSED, DirectoryError::Changed.to_string()));
+                    Err(DirectoryError::Changed(_)) if left > 0 => {}
+                    Err(error @ DirectoryError::Changed(_)) => {
+                        all.insert(*row, (REFUSED, error.to_string()));
                     }
                     Err(error) => return Err(error),
                 }
@@ -358,7 +359,7 @@ fn read_row(
     }
     match is {
         Some(_) if profile == was => Ok(None),
-        Some(agent) if agent.source == Source::File => Err(DirectoryError::ReadOnly.to_string()),
+        Some(agent) if agent.source == Source::File => Err(DirectoryError::ReadOnly(DocumentKind::Agent).to_string()),
         Some(agent) => Ok(Some(Step::Change { id, version: agent.version, profile })),
         None => Ok(Some(Step::Make { id, profile })),
     }

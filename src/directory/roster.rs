@@ -5,12 +5,11 @@ use std::{
     fmt,
 };
 
-use jiff::Timestamp;
 use patchbay_kit::mask;
 
 use super::{
-    Step,
-    agent::{Agent, Problem, Profile, Source},
+    agent::{Agent, Problem, Profile},
+    kept::{List, Source},
 };
 use crate::call::{Mapped, UserMapping, phone};
 
@@ -41,15 +40,11 @@ impl Roster {
         for (at, profile) in profiles.into_iter().enumerate() {
             roster.put(Agent { id: at.to_string(), source: Source::Store, version: 1, profile, updated_at: None });
         }
-        roster.known()
+        roster.settled()
     }
 
     pub fn agents(&self) -> impl ExactSizeIterator<Item = &Agent> {
         self.by_id.values()
-    }
-
-    pub fn find(&self, id: &str) -> Option<&Agent> {
-        self.by_id.get(id)
     }
 
     /// Who has this number, as [`super::Profile::number`] has it.
@@ -62,36 +57,34 @@ impl Roster {
         ids.into_iter().flatten().filter_map(|id| self.by_id.get(id))
     }
 
+    /// Whom somebody means who writes a number, `sip:…` or an e-mail address.
+    pub fn named(&self, named: &str, country: &str) -> Option<&Agent> {
+        let number = phone::parse(named, country).map_or_else(|| named.to_owned(), |number| number.e164);
+        self.with_number(&number).or_else(|| self.with_email(named).next())
+    }
+
     /// What planning needs of them.
     pub fn mapping(&self) -> &UserMapping {
         &self.mapping
     }
 
-    /// Whether a number is nobody else's.
-    ///
-    /// # Errors
-    /// Whose it is.
-    pub(super) fn free(&self, id: Option<&str>, profile: &Profile) -> Result<(), Problem> {
-        let Some(number) = &profile.number else { return Ok(()) };
-        let ids = self.by_number.get(&key(number));
-        match ids.into_iter().flatten().find(|other| Some(other.as_str()) != id).and_then(|id| self.find(id)) {
-            None => Ok(()),
-            Some(other) => {
-                let of_file = if other.source == Source::File { ", in the configuration file" } else { "" };
-                let whose = match other.profile.name.as_ref().or(other.profile.email.as_ref()) {
-                    Some(name) => format!("{name}{of_file}"),
-                    None => format!("agent {}{of_file}", other.id),
-                };
-                Err(Problem::new("number", format!("{} is the number of {whose}", mask::number(number))))
-            }
-        }
+    pub fn find(&self, id: &str) -> Option<&Agent> {
+        self.by_id.get(id)
+    }
+}
+
+impl List for Roster {
+    type Of = Profile;
+
+    fn find(&self, id: &str) -> Option<&Agent> {
+        self.by_id.get(id)
     }
 
-    pub(super) fn of_file(&self) -> Vec<Agent> {
-        self.agents().filter(|agent| agent.source == Source::File).cloned().collect()
+    fn entries(&self) -> impl Iterator<Item = &Agent> {
+        self.by_id.values()
     }
 
-    pub(super) fn put(&mut self, agent: Agent) {
+    fn put(&mut self, agent: Agent) {
         self.drop(&agent.id);
         let id = agent.id.clone();
         if let Some(number) = &agent.profile.number {
@@ -125,17 +118,24 @@ impl Roster {
         }
     }
 
-    pub(super) fn take(&mut self, step: Step, now: Timestamp) {
-        let agent = |id, version, profile| Agent { id, source: Source::Store, version, profile, updated_at: Some(now) };
-        match step {
-            Step::Make { id, profile } => self.put(agent(id, 1, profile)),
-            Step::Change { id, version, profile } => self.put(agent(id, version + 1, profile)),
-            Step::Remove { id, .. } => self.drop(&id),
+    fn free(&self, id: Option<&str>, profile: &Profile) -> Result<(), Problem> {
+        let Some(number) = &profile.number else { return Ok(()) };
+        let ids = self.by_number.get(&key(number));
+        match ids.into_iter().flatten().find(|other| Some(other.as_str()) != id).and_then(|id| self.find(id)) {
+            None => Ok(()),
+            Some(other) => {
+                let of_file = if other.source == Source::File { ", in the configuration file" } else { "" };
+                let whose = match other.profile.name.as_ref().or(other.profile.email.as_ref()) {
+                    Some(name) => format!("{name}{of_file}"),
+                    None => format!("agent {}{of_file}", other.id),
+                };
+                Err(Problem::new("number", format!("{} is the number of {whose}", mask::number(number))))
+            }
         }
     }
 
-    /// Makes the mapping anew, once all changes are in. Of two with one number, the file's agent counts.
-    pub(super) fn known(mut self) -> Self {
+    /// Makes the mapping anew. Of two with one number, the file's agent counts.
+    fn settled(mut self) -> Self {
         let mut agents: Vec<&Agent> = self.by_id.values().collect();
         agents.sort_by_key(|agent| agent.source == Source::File);
         let mapped = agents.into_iter().filter_map(|agent| {

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     Step,
-    agent::{self, Agent, CrmUser, Patch, Place, Source},
+    agent::{self, Agent, CrmUser, Patch, Place},
+    kept::Source,
     roster::{Roster, key},
 };
 

@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    agent::{Agent, Patch, Place, Profile, Source, difference},
+    Source,
+    agent::{Agent, Patch, Place, Profile, difference},
+    kept::List,
     roster::Roster,
     sync::{self, From, Listed, Synced, Unmatched},
     table::{self, ImportError, Table},
@@ -92,7 +94,7 @@ fn of_two_with_one_number_the_files_counts() {
         let profile = made(json!({ "number": "+919711581199", "email": email }));
         roster.put(Agent { id: id.to_owned(), source, version: 1, profile, updated_at: None });
     }
-    let roster = roster.known();
+    let roster = roster.settled();
     let email = roster.mapping().of("09711581199", "IN").and_then(|mapped| mapped.email.as_deref());
     assert_eq!(email, Some("file@example.com"));
 }
@@ -145,7 +147,7 @@ fn sync(roster: &Roster, from: &From, listed: &[Listed]) -> (Synced, Roster) {
     for step in steps {
         after.take(step, jiff::Timestamp::UNIX_EPOCH);
     }
-    (synced, after.known())
+    (synced, after.settled())
 }
 
 fn reasons(synced: &Synced) -> Vec<(&str, &str)> {
@@ -231,7 +233,7 @@ fn exotels_users_are_known_by_their_own_id_and_the_file_is_not_touched() {
     let profile = made(json!({ "number": "+919711581199" }));
     roster.put(Agent { id: "f".to_owned(), source: Source::File, version: 0, profile, updated_at: None });
     let users = [listed("u1", Some("a@example.com"), &["sip:a1"]), listed("u2", None, &["09711581199"])];
-    let (synced, after) = sync(&roster.known(), &From::Exotel, &users);
+    let (synced, after) = sync(&roster.settled(), &From::Exotel, &users);
     let agent = after.find("0").expect("there");
     assert_eq!((agent.profile.exotel_user.as_deref(), agent.profile.number.as_deref()), (Some("u1"), Some("sip:a1")));
     assert!(reasons(&synced).iter().any(|(who, why)| *who == "u2" && why.contains("read-only")), "{synced:?}");

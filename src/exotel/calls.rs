@@ -134,7 +134,7 @@ fn legs(details: Said<'_>) -> Vec<CallLeg> {
 pub enum Reach {
     /// The second leg.
     Party(Party),
-    /// A flow, by the id of its app.
+    /// A flow, by its address.
     Flow(String),
 }
 
@@ -207,15 +207,12 @@ pub enum Likeness {
 }
 
 impl Connect {
-    fn form(&self, client: &ExotelClient) -> Vec<(String, String)> {
+    fn form(&self) -> Vec<(String, String)> {
         let mut form = vec![("From".to_owned(), self.from.e164())];
         let mut say = |name: &str, value: String| form.push((name.to_owned(), value));
         match &self.to {
             Reach::Party(to) => say("To", to.e164()),
-            Reach::Flow(app) => {
-                let portal = client.hosts().portal.as_str().trim_end_matches('/');
-                say("Url", format!("{portal}/{}/exoml/start_voice/{app}", client.sid()));
-            }
+            Reach::Flow(address) => say("Url", address.clone()),
         }
         say("CallerId", v1(&self.caller_id));
         say("CallType", "trans".to_owned());
@@ -419,7 +416,7 @@ fn verbatim(said: &Said<'_>) -> Vec<Verbatim> {
 impl ExotelClient {
     /// `POST Calls/connect` (exotel-api §2). Sent once, whatever happens.
     pub async fn connect(&self, call: &Connect) -> Dialled {
-        let request = Request::post("exotel.connect", self.v1(["Calls", "connect.json"])).form(call.form(self));
+        let request = Request::post("exotel.connect", self.v1(["Calls", "connect.json"])).form(call.form());
         match self.ask(Host::Api, Class::Connect, request, |said| Call::read(said.at("Call")?)).await {
             Ok(call) => Dialled::Placed(Box::new(call)),
             Err(ExotelError::Unknown { reason } | ExotelError::Unreadable { reason }) => Dialled::Unknown { reason },

@@ -176,13 +176,13 @@ impl ExotelClient {
         self.ask(Host::Api, Class::Legs, request, Leg::one).await
     }
 
-    /// Ends one leg.
+    /// Ends one leg. Sent once, as every order about a call.
     ///
     /// # Errors
     /// [`ExotelError::NotFound`] where it is over already, and the others.
     pub async fn hang_up_leg(&self, call_sid: &str, leg_sid: &str) -> Result<Leg, ExotelError> {
         let form = vec![("Action".to_owned(), "hangup".to_owned())];
-        let request = self.leg_request("exotel.hang_up", call_sid, leg_sid, form);
+        let request = self.leg_request("exotel.hang_up", call_sid, leg_sid, form).safety(Safety::Creates);
         self.ask(Host::Api, Class::Legs, request, Leg::one).await
     }
 

@@ -13,6 +13,7 @@ mod numbers;
 mod read;
 mod recording;
 mod sms;
+mod streams;
 mod sweep;
 mod users;
 
@@ -34,5 +35,6 @@ pub use numbers::{Dnd, NumberFacts, NumberKind};
 pub use read::{Naive, Party};
 pub use recording::NoRecording;
 pub use sms::{Sms, SmsKind, SmsStatus, SmsTold};
+pub use streams::Streams;
 pub use sweep::{SweepRules, Sweeper};
 pub use users::{Device, DeviceKind, DeviceStatus, User, Who};

@@ -103,6 +103,7 @@ impl Doors {
                 id: Uuid::nil(),
                 account: account.sid.clone(),
                 label: "status callbacks of click-to-call".to_owned(),
+                scope: Some(Hook::Status.as_str().to_owned()),
                 created_at: Timestamp::UNIX_EPOCH,
                 expires_at: None,
             };
@@ -171,10 +172,11 @@ impl Doors {
         self.apps.get(id).map(String::as_str)
     }
 
-    /// The account that a hook token opens.
-    pub fn token(&self, token: &str, now: Timestamp) -> Option<&str> {
+    /// The account that a hook token opens, and what of it; without a scope, all.
+    pub fn token(&self, token: &str, now: Timestamp) -> Option<(&str, Option<&str>)> {
         let found = self.tokens.get(&hash_token(token))?;
-        found.expires_at.is_none_or(|at| now < at).then_some(found.account.as_str())
+        let valid = found.expires_at.is_none_or(|at| now < at);
+        valid.then_some((found.account.as_str(), found.scope.as_deref()))
     }
 }
 
@@ -225,6 +227,7 @@ mod tests {
             id: Uuid::nil(),
             account: "acme1".into(),
             label: String::new(),
+            scope: None,
             created_at: at,
             expires_at,
         };
@@ -262,15 +265,15 @@ mod tests {
     fn a_rotated_token_works_until_it_expires() {
         let doors = doors();
         let at = |second| Timestamp::from_second(second).expect("a time");
-        assert_eq!(doors.token("forever", at(5000)), Some("acme1"));
-        assert_eq!(doors.token("rotated", at(999)), Some("acme1"));
+        assert_eq!(doors.token("forever", at(5000)), Some(("acme1", None)));
+        assert_eq!(doors.token("rotated", at(999)), Some(("acme1", None)));
         assert_eq!(doors.token("rotated", at(1000)), None);
         assert_eq!(doors.token("other", at(0)), None);
         let status = |sid: &str| status_token(sid, &key());
         assert_eq!(doors.token(&status("acme1"), at(0)), None, "of another master key");
         let key = key();
         let doors = Doors::new(&config().accounts, Vec::new(), &key);
-        assert_eq!(doors.token(&status_token("acme2", &key), at(0)), Some("acme2"));
+        assert_eq!(doors.token(&status_token("acme2", &key), at(0)), Some(("acme2", Some("status"))));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod intake;
 mod ip_pstn;
 mod leadsquared;
 mod salesforce;
+mod scope;
 mod scrub;
 mod token;
 mod urls;
@@ -17,6 +18,8 @@ use actix_web::web::ServiceConfig;
 
 pub use answer::{Answers, look_ahead};
 pub use doors::{Doors, account_uids, hash_token, status_token};
+pub use scope::scopes;
+pub use token::opens;
 pub use urls::{FamilyUrl, families, sample_urls};
 
 /// The routes of all families (contract §3). A slash at the end is let pass: a redirect away from it would lose the call.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{
     answer::{self, Applet},
     intake::{self, Arrived},
+    scope::{self, Place},
 };
 use crate::{
     app::Services,
@@ -25,7 +26,7 @@ const SID: &str = "{sid}";
 const APP: &str = "{app}";
 
 /// Every path there is. Behind a token a path may be cut off at its front.
-const PATHS: &[(Hook, &[&str])] = &[
+pub(super) const PATHS: &[(Hook, &[&str])] = &[
     (Hook::CallEvents, &["v2", "accounts", SID, "call-events"]),
     (Hook::CallEvents, &["v2", "accounts", SID, "dialwhom"]),
     (Hook::CallEvents, &["v2", "accounts", SID, "connect"]),
@@ -63,12 +64,15 @@ async fn by_token(request: HttpRequest, services: Data<Services>, payload: Paylo
     let rest = request.match_info().get("rest").unwrap_or_default().trim_matches('/').to_owned();
     let place = {
         let doors = services.doors.load();
-        let account = doors.token(token, Timestamp::now());
-        account.and_then(|account| Some((hook_of(&rest, request.query_string(), account)?, account.to_owned())))
+        let query = request.query_string();
+        doors.token(token, Timestamp::now()).and_then(|(account, scope)| {
+            let place = place_of(&rest, query, account).filter(|place| place.is_in(scope, query))?;
+            Some((place.hook, account.to_owned()))
+        })
     };
     let path = format!("/h/***/{rest}");
     let Some((hook, account)) = place else {
-        // An unknown token, an expired one, and a right one at a place that does not exist: the same.
+        // An unknown token, an expired one, one for another place, and a right one at a place that does not exist: the same.
         let nothing = HttpResponse::NotFound().content_type("text/plain").body("There is nothing here.\n");
         return intake::count(&services, "token", nothing);
     };
@@ -87,10 +91,17 @@ async fn by_token(request: HttpRequest, services: Data<Services>, payload: Paylo
     intake::count(&services, "token", answer)
 }
 
+/// Whether a URL that is to be pasted stands behind this token, of this account and scope, and is opened by it.
+pub fn opens(url: &str, token: &str, account: &str, scope: Option<&str>) -> bool {
+    let Some((_, rest)) = url.split_once(&format!("/h/{token}")) else { return false };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    place_of(path.trim_matches('/'), query, account).is_some_and(|place| place.is_in(scope, query))
+}
+
 /// Which hook a path behind a token means. An account that is named, in path or query, must be the token's.
-fn hook_of(rest: &str, query: &str, account: &str) -> Option<Hook> {
+fn place_of(rest: &str, query: &str, account: &str) -> Option<Place> {
     if rest.is_empty() {
-        return Some(Hook::CallEvents);
+        return Some(Place { hook: Hook::CallEvents, applet: "call-events" });
     }
     let given: Vec<&str> = rest.split('/').collect();
     let fits = |path: &[&str]| {
@@ -103,18 +114,40 @@ fn hook_of(rest: &str, query: &str, account: &str) -> Option<Hook> {
                 segment => segment == *given,
             })
     };
-    let (hook, _) = PATHS.iter().find(|(_, path)| fits(path))?;
+    let (hook, path) = PATHS.iter().find(|(_, path)| fits(path))?;
     let said = |names: &[&str]| normalise::field(query, None, b"", names);
     // Two families end alike; one of them says more.
     let hook = if rest == "passthru" && said(&["callState"]).is_some() { Hook::Salesforce } else { *hook };
     let by_parameter = matches!(hook, Hook::LeadSquared | Hook::Salesforce | Hook::IpPstn);
     let other = by_parameter && said(intake::ACCOUNT_NAMES).is_some_and(|named| named != account);
-    (!other).then_some(hook)
+    let applet = scope::last(path)?;
+    (!other).then_some(Place { hook, applet })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hook_of(rest: &str, query: &str, account: &str) -> Option<Hook> {
+        place_of(rest, query, account).map(|place| place.hook)
+    }
+
+    #[test]
+    fn of_what_is_shown_with_a_token_only_what_it_opens_is() {
+        let all = [
+            "https://x/h/t/call-events?event=pop",
+            "https://x/h/t/dialwhom",
+            "https://x/h/t/status",
+            "https://x/h/t/callback/exotel/acme1/callmissed",
+            "https://x/sfdc/api/inbound/agentpopup?AccountUid=1",
+        ];
+        let opened = |scope| all.into_iter().filter(|url| opens(url, "t", "acme1", scope)).collect::<Vec<_>>();
+        assert_eq!(opened(None), all[..4]);
+        assert_eq!(opened(Some("call_events")), all[..2]);
+        assert_eq!(opened(Some("call_events?event=pop")), all[..1]);
+        assert_eq!(opened(Some("zoho/callmissed")), all[3..4]);
+        assert!(!opens(all[0], "other", "acme1", None) && !opens(all[3], "t", "acme2", None));
+    }
 
     #[test]
     fn behind_a_token_the_whole_path_or_its_end_may_stand() {

@@ -19,20 +19,15 @@ pub enum ClickState {
     Dialling,
     Placed {
         call_sid: String,
+        /// The word for where it stood in Exotel's answer; none where it was found otherwise.
+        status: Option<String>,
     },
     /// Exotel says no: nobody was rung.
-    Refused {
-        code: String,
-        message: String,
-    },
+    Refused { code: String, message: String },
     /// It may have been dialled. Never dialled again; looked for.
-    Unknown {
-        reason: String,
-    },
+    Unknown { reason: String },
     /// It was looked for and is not there: nobody was rung.
-    NotPlaced {
-        reason: String,
-    },
+    NotPlaced { reason: String },
 }
 
 impl ClickState {
@@ -55,7 +50,7 @@ impl ClickState {
         Some(match word {
             "intended" => Self::Intended,
             "dialling" => Self::Dialling,
-            "placed" => Self::Placed { call_sid },
+            "placed" => Self::Placed { call_sid, status: Some(code).filter(|word| !word.is_empty()) },
             "refused" => Self::Refused { code, message: told },
             "unknown" => Self::Unknown { reason: told },
             "not_placed" => Self::NotPlaced { reason: told },
@@ -63,11 +58,11 @@ impl ClickState {
         })
     }
 
-    /// CallSid, code, and what is told of it, where it has them.
+    /// CallSid, code or status, and what is told of it, where it has them.
     pub(super) fn parts(&self) -> [Option<&str>; 3] {
         match self {
             Self::Intended | Self::Dialling => [None; 3],
-            Self::Placed { call_sid } => [Some(call_sid), None, None],
+            Self::Placed { call_sid, status } => [Some(call_sid), status.as_deref(), None],
             Self::Refused { code, message } => [None, Some(code), Some(message)],
             Self::Unknown { reason } | Self::NotPlaced { reason } => [None, None, Some(reason)],
         }
@@ -103,12 +98,14 @@ pub struct Click {
     pub key: [u8; 32],
     /// Of the request: the same key with another one is a mistake.
     pub fingerprint: [u8; 32],
-    /// E.164, or `sip:…`.
+    /// Who is rung first: E.164, or `sip:…`. Of a test call, the customer.
     pub agent: String,
-    /// E.164, or `sip:…`.
+    /// E.164, or `sip:…`. Of a test call the DID, as Exotel has it too.
     pub to: String,
     /// E.164.
     pub caller_id: String,
+    /// A test call: the address of the flow that the customer is put into.
+    pub flow_url: Option<String>,
     /// What the caller had it carry, without our mark.
     pub custom_field: Option<String>,
     pub record: bool,
@@ -152,6 +149,8 @@ pub struct ClickFilter {
     pub states: Vec<String>,
     /// Of one agent and one he wants to be connected with.
     pub pair: Option<(String, String)>,
+    /// Of these agents alone, by number; `None`: of all.
+    pub agents: Option<Vec<String>>,
     pub since: Option<Timestamp>,
     /// 0: the default of 50.
     pub limit: u32,
@@ -200,7 +199,7 @@ mod tests {
         let all = [
             ClickState::Intended,
             ClickState::Dialling,
-            ClickState::Placed { call_sid: text() },
+            ClickState::Placed { call_sid: text(), status: None },
             ClickState::Refused { code: text(), message: text() },
             ClickState::Unknown { reason: text() },
             ClickState::NotPlaced { reason: text() },

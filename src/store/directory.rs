@@ -1,4 +1,4 @@
-//! Documents: what people keep here (agents, users, their sessions and tokens, imports), and the log of who changed what.
+//! Documents: what people keep here (agents, bots, DIDs, users, their sessions and tokens, imports), and the log of who changed what.
 //! Few and small, read whole; each is changed on a version, together with its entry in the log.
 
 use std::fmt;
@@ -24,6 +24,10 @@ pub enum DocumentKind {
     Token,
     /// A file of agents that was sent in.
     Import,
+    /// A voicebot.
+    Bot,
+    /// A telephone number and what answers it.
+    Did,
     /// Of Exotel; its settings, and sealed its secrets.
     Account,
     /// One of an account's, likewise.
@@ -31,8 +35,17 @@ pub enum DocumentKind {
 }
 
 impl DocumentKind {
-    pub const ALL: [Self; 7] =
-        [Self::Agent, Self::User, Self::Session, Self::Token, Self::Import, Self::Account, Self::Integration];
+    pub const ALL: [Self; 9] = [
+        Self::Agent,
+        Self::User,
+        Self::Session,
+        Self::Token,
+        Self::Import,
+        Self::Bot,
+        Self::Did,
+        Self::Account,
+        Self::Integration,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +54,8 @@ impl DocumentKind {
             Self::Session => "session",
             Self::Token => "token",
             Self::Import => "import",
+            Self::Bot => "bot",
+            Self::Did => "did",
             Self::Account => "account",
             Self::Integration => "integration",
         }
@@ -69,7 +84,7 @@ impl DocumentRef {
 /// What a document says.
 #[derive(Clone, Default, PartialEq)]
 pub struct Writing {
-    /// Of its account and kind no other has it: an agent's number, a user's e-mail.
+    /// Of its account and kind no other has it: an agent's or a DID's number, a user's e-mail.
     pub name: Option<String>,
     pub body: Value,
     /// What must not lie in the store readable: sealed with the master key.

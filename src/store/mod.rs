@@ -496,6 +496,8 @@ pub struct HookToken {
     pub id: Uuid,
     pub account: String,
     pub label: String,
+    /// What it opens of the account's hooks; all of them without one.
+    pub scope: Option<String>,
     pub created_at: Timestamp,
     /// Still valid until then: its successor was made.
     pub expires_at: Option<Timestamp>,
@@ -543,6 +545,8 @@ pub enum News {
     Credential,
     /// Agents of the user mapping were changed.
     Agents,
+    /// Bots or DIDs were changed.
+    Bots,
     /// Accounts or integrations were made, changed or removed.
     Accounts,
 }
@@ -591,6 +595,9 @@ pub trait Store: Clicks + Directory {
 
     /// Puts a set-aside receipt (or all of an account) back before the reader. Returns how many.
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError>;
+
+    /// The contact of a caller, where one was found or made in this CRM.
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError>;
 
     /// Takes up to `limit` deliveries whose turn it is and that are due, oldest first: they are durably in flight when this
     /// resolves. Of one call at most one delivery is in flight, and a later kind is not taken while an earlier one of

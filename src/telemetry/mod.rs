@@ -42,6 +42,13 @@ pub struct PopupLabels {
     pub outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LiveLabels {
+    pub account: String,
+    /// `told`; `late`: it was no news any more; `dropped`: too much was waiting to be told.
+    pub outcome: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ExchangeLabels {
     pub connector: &'static str,
@@ -97,6 +104,10 @@ pub struct Metrics {
     pub attempt_seconds: Histograms<LaneLabels>,
     pub exchanges: Labelled<ExchangeLabels>,
     pub popups: Labelled<PopupLabels>,
+    /// News of calls to agents' own event streams.
+    pub live: Labelled<LiveLabels>,
+    /// Event streams that are open on this node.
+    pub streams: Gauge,
     /// 1 open, 0 not.
     pub breaker_open: Family<LaneLabels, Gauge>,
     /// 1: the lane is held because its credentials were refused.
@@ -149,6 +160,10 @@ impl Default for Metrics {
         registry.register_with_unit("attempt", "Duration of a try", Unit::Seconds, attempt_seconds.clone());
         let popups = Labelled::<PopupLabels>::default();
         registry.register("popups", "Calls shown to agents in the CRM while they ring", popups.clone());
+        let live = Labelled::<LiveLabels>::default();
+        registry.register("live_events", "News of calls to agents and consoles", live.clone());
+        let streams = Gauge::default();
+        registry.register("event_streams", "Event streams that are open", streams.clone());
         let exchanges = Labelled::<ExchangeLabels>::default();
         registry.register("exchanges", "HTTP exchanges with CRMs", exchanges.clone());
         let breaker_open = Family::<LaneLabels, Gauge>::default();
@@ -203,6 +218,8 @@ impl Default for Metrics {
             attempt_seconds,
             exchanges,
             popups,
+            live,
+            streams,
             breaker_open,
             lane_held,
             credential_expires,

@@ -116,6 +116,8 @@ struct Standing {
     /// `null`: all there are.
     accounts: Option<BTreeSet<String>>,
     user: Option<String>,
+    /// By which the role `agent` finds himself in the user mapping.
+    email: Option<String>,
     /// What a session sends with every change.
     csrf: Option<String>,
     expires_at: Option<Timestamp>,
@@ -127,6 +129,7 @@ fn standing(services: &Services, caller: &Caller, expires_at: Option<Timestamp>)
         role: caller.role,
         accounts: caller.accounts.clone(),
         user: caller.user.clone(),
+        email: caller.email.clone(),
         csrf: caller.session.as_ref().map(|session| services.gate.csrf(session)),
         expires_at,
     }

@@ -26,6 +26,7 @@ use crate::{
     config::{Account, Problem},
     delivery::LaneHandle,
     directory::DirectoryError,
+    exotel::ExotelError,
     hooks,
     store::{CallFilter, CallRef, CallSummary, DeliveryFilter, DeliveryState, HookToken, StoreError},
 };
@@ -121,9 +122,17 @@ pub enum ApiError {
     TooLarge(usize),
     #[error("too many attempts: try again in {} s", .0.as_secs() + 1)]
     TooMany(Duration),
+    /// So many are open already: of his own, or of all.
+    #[error("{0}")]
+    Crowded(String),
+    #[error("{0}")]
+    Full(String),
     /// A CRM, or Exotel, does not answer as it should.
     #[error("{0}")]
     Upstream(String),
+    /// What was asked of Exotel, and why it did not do or say it.
+    #[error("{0}: {1}; {cure}", cure = .1.cure())]
+    Exotel(&'static str, ExotelError),
     #[error("{}", of_store(.0))]
     Store(#[from] StoreError),
 }
@@ -153,7 +162,14 @@ impl ApiError {
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
+            Self::Crowded(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
+            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
+            Self::Exotel(_, ExotelError::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, "exotel_busy"),
+            Self::Exotel(_, ExotelError::NotFound { .. }) => (StatusCode::NOT_FOUND, "unknown_to_exotel"),
+            Self::Exotel(_, ExotelError::Refused { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
+            Self::Exotel(_, ExotelError::Unknown { .. }) => (StatusCode::BAD_GATEWAY, "unknown"),
+            Self::Exotel(..) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Store(StoreError::BadCursor) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
@@ -169,8 +185,11 @@ impl ApiError {
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        if let Self::TooMany(wait) = self {
+        if let Self::TooMany(wait) | Self::Exotel(_, ExotelError::Busy { retry_after: wait }) = self {
             answer.insert_header((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()));
+        }
+        if matches!(self, Self::Crowded(_) | Self::Full(_)) {
+            answer.insert_header((header::RETRY_AFTER, "15"));
         }
         let problems = match self {
             Self::Invalid(problems) => Some(problems.iter().map(ProblemShown::of).collect()),
@@ -195,9 +214,11 @@ pub(super) type Answer = Result<HttpResponse, ApiError>;
 impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         match error {
-            DirectoryError::Unknown => Self::NotFound(error.to_string()),
+            DirectoryError::Unknown(_) => Self::NotFound(error.to_string()),
             DirectoryError::Invalid(_) => Self::BadRequest(error.to_string()),
-            DirectoryError::ReadOnly | DirectoryError::Changed => Self::Conflict(error.to_string()),
+            DirectoryError::ReadOnly(_) | DirectoryError::Changed(_) | DirectoryError::InUse(_) => {
+                Self::Conflict(error.to_string())
+            }
             DirectoryError::Store(error) => Self::Store(error),
         }
     }
@@ -512,6 +533,8 @@ struct HooksShown {
     /// Those of Exotel's own connectors, for the account's CRMs.
     families: Vec<hooks::FamilyUrl>,
     tokens: Vec<HookToken>,
+    /// What a token may be made for.
+    scopes: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -525,7 +548,7 @@ async fn list_hooks(services: Data<Services>, sid: Path<String>) -> Answer {
     let tokens = services.store.hook_tokens(&sid).await?;
     let base = basic_base(services.public_url(), &sid);
     let families = families(&services, &sid, "<hook_token>");
-    Ok(HttpResponse::Ok().json(HooksShown { urls: urls(&base), families, tokens }))
+    Ok(HttpResponse::Ok().json(HooksShown { urls: urls(&base), families, tokens, scopes: hooks::scopes() }))
 }
 
 /// Hook URLs with the place for the account's key and token, as in Exotel's own connectors.
@@ -550,6 +573,8 @@ fn families(services: &Services, sid: &str, token: &str) -> Vec<hooks::FamilyUrl
 struct NewHook {
     #[serde(default)]
     label: String,
+    /// A family of hooks, or the applet it is for; without one the token opens all of them.
+    scope: Option<String>,
 }
 
 /// A new hook token. It is kept as a hash only: this is the one time that it is shown.
@@ -557,11 +582,13 @@ struct NewHook {
 struct HookMade {
     id: Uuid,
     label: String,
+    scope: Option<String>,
     created_at: Timestamp,
     token: String,
     urls: Vec<AppletUrl>,
     families: Vec<hooks::FamilyUrl>,
-    status_callback: String,
+    /// `null`: its scope does not open it.
+    status_callback: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaces: Option<Replaced>,
 }
@@ -578,29 +605,43 @@ async fn make_hook(services: Data<Services>, sid: Path<String>, bytes: Bytes) ->
     if asked.label.chars().count() > 100 {
         return Err(ApiError::BadRequest("label: at most 100 characters".to_owned()));
     }
-    Ok(HttpResponse::Created().json(new_token(&services, &sid, asked.label).await?))
+    let known = hooks::scopes();
+    if let Some(other) = asked.scope.as_ref().filter(|scope| !known.contains(scope)) {
+        let known = known.join(", ");
+        return Err(ApiError::BadRequest(format!("scope: there is none of the name {other:?}; there are: {known}")));
+    }
+    Ok(HttpResponse::Created().json(new_token(&services, &sid, asked.label, asked.scope).await?))
 }
 
 /// Makes a token; this is the only time it is shown.
-async fn new_token(services: &Services, sid: &str, label: String) -> Result<HookMade, ApiError> {
+async fn new_token(services: &Services, sid: &str, label: String, scope: Option<String>) -> Result<HookMade, ApiError> {
     let token = random_token();
     let made = HookToken {
         id: Uuid::now_v7(),
         account: sid.to_owned(),
         label,
+        scope,
         created_at: Timestamp::now(),
         expires_at: None,
     };
     services.store.insert_hook_token(&made, hooks::hash_token(&token)).await?;
     services.reload_doors().await?;
     let base = format!("{}/h/{token}", services.public_url());
+    // Without a scope, also those that open by something else than the token.
+    let opened = |url: &str| made.scope.is_none() || hooks::opens(url, &token, sid, made.scope.as_deref());
+    let mut urls = urls(&base);
+    urls.retain(|one| opened(&one.url));
+    let mut families = families(services, sid, &token);
+    families.retain(|one| opened(&one.url));
+    let status_callback = Some(format!("{base}/status")).filter(|url| opened(url));
     Ok(HookMade {
         id: made.id,
         label: made.label,
+        scope: made.scope,
         created_at: made.created_at,
-        urls: urls(&base),
-        families: families(services, sid, &token),
-        status_callback: format!("{base}/status"),
+        urls,
+        families,
+        status_callback,
         token,
         replaces: None,
     })
@@ -621,7 +662,7 @@ async fn rotate_hook(services: Data<Services>, path: Path<(String, Uuid)>) -> An
     let old = old.ok_or_else(|| ApiError::NotFound("there is no such token, or it was rotated before".to_owned()))?;
     let expires_at = Timestamp::now() + OVERLAP;
     services.store.expire_hook_token(&sid, id, expires_at).await?;
-    let mut made = new_token(&services, &sid, old.label).await?;
+    let mut made = new_token(&services, &sid, old.label, old.scope).await?;
     made.replaces = Some(Replaced { id, expires_at });
     Ok(HttpResponse::Created().json(made))
 }

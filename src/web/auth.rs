@@ -1,19 +1,21 @@
 //! Who may call what. Every endpoint of the API stands in a table with the role it wants, and is mounted behind a guard that
 //! lets nobody else through; there is no other way into `/api`.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, Route,
     body::BoxBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::{Method, header},
+    http::{Method, StatusCode, header},
     middleware::{Next, from_fn},
     web::{self, Data, ServiceConfig},
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde_json::json;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     api::ApiError,
@@ -22,7 +24,7 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
-    store::AuditEntry,
+    store::{AuditEntry, Store, StoreError},
 };
 
 /// The session's cookie.
@@ -44,7 +46,8 @@ pub struct Endpoint {
     pub method: &'static str,
     pub path: &'static str,
     pub wants: Wants,
-    /// It changes something and does not write it into the log itself: that it was asked for is written before.
+    /// It changes something and does not write it into the log itself: that it was asked for is written before, and how it
+    /// ended afterwards.
     noted: bool,
     to: fn(Route) -> Route,
     pub(super) about: About,
@@ -121,6 +124,10 @@ pub(super) const fn patch(path: &'static str, role: Role, to: fn(Route) -> Route
     Endpoint::new("PATCH", path, Wants::Role(role), to)
 }
 
+pub(super) const fn put(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
+    Endpoint::new("PUT", path, Wants::Role(role), to)
+}
+
 pub(super) const fn delete(path: &'static str, role: Role, to: fn(Route) -> Route) -> Endpoint {
     Endpoint::new("DELETE", path, Wants::Role(role), to)
 }
@@ -140,19 +147,68 @@ async fn guard(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match admit(endpoint, request.request()).await {
-        Ok(caller) => {
+    let note = match admit(endpoint, request.request()).await {
+        Ok((caller, note)) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
             }
-            next.call(request).await
+            note
         }
-        Err(error) => Ok(request.into_response(error.answer())),
+        Err(error) => return Ok(request.into_response(error.answer())),
+    };
+    let answer = next.call(request).await;
+    if let Some(note) = note {
+        let (status, told) = match &answer {
+            Ok(answer) => (answer.status(), answer.response().extensions().get::<Told>().map(|told| told.0.clone())),
+            Err(error) => (error.as_response_error().status_code(), None),
+        };
+        note.ended(status, told).await;
+    }
+    answer
+}
+
+/// What an answer lets the log know beside its status: put among its extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Told(pub(super) Value);
+
+/// A request that stands in the log and has not ended yet.
+struct Note {
+    store: Arc<dyn Store>,
+    /// The entry of its end, of which only the end is missing. `None`: it is written.
+    entry: Option<AuditEntry>,
+}
+
+impl Note {
+    async fn ended(mut self, status: StatusCode, told: Option<Value>) {
+        let Some(mut entry) = self.entry.take() else { return };
+        if let (Some(changed), Some(Value::Object(told))) = (entry.changed.as_object_mut(), told) {
+            changed.extend(told);
+        }
+        entry.changed["status"] = json!(status.as_u16());
+        write(&*self.store, entry).await;
     }
 }
 
-async fn admit(endpoint: &Endpoint, request: &HttpRequest) -> Result<Option<Caller>, ApiError> {
-    let Wants::Role(role) = endpoint.wants else { return Ok(None) };
+/// Whoever asked has gone, and what he asked for with him; or it panicked. Whether it was done before that is not known.
+impl Drop for Note {
+    fn drop(&mut self) {
+        let (Some(mut entry), Ok(runtime)) = (self.entry.take(), tokio::runtime::Handle::try_current()) else { return };
+        entry.changed["status"] = Value::Null;
+        entry.changed["told"] = json!("it broke off: whoever asked did not wait for the answer");
+        let store = Arc::clone(&self.store);
+        runtime.spawn(async move { write(&*store, entry).await });
+    }
+}
+
+async fn write(store: &dyn Store, entry: AuditEntry) {
+    let (id, action) = (entry.id.clone(), entry.action.clone());
+    if let Err(error) = store.change(Vec::new(), vec![entry], Timestamp::now()).await {
+        tracing::error!(request = %id, action, %error, "how a request ended cannot be written into the log");
+    }
+}
+
+async fn admit(endpoint: &Endpoint, request: &HttpRequest) -> Result<(Option<Caller>, Option<Note>), ApiError> {
+    let Wants::Role(role) = endpoint.wants else { return Ok((None, None)) };
     let services = request.app_data::<Data<Services>>().ok_or(ApiError::Unauthorized)?;
     let caller = caller(request, services).await?;
     let reads = matches!(endpoint.method, "GET" | "HEAD");
@@ -174,6 +230,7 @@ async fn admit(endpoint: &Endpoint, request: &HttpRequest) -> Result<Option<Call
             return Err(ApiError::NotFound(format!("there is no account {sid:?}")));
         }
     }
+    let mut note = None;
     if endpoint.noted {
         let parts = request.match_info().iter().filter(|(name, _)| *name != "sid");
         let what: serde_json::Map<_, _> = parts.map(|(name, value)| (name.to_owned(), json!(value))).collect();
@@ -181,28 +238,52 @@ async fn admit(endpoint: &Endpoint, request: &HttpRequest) -> Result<Option<Call
             by: caller.who.clone(),
             account: account.unwrap_or_default().to_owned(),
             kind: "request".to_owned(),
-            id: String::new(),
+            id: Uuid::now_v7().to_string(),
             action: format!("{} {}", endpoint.method, endpoint.path),
             changed: what.into(),
         };
+        let ends = json!({ "request": entry.action });
+        let end = AuditEntry { action: "ended".to_owned(), changed: ends, ..entry.clone() };
         services.store.change(Vec::new(), vec![entry], Timestamp::now()).await?;
+        note = Some(Note { store: Arc::clone(&services.store), entry: Some(end) });
     }
-    Ok(Some(caller))
+    Ok((Some(caller), note))
+}
+
+/// What a request came with.
+pub(super) enum Credential {
+    Bearer(SecretString),
+    Session(SecretString),
+}
+
+impl Credential {
+    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
+        let bearer = bearer(request).map(|token| Self::Bearer(token.to_owned().into()));
+        bearer.or_else(|| cookie(request).map(|secret| Self::Session(secret.into())))
+    }
+
+    /// Whose it is now. `None`: nobody's, or not any more.
+    pub(super) async fn holder(&self, services: &Services) -> Result<Option<Caller>, StoreError> {
+        match self {
+            Self::Bearer(token) => services.gate.bearer(token.expose_secret()).await,
+            Self::Session(secret) => services.gate.session(secret.expose_secret()).await,
+        }
+    }
 }
 
 async fn caller(request: &HttpRequest, services: &Services) -> Result<Caller, ApiError> {
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let found = match (bearer, cookie(request)) {
-        (Some(token), _) => services.gate.bearer(token).await?,
-        (None, Some(secret)) => services.gate.session(&secret).await?,
-        (None, None) if !services.gate.has_admin_token() => return Err(ApiError::Closed),
-        (None, None) => None,
+    let found = match Credential::of(request) {
+        Some(credential) => credential.holder(services).await?,
+        None if !services.gate.has_admin_token() => return Err(ApiError::Closed),
+        None => None,
     };
     found.ok_or(ApiError::Unauthorized)
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = bearer?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn cookie(request: &HttpRequest) -> Option<String> {

@@ -17,13 +17,13 @@ use super::{
     openapi::{Failed, Wrong},
 };
 use crate::{
-    access::Role,
+    access::{Caller, Role},
     app::Services,
     dialer::{Declined, Wish},
     store::{Click, ClickFilter, ClickState},
 };
 
-const KEY: &str = "Idempotency-Key";
+pub(super) const KEY: &str = "Idempotency-Key";
 /// The longest key there may be.
 const KEY_CHARS: usize = 255;
 
@@ -55,18 +55,57 @@ struct Placing {
     record: Option<bool>,
 }
 
-async fn place(request: HttpRequest, services: Data<Services>, sid: Path<String>, bytes: Bytes) -> Answer {
-    let key = request.headers().get(KEY).and_then(|key| key.to_str().ok()).map(str::trim).unwrap_or_default();
-    if key.is_empty() || key.chars().count() > KEY_CHARS {
-        return Err(ApiError::BadRequest(format!(
-            "{KEY}: give one of 1 to {KEY_CHARS} characters, new for each call and the same when you ask again"
-        )));
+/// The numbers that clicks which the caller may see are for; `None`: everybody's. An agent's own are those of who has his
+/// e-mail in the user mapping.
+fn own_numbers(services: &Services, caller: &Caller, sid: &str) -> Option<Vec<String>> {
+    if caller.role > Role::Agent {
+        return None;
     }
+    let roster = services.agents.of(sid);
+    let own = caller.email.iter().flat_map(|email| roster.with_email(email));
+    Some(own.filter_map(|agent| agent.profile.number.clone()).collect())
+}
+
+/// An agent clicks for himself.
+fn may_click(services: &Services, caller: &Caller, sid: &str, agent: &str) -> Result<(), ApiError> {
+    if caller.role > Role::Agent {
+        return Ok(());
+    }
+    let country = services.account(sid).map(|account| account.country.clone()).unwrap_or_default();
+    let roster = services.agents.of(sid);
+    if roster.named(agent.trim(), &country).is_some_and(|agent| caller.is_agent(agent)) {
+        return Ok(());
+    }
+    let message = match &caller.email {
+        None => {
+            "the role agent clicks for himself, and this token is nobody's: it was made with the admin token. Make it \
+                 while signed in as the agent, or give it the role admin"
+                .to_owned()
+        }
+        Some(email) if roster.with_email(email).next().is_none() => {
+            format!("the role agent clicks for himself, and no agent of the user mapping has the e-mail {email}")
+        }
+        Some(_) => {
+            "the role agent clicks for himself: name the agent who has your e-mail in the user mapping".to_owned()
+        }
+    };
+    Err(ApiError::Forbidden(message))
+}
+
+async fn place(
+    request: HttpRequest,
+    services: Data<Services>,
+    caller: Caller,
+    sid: Path<String>,
+    bytes: Bytes,
+) -> Answer {
+    let key = key(&request)?.ok_or_else(no_key)?;
     let Placing { agent, to, caller_id, custom_field, record } = api::body(&bytes)?;
+    may_click(&services, &caller, &sid, &agent)?;
     let texts = [Some(&agent), Some(&to), caller_id.as_ref(), custom_field.as_ref()];
     let record_word = record.map(|record| record.to_string());
     let wish = Wish {
-        key: hash(&["key", key]),
+        key,
         fingerprint: {
             let said = texts.map(|text| text.map_or("", |text| text.trim()));
             hash(&[said[0], said[1], said[2], said[3], record_word.as_deref().unwrap_or_default()])
@@ -87,15 +126,33 @@ async fn place(request: HttpRequest, services: Data<Services>, sid: Path<String>
             let place = format!("/api/v1/accounts/{}/clicks/{}", *sid, click.id);
             HttpResponseBuilder::new(status(&click.state)).insert_header((header::LOCATION, place)).json(shown(&click))
         }
-        Err(declined) => {
-            let (status, code) = parts(&declined);
-            let mut answer = HttpResponseBuilder::new(status);
-            if let Some(seconds) = retry_after(&declined) {
-                answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
-            }
-            answer.json(Failed { error: Wrong { code: code.to_owned(), message: told(&declined), problems: None } })
-        }
+        Err(declined) => refusal(&declined, parts(&declined).0),
     })
+}
+
+/// The hash of the request's key, if it brings one.
+pub(super) fn key(request: &HttpRequest) -> Result<Option<[u8; 32]>, ApiError> {
+    let Some(given) = request.headers().get(KEY) else { return Ok(None) };
+    let key = given.to_str().ok().map(str::trim).unwrap_or_default();
+    if key.is_empty() || key.chars().count() > KEY_CHARS {
+        return Err(no_key());
+    }
+    Ok(Some(hash(&["key", key])))
+}
+
+pub(super) fn no_key() -> ApiError {
+    ApiError::BadRequest(format!(
+        "{KEY}: give one of 1 to {KEY_CHARS} characters, new for each call and the same when you ask again"
+    ))
+}
+
+/// Why nothing was dialled.
+pub(super) fn refusal(declined: &Declined, status: StatusCode) -> HttpResponse {
+    let mut answer = HttpResponseBuilder::new(status);
+    if let Some(seconds) = retry_after(declined) {
+        answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    answer.json(Failed { error: Wrong::new(parts(declined).1, told(declined)) })
 }
 
 /// Hashes texts that are told apart by their lengths.
@@ -168,6 +225,8 @@ struct ClickShown {
     agent: String,
     to: String,
     caller_id: String,
+    /// A test call: the flow that the customer is put into.
+    flow_url: Option<String>,
     custom_field: Option<String>,
     asked_at: Timestamp,
     dialled_at: Option<Timestamp>,
@@ -187,7 +246,7 @@ fn wrong(state: &ClickState) -> Option<Wrong> {
         ClickState::NotPlaced { .. } => "not_placed".to_owned(),
         _ => return None,
     };
-    Some(Wrong { code, message: advice(state).unwrap_or_default(), problems: None })
+    Some(Wrong::new(&code, advice(state).unwrap_or_default()))
 }
 
 fn shown(click: &Click) -> ClickShown {
@@ -197,12 +256,13 @@ fn shown(click: &Click) -> ClickShown {
         agent: click.agent.clone(),
         to: click.to.clone(),
         caller_id: click.caller_id.clone(),
+        flow_url: click.flow_url.clone(),
         custom_field: click.custom_field.clone(),
         asked_at: click.asked_at,
         dialled_at: click.dialled_at,
         updated_at: click.updated_at,
         call_sid: match &click.state {
-            ClickState::Placed { call_sid } => Some(call_sid.clone()),
+            ClickState::Placed { call_sid, .. } => Some(call_sid.clone()),
             _ => None,
         },
         message: advice(&click.state),
@@ -210,9 +270,12 @@ fn shown(click: &Click) -> ClickShown {
     }
 }
 
-async fn one(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {
+async fn one(services: Data<Services>, caller: Caller, path: Path<(String, Uuid)>) -> Answer {
     let (sid, id) = path.into_inner();
+    let own = own_numbers(&services, &caller, &sid);
     let click = services.store.click(&sid, id).await?;
+    // Another's looks as one that is not there.
+    let click = click.filter(|click| own.is_none_or(|own| own.contains(&click.agent)));
     let click = click.ok_or_else(|| ApiError::NotFound("there is no such click".to_owned()))?;
     Ok(HttpResponse::Ok().json(shown(&click)))
 }
@@ -232,7 +295,7 @@ struct ClicksShown {
     clicks: Vec<ClickShown>,
 }
 
-async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>) -> Answer {
+async fn list(request: HttpRequest, services: Data<Services>, caller: Caller, sid: Path<String>) -> Answer {
     let asked: ClicksQuery = api::query(&request)?;
     let states: Vec<String> =
         asked.state.iter().flat_map(|state| state.split(',')).map(|state| state.trim().to_owned()).collect();
@@ -240,7 +303,8 @@ async fn list(request: HttpRequest, services: Data<Services>, sid: Path<String>)
         let known = ClickState::ALL.join(", ");
         return Err(ApiError::BadRequest(format!("state: there is none of the name {unknown:?}; there are: {known}")));
     }
-    let filter = ClickFilter { states, pair: None, since: asked.since, limit: api::limit(asked.limit) };
+    let agents = own_numbers(&services, &caller, &sid);
+    let filter = ClickFilter { states, pair: None, agents, since: asked.since, limit: api::limit(asked.limit) };
     let clicks = services.store.list_clicks(&sid, &filter).await?;
     Ok(HttpResponse::Ok().json(ClicksShown { clicks: clicks.iter().map(shown).collect() }))
 }

@@ -132,7 +132,7 @@ async fn connect(request: HttpRequest, services: Data<Services>, bytes: Bytes) -
                 "id": click.id,
                 "state": click.state.as_str(),
             });
-            if let ClickState::Placed { call_sid } = &click.state {
+            if let ClickState::Placed { call_sid, .. } = &click.state {
                 said["call_sid"] = call_sid.as_str().into();
             }
             let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };

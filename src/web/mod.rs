@@ -5,12 +5,17 @@ mod accounts;
 pub mod api;
 mod auth;
 mod authed;
+mod bots;
 mod clicks;
+mod dids;
+mod exotel;
 mod hand_over;
 mod health;
 pub mod integrations;
 mod leadsquared;
 pub mod ledger;
+mod lines;
+pub mod live;
 mod openapi;
 mod people;
 pub mod recording;
@@ -50,10 +55,15 @@ const TABLES: &[&[Endpoint]] = &[
     access::ENDPOINTS,
     accounts::ENDPOINTS,
     api::ENDPOINTS,
+    bots::ENDPOINTS,
     clicks::ENDPOINTS,
+    dids::ENDPOINTS,
+    exotel::ENDPOINTS,
     hand_over::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
+    lines::ENDPOINTS,
+    live::ENDPOINTS,
     openapi::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,

@@ -104,6 +104,12 @@ pub(super) struct Wrong {
     pub(super) problems: Option<Vec<ProblemShown>>,
 }
 
+impl Wrong {
+    pub(super) fn new(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message, problems: None }
+    }
+}
+
 /// One setting that cannot be as it was given.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ProblemShown {

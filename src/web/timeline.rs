@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    call::{CallState, EventKind, FollowUpWish, route::Routed, shape},
+    call::{CallState, EventKind, FollowUpWish, Order, route::Routed, shape},
     store::{AttemptOutcome, CallFile, Delivery, DeliveryState, ExchangeLog, Witness, Written},
 };
 
@@ -37,6 +37,9 @@ pub enum What {
         /// A person asked it, of this integration, and so.
         #[serde(skip_serializing_if = "Option::is_none")]
         asked: Option<Box<AskedShown>>,
+        /// A person had Exotel do this with the call; one entry when it went out, one when it was known what came of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ordered: Option<Box<OrderShown>>,
         /// What an applet was told, and why.
         #[serde(skip_serializing_if = "Option::is_none")]
         routed: Option<Box<Routed>>,
@@ -55,6 +58,14 @@ pub enum What {
         duration_ms: u64,
         exchanges: Vec<ExchangeLog>,
     },
+}
+
+/// An order, and who gave it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct OrderShown {
+    by: String,
+    #[serde(flatten)]
+    order: Order,
 }
 
 /// What a person asked of a call.
@@ -84,7 +95,7 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                 status: facts.dial_call_status.clone().or_else(|| facts.call_status.clone()),
                 digits: facts.digits.clone(),
                 refused_recording_host: facts.refused_recording_host.clone(),
-                asked: facts.asked_by.clone().map(|by| {
+                asked: facts.asked_by.clone().filter(|_| facts.order.is_none()).map(|by| {
                     Box::new(AskedShown {
                         by,
                         integration: facts.integration.clone(),
@@ -92,6 +103,10 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                         follow_up: facts.follow_up.clone(),
                     })
                 }),
+                ordered: facts
+                    .order
+                    .clone()
+                    .map(|order| Box::new(OrderShown { by: facts.asked_by.clone().unwrap_or_default(), order })),
                 routed: facts.routed.clone().map(Box::new),
             },
         });

@@ -197,8 +197,8 @@ async fn edit(services: Data<Services>, caller: Caller, path: Path<(String, Stri
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Removal {
-    version: Option<i64>,
+pub(super) struct Removal {
+    pub(super) version: Option<i64>,
 }
 
 async fn remove(
@@ -265,9 +265,8 @@ async fn crm_users(driver: &Driver) -> Result<Vec<Listed>, ApiError> {
 /// Exotel's users, with the devices they are rung on: the one that is on before those that are off.
 async fn exotel_users(services: &Services, sid: &str) -> Result<Vec<Listed>, ApiError> {
     let client = services.exotel(sid).ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))?;
-    let users = client.users(&Who::Everybody).await.map_err(|error| {
-        ApiError::Upstream(format!("Exotel's users cannot be asked for: {error}; {}", error.cure()))
-    })?;
+    let users = client.users(&Who::Everybody).await;
+    let users = users.map_err(|error| ApiError::Exotel("Exotel's users cannot be asked for", error))?;
     let listed = users.into_iter().map(|user| {
         let mut devices = user.devices;
         devices.sort_by_key(|device| !device.available);

@@ -27,27 +27,27 @@ fn two_accounts() -> Rig {
 
 /// What somebody comes with.
 #[derive(Clone, Default)]
-struct With {
-    bearer: Option<String>,
-    cookie: Option<String>,
-    csrf: Option<String>,
+pub(crate) struct With {
+    pub(crate) bearer: Option<String>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) csrf: Option<String>,
 }
 
 impl With {
-    fn bearer(token: &str) -> Self {
+    pub(crate) fn bearer(token: &str) -> Self {
         Self { bearer: Some(token.to_owned()), ..Self::default() }
     }
 }
 
-struct Reply {
-    status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     cookie: String,
-    retry_after: Option<String>,
-    text: String,
-    body: Value,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) text: String,
+    pub(crate) body: Value,
 }
 
-async fn send(rig: &Rig, method: Method, path: &str, with: &With, body: &Value) -> Reply {
+pub(crate) async fn send(rig: &Rig, method: Method, path: &str, with: &With, body: &Value) -> Reply {
     let mut request = rig.http.request(method, rig.url(path));
     for (name, value) in [("cookie", &with.cookie), ("x-csrf-token", &with.csrf)] {
         if let Some(value) = value {
@@ -63,17 +63,19 @@ async fn send(rig: &Rig, method: Method, path: &str, with: &With, body: &Value) 
     let reply = request.send().await.expect("an answer");
     let header = |name: &str| Some(reply.headers().get(name)?.to_str().expect("text").to_owned());
     let (status, cookie, retry_after) = (reply.status().as_u16(), header("set-cookie"), header("retry-after"));
-    let text = reply.text().await.expect("a body");
+    // An event stream has no end to wait for.
+    let streams = reply.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let text = if streams { String::new() } else { reply.text().await.expect("a body") };
     let body = serde_json::from_str(&text).unwrap_or_default();
     Reply { status, cookie: cookie.unwrap_or_default(), retry_after, text, body }
 }
 
-async fn admin(rig: &Rig, method: Method, path: &str, body: Value) -> Reply {
+pub(crate) async fn admin(rig: &Rig, method: Method, path: &str, body: Value) -> Reply {
     send(rig, method, path, &With::bearer(ADMIN), &body).await
 }
 
 /// A user with a password; his id.
-async fn user(rig: &Rig, email: &str, role: &str, accounts: &[&str]) -> String {
+pub(crate) async fn user(rig: &Rig, email: &str, role: &str, accounts: &[&str]) -> String {
     let asked = json!({ "email": email, "role": role, "accounts": accounts });
     let made = admin(rig, Method::POST, "/api/v1/users", asked).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -88,7 +90,7 @@ async fn sign_in(rig: &Rig, email: &str, password: &str) -> Reply {
     send(rig, Method::POST, "/api/v1/session", &With::default(), &asked).await
 }
 
-async fn signed_in(rig: &Rig, email: &str) -> With {
+pub(crate) async fn signed_in(rig: &Rig, email: &str) -> With {
     let reply = sign_in(rig, email, PASSWORD).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     let cookie = reply.cookie.split(';').next().map(str::to_owned);
@@ -99,7 +101,7 @@ async fn standing(rig: &Rig, with: &With) -> u16 {
     send(rig, Method::GET, "/api/v1/session", with, &Value::Null).await.status
 }
 
-async fn token(rig: &Rig, role: &str, accounts: &[&str]) -> With {
+pub(crate) async fn token(rig: &Rig, role: &str, accounts: &[&str]) -> With {
     let asked = json!({ "label": format!("{role} of {accounts:?}"), "role": role, "accounts": accounts });
     let made = admin(rig, Method::POST, "/api/v1/tokens", asked).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -358,14 +360,20 @@ async fn every_change_is_in_the_log() {
     let entries = log.body["entries"].as_array().expect("entries").clone();
     let told: Vec<_> = entries.iter().map(|one| (one["by"].as_str(), one["action"].as_str())).collect();
     let by = Some("a@example.com");
-    assert_eq!(told, [(by, Some("POST /api/v1/accounts/{sid}/hooks")), (by, Some("made"))], "{}", log.text);
-    assert_eq!((&entries[1]["id"], &entries[1]["changed"]["email"]), (&agent, &json!("new@example.com")));
+    // Newest first: that it was asked for was written before it was done, and how it ended afterwards, under one id.
+    let asked = "POST /api/v1/accounts/{sid}/hooks";
+    assert_eq!(told, [(by, Some("ended")), (by, Some(asked)), (by, Some("made"))], "{}", log.text);
+    assert_eq!(
+        (&entries[0]["id"], &entries[0]["changed"]),
+        (&entries[1]["id"], &json!({ "request": asked, "status": 201 }))
+    );
+    assert_eq!((&entries[2]["id"], &entries[2]["changed"]["email"]), (&agent, &json!("new@example.com")));
     assert!(!log.text.contains("9811112222"), "{}", log.text);
     let elsewhere = format!("/api/v1/accounts/{OTHER}/audit");
     assert_eq!(send(&rig, Method::GET, &elsewhere, &session, &Value::Null).await.status, 404);
     let narrow = format!("{of_account}?account={OTHER}");
     assert_eq!(send(&rig, Method::GET, &narrow, &session, &Value::Null).await.status, 400);
-    // All of it, page by page: the user made, his password, his session, and the two above.
+    // All of it, page by page: the user made, his password, his session, and those above.
     let (mut seen, mut before) = (Vec::new(), String::new());
     loop {
         let page = admin(&rig, Method::GET, &format!("/api/v1/audit?limit=2{before}"), Value::Null).await;
@@ -376,8 +384,8 @@ async fn every_change_is_in_the_log() {
         }
     }
     let actions: Vec<_> = seen.iter().filter_map(|one| one["action"].as_str()).collect();
-    assert_eq!(actions, ["POST /api/v1/accounts/{sid}/hooks", "made", "made", "password set", "made"], "{seen:?}");
-    assert_eq!((&seen[4]["by"], &seen[4]["id"]), (&json!("admin_token"), &json!(id)));
+    assert_eq!(actions, ["ended", asked, "made", "made", "password set", "made"], "{seen:?}");
+    assert_eq!((&seen[5]["by"], &seen[5]["id"]), (&json!("admin_token"), &json!(id)));
     let text = json!(seen).to_string();
     assert!(!text.contains(PASSWORD) && !text.contains("hash"), "{text}");
 }

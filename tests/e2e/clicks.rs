@@ -67,26 +67,27 @@ impl Rig {
         seen.iter().filter(|seen| seen.method == Method::POST && seen.path == CONNECT).count()
     }
 
-    /// Posts what Exotel has to say by now; returns how many there were.
-    async fn post_callbacks(&self) -> usize {
+    /// Posts what Exotel has to say by now; returns where to.
+    async fn post_callbacks(&self) -> Vec<String> {
         let due = self.exotel.with(|exotel| exotel.take_callbacks(Timestamp::now()));
-        let count = due.len();
+        let urls = due.iter().map(|callback| callback.url.clone()).collect();
         for callback in due {
             let request = self.http.post(&callback.url).header("content-type", &callback.content_type);
             let status = request.body(callback.body).send().await.expect("the hook answers").status();
             assert_eq!(status.as_u16(), 200);
         }
-        count
+        urls
     }
 
     /// Of one call: once for each leg that answers, and the end, which alone carries the mark.
-    async fn post_all_callbacks(&self) {
-        let mut told = 0;
+    async fn post_all_callbacks(&self) -> String {
+        let mut told = Vec::new();
         self.until_async("three callbacks", async || {
-            told += self.post_callbacks().await;
-            told == 3
+            told.extend(self.post_callbacks().await);
+            told.len() == 3
         })
         .await;
+        told.remove(0)
     }
 }
 
@@ -116,7 +117,19 @@ async fn a_click_is_one_call_with_a_timeline_and_one_ticket() {
         assert_eq!(exotel.surprises().collect::<Vec<_>>(), Vec::<&str>::new());
     });
     // Answered twice, once for each leg, and the end.
-    rig.post_all_callbacks().await;
+    let listener = rig.post_all_callbacks().await;
+    // Whoever reads its address in Exotel's logs can speak for no other hook of the account.
+    let base = listener.strip_suffix("/status").expect("the status hook");
+    for (path, status) in [
+        (format!("/v2/accounts/{SID}/status?CallSid={call_sid}"), 200),
+        (format!("/call-events?event=missed&CallSid={call_sid}"), 404),
+        (format!("/dialwhom?CallSid={call_sid}"), 404),
+        (format!("/callback/exotel/{SID}/callmissed?CallSid={call_sid}"), 404),
+        (String::new(), 404),
+    ] {
+        let reply = rig.http.head(format!("{base}{path}")).send().await.expect("an answer");
+        assert_eq!(reply.status().as_u16(), status, "{path}");
+    }
     rig.ticket(&call_sid).await;
     rig.settled().await;
     assert_eq!((rig.tickets(&call_sid).len(), rig.placed().len(), rig.dials()), (1, 1, 1));

@@ -1,7 +1,7 @@
 //! The context on Redis, seen from outside: what it is good for, and what losing it costs.
 
 #[path = "../support/redis.rs"]
-mod support;
+pub(crate) mod support;
 
 use serde_json::Value;
 

@@ -116,6 +116,67 @@ async fn a_hook_token_opens_its_account_until_it_is_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_one_applet_opens_that_one_alone() {
+    let rig = Rig::started();
+    let hooks = format!("/api/v1/accounts/{SID}/hooks");
+    let (status, refused) = rig.post(&hooks, json!({ "scope": "call_events/nothing" })).await;
+    assert!(status == 400 && refused.to_string().contains("call_events?event=pop"), "{refused}");
+    let made = async |scope: &str| {
+        let (status, made) = rig.post(&hooks, json!({ "label": "x", "scope": scope })).await;
+        assert_eq!((status, &made["scope"]), (201, &json!(scope)), "{made}");
+        made
+    };
+    let missed = made("call_events?event=missed").await;
+    let whom = made("call_events/dialwhom").await;
+    let family = made("call_events").await;
+    let urls = |made: &serde_json::Value| -> Vec<String> {
+        made["urls"].as_array().expect("urls").iter().filter_map(|one| Some(one["url"].as_str()?.to_owned())).collect()
+    };
+    assert!(matches!(urls(&missed).as_slice(), [only] if only.ends_with("/call-events?event=missed")), "{missed}");
+    assert!(matches!(urls(&whom).as_slice(), [only] if only.ends_with("/dialwhom")), "{whom}");
+    assert!(urls(&family).len() > 10 && family["status_callback"].is_null(), "{family}");
+    let call = Call::new(1);
+    let send = async |made: &serde_json::Value, path: &str| {
+        let url = rig.url(&format!("/h/{}{path}", made["token"].as_str().expect("a token")));
+        let reply = rig.http.get(url).send().await.expect("an answer");
+        (reply.status().as_u16(), reply.text().await.expect("a body"))
+    };
+    let said = call.missed();
+    let end = call.missed().replace("event=missed", "event=end");
+    let unscoped = format!("/call-events?{}", said.replace("event=missed&", ""));
+    for (token, path, status) in [
+        (&missed, format!("/call-events?{said}"), 200),
+        (&missed, format!("/v2/accounts/{SID}/call-events?{said}"), 200),
+        (&missed, format!("/call-events?{end}"), 404),
+        (&missed, unscoped.clone(), 404),
+        (&missed, "/status?CallSid=x1".to_owned(), 404),
+        (&missed, format!("/dialwhom?{said}"), 404),
+        (&whom, format!("/dialwhom?{said}"), 200),
+        (&whom, format!("/call-events?{said}"), 404),
+        (&whom, format!("/pop/{SID}?{said}"), 404),
+        (&family, format!("/call-events?{end}"), 200),
+        (&family, unscoped, 200),
+        (&family, format!("/dialwhom?{said}"), 200),
+        (&family, "/status?CallSid=x1".to_owned(), 404),
+        (&family, format!("/callback/exotel/{SID}/callmissed?{said}"), 404),
+    ] {
+        let (got, text) = send(token, &path).await;
+        assert_eq!(got, status, "{} at {path}", token["scope"]);
+        if got == 404 {
+            assert_eq!(text, send(&json!({ "token": "guess" }), &path).await.1, "as an unknown token");
+        }
+    }
+    // Its successor opens no more than it did.
+    let id = missed["id"].as_str().expect("an id");
+    let (status, rotated) = rig.post(&format!("{hooks}/{id}/rotate"), json!({})).await;
+    assert_eq!((status, &rotated["scope"]), (201, &missed["scope"]), "{rotated}");
+    assert_eq!(send(&rotated, &format!("/call-events?{said}")).await.0, 200);
+    assert_eq!(send(&missed, &format!("/call-events?{said}")).await.0, 200, "for some days more");
+    assert_eq!(send(&rotated, &format!("/call-events?{end}")).await.0, 404);
+    rig.ticket(&call.sid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_nobody_can_read_is_set_aside_and_stops_nobody() {
     let rig = Rig::started();
     assert_eq!(rig.hook("event=missed&From=09876500001").await, 200);

@@ -17,7 +17,11 @@ use patchbay_sandbox::{Crm, Faults, Server, freshdesk::Freshdesk, zoho_desk::Zoh
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{ADMIN, AGENT, Call, FD_KEY, KEY, PATIENCE, Rig, SID, TOKEN};
+use crate::{
+    context::support::{ChaosProxy, RedisServer},
+    live::Events,
+    rig::{ADMIN, AGENT, Call, FD_KEY, KEY, PATIENCE, Rig, SID, TOKEN},
+};
 
 #[path = "../support/postgres.rs"]
 mod fixture;
@@ -53,7 +57,12 @@ struct Nodes {
 }
 
 impl Nodes {
+    /// Nobody is where Redis should be: what is known of calls is no node's truth.
     async fn start(server: &Postgres) -> Self {
+        Self::sharing(server, "redis://127.0.0.1:1/0".to_owned()).await
+    }
+
+    async fn sharing(server: &Postgres, context: String) -> Self {
         let mut rig = Rig::new();
         let mut sandbox = ZohoDesk::new("desk-id", DESK_SECRET, DESK_REFRESH);
         // Of two refreshes with one token the second is refused: had both nodes asked at once, the lane would be held.
@@ -83,8 +92,7 @@ impl Nodes {
         for (name, value) in [
             ("PATCHBAY__STORE__URL", server.database().await),
             ("PATCHBAY__STORE__LEASE", "2s".to_owned()),
-            // Nobody is there: what is known of calls is no node's truth.
-            ("PATCHBAY__CONTEXT__URL", "redis://127.0.0.1:1/0".to_owned()),
+            ("PATCHBAY__CONTEXT__URL", context),
             ("PATCHBAY__SERVER__MASTER_KEY_FILE", key.display().to_string()),
             ("PATCHBAY__SERVER__PUBLIC_URL", "https://calls.example.com".to_owned()),
         ] {
@@ -392,4 +400,50 @@ async fn a_database_that_goes_and_comes_back_loses_nothing() {
     let told = check(&nodes.rig);
     assert!(told.contains("ok    postgres://127.0.0.1") && told.contains("zoho_desk: Zoho Desk"), "{told}");
     assert_eq!(nodes.tokens().1, 0, "beside nodes that run, by their token: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_is_told_the_streams_of_both_tell() {
+    let Some(server) = Postgres::start() else { return };
+    let redis = RedisServer::start();
+    let proxy = ChaosProxy::before(redis.addr()).await;
+    let nodes = Nodes::sharing(&server, proxy.url()).await;
+    let shared = async |which: usize| nodes.get(which, "/readyz").await.1["context"]["ok"] == true;
+    nodes.rig.until_async("the context is shared", async || shared(0).await && shared(1).await).await;
+    let agent = format!("/api/v1/accounts/{SID}/agents/{AGENT}");
+    let open = async |which: usize| {
+        let url = nodes.url(which, &format!("{agent}/events")).expect("it lives");
+        Events::open(url, |request| request.bearer_auth(ADMIN)).await
+    };
+    let mut streams = [open(0).await, open(1).await];
+    for (which, call) in calls(0, 2).iter().enumerate() {
+        assert_eq!(nodes.hook(which, &call.pop("Dial", AGENT, 2)).await, Some(200));
+        let [one, other] = [streams[0].next().await, streams[1].next().await];
+        assert_eq!(one.call(), (call.sid.as_str(), "dialing"));
+        assert_eq!(one, other, "the same under the same id");
+    }
+    // Each node knows that he is at the other as well, and what rings.
+    let (status, shown) = nodes.get(1, &agent).await;
+    let shown = &shown["agents"][0];
+    assert_eq!(
+        (status, &shown["streams"], shown["calls"].as_array().map(Vec::len)),
+        (200, &2.into(), Some(2)),
+        "{shown}"
+    );
+
+    // Without Redis the node that reads the journal tells its own; the other hears of it when Redis is back.
+    proxy.refuse();
+    nodes.rig.until_async("it is away", async || !shared(0).await && !shared(1).await).await;
+    let late = &calls(10, 1)[0];
+    assert_eq!(nodes.hook(0, &late.pop("Dial", AGENT, 2)).await, Some(200));
+    let [one, other] = &mut streams;
+    let (heard, waits) = match futures_util::future::select(Box::pin(one.next()), Box::pin(other.next())).await {
+        futures_util::future::Either::Left((heard, waits)) | futures_util::future::Either::Right((heard, waits)) => {
+            (heard, waits)
+        }
+    };
+    assert_eq!(heard.call(), (late.sid.as_str(), "dialing"));
+    proxy.heal();
+    assert_eq!(waits.await.call(), (late.sid.as_str(), "dialing"));
+    drop(nodes);
 }

@@ -221,11 +221,48 @@ async fn every_operation_is_as_described() {
     walk.call("get_click", nothing()).await;
     walk.call("list_clicks", json!({ "state": "placed" })).await;
 
+    // Bots and DIDs, and another console's page of them.
+    let bot = json!({ "id": "sales", "backend": "echo" });
+    let made = walk.call("make_bot", bot).await;
+    walk.put("id", &made["id"]);
+    walk.call("rotate_bot", nothing()).await;
+    walk.call("edit_bot", json!({ "label": "Sales", "instructions": null })).await;
+    walk.call("replace_bot", json!({ "backend": "echo" })).await;
+    walk.call("get_bot", nothing()).await;
+    walk.call("list_bots", nothing()).await;
+    let flow = format!("https://my.exotel.com/{SID}/exoml/start_voice/7");
+    let made = walk.call("make_did", json!({ "number": EXOPHONE, "bot_id": "sales" })).await;
+    walk.put("id", &made["id"]);
+    walk.call("edit_did", json!({ "label": "Main", "bot_id": null })).await;
+    walk.call("replace_did", json!({ "flow_url": flow })).await;
+    walk.call("get_did", nothing()).await;
+    walk.call("list_dids", nothing()).await;
+    walk.call("list_test_call_options", nothing()).await;
+    walk.call("place_test_call", json!({ "to": "09876500002" })).await;
+    walk.call("delete_did", json!({ "version": 3 })).await;
+    let one = json!({ "number": EXOPHONE, "label": "Main", "flow_url": flow });
+    let made = walk.call("make_exotel_did", one).await;
+    walk.put("id", &made["id"]);
+    walk.call("edit_exotel_did", json!({ "bot_id": "sales" })).await;
+    walk.call("get_exotel", json!({ "account_sid": SID })).await;
+    walk.call("list_exotel_test_call_options", nothing()).await;
+    walk.call("place_exotel_test_call", json!({ "to_number": "09876500003" })).await;
+    walk.call("delete_exotel_did", nothing()).await;
+    walk.put("id", &json!("sales"));
+    walk.call("delete_bot", nothing()).await;
+    // The account is in the file: it is changed there.
+    walk.wrong(Method::PUT, "/api/v1/integrations/exotel", 409).await;
+    walk.called.insert("put_exotel".to_owned());
+
     // The user mapping.
     walk.call("list_agents", json!({ "search": "9711", "limit": 10 })).await;
     let made = walk.call("make_agent", json!({ "number": "09811112222", "crm_user": { "support": AGENT_ID } })).await;
     walk.put("id", &made["id"]);
     walk.call("get_agent", nothing()).await;
+    walk.call("get_live_agent", nothing()).await;
+    walk.call("hear_agent", nothing()).await;
+    walk.call("list_live_agents", nothing()).await;
+    walk.call("hear_account", json!({ "last_event_id": "1-0" })).await;
     walk.call("edit_agent", json!({ "name": "Asha", "email": null })).await;
     walk.call("delete_agent", json!({ "version": 2 })).await;
     walk.call("sync_agents", json!({ "from": "support" })).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use patchbay_sandbox::{Fault, On};
 
-use crate::rig::{Call, Rig};
+use crate::rig::{AGENT, Call, Rig};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_readiness_and_metrics() {
@@ -153,6 +153,66 @@ async fn check_names_cause_and_cure() {
     let failed = told.lines().find(|line| line.contains("FAIL  acme1:")).unwrap_or_default();
     assert!(failed.contains("refuses the account's credentials (401)"), "{told}");
     assert!(failed.contains("copy API key and token anew") && failed.contains("my.in.exotel.com: mumbai"), "{told}");
+}
+
+/// A region that is wrong is found out by asking the others, which are not on this machine: `check/exotel.rs` tries that.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_is_off_in_the_account_and_what_to_write_to_exotels_support() {
+    let mut rig = Rig::new();
+    rig.more = "[[account.bot]]\nid = \"sales\"".to_owned();
+    rig.start();
+    let check = |rig: &Rig| {
+        let config = rig.config().display().to_string();
+        let run = || rig.command(&["check", "--config", &config]).output().expect("it runs");
+        let output = tokio::task::block_in_place(run);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "nothing of it is a wrong configuration: {told}");
+        let letter =
+            told.split_once("To send to Exotel's support").map(|(_, letter)| letter.to_owned()).unwrap_or_default();
+        (told, letter)
+    };
+    let ringing = "\"Ringing\" and \"Answered\"";
+    let (enable, see) = ("Please enable for this account:", "Please see whether this is enabled");
+    // Nothing came yet: popup events can only be asked about; voicebots and the clock are seen.
+    rig.exotel.with(|exotel| exotel.settings.clock_ahead_s = 300);
+    let (told, letter) = check(&rig);
+    assert!(told.contains("s behind Exotel's: set it, by NTP") && told.contains("voicebots are not enabled"), "{told}");
+    let (asked, seen) = letter.split_once(see).expect("both parts");
+    assert!(
+        asked.contains("Account SID: acme1") && asked.contains(enable) && asked.contains("Voicebot applet"),
+        "{letter}"
+    );
+    assert!(seen.contains(ringing) && !seen.contains("Voicebot"), "{letter}");
+    rig.exotel.with(|exotel| (exotel.settings.clock_ahead_s, exotel.settings.streams) = (0, Some(50)));
+    // Conversations, and no popup of any.
+    let calls: Vec<Call> = (1..=5).map(Call::new).collect();
+    for call in &calls {
+        rig.simulate(call);
+        assert_eq!(rig.hook(&call.answered()).await, 200);
+        rig.ticket(&call.sid).await;
+    }
+    let (told, letter) = check(&rig);
+    assert!(told.contains("popup events are not enabled: none came with 5 answered calls"), "{told}");
+    assert!(
+        told.contains("clock agrees with Exotel's") && told.contains("voicebots are enabled, 50 at once"),
+        "{told}"
+    );
+    assert!(!letter.contains(enable) && letter.contains(ringing) && !letter.contains("Voicebot"), "{letter}");
+    // Those that every account gets come, the others do not.
+    for call in &calls {
+        assert_eq!(rig.hook(&call.pop("Dial", AGENT, 2)).await, 200);
+    }
+    rig.until_async("popups", async || check(&rig).0.contains("popup events are not all enabled")).await;
+    let (_, letter) = check(&rig);
+    let (asked, seen) = letter.split_once(see).expect("both parts");
+    assert!(asked.contains(enable) && asked.contains(ringing) && !seen.contains(ringing), "{letter}");
+    // Without the service it looks into the store itself, and says the same.
+    assert!(rig.terminate());
+    assert_eq!(check(&rig).1, letter);
+    rig.start();
+    assert_eq!(rig.hook(&calls[0].pop("Ringing", AGENT, 3)).await, 200);
+    rig.until_async("popups", async || check(&rig).0.contains("popup events come")).await;
+    assert!(!check(&rig).1.contains(ringing));
 }
 
 #[tokio::test(flavor = "multi_thread")]

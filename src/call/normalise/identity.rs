@@ -5,6 +5,7 @@ use uuid::{Uuid, uuid};
 
 use crate::call::{
     event::{EventId, EventKind, Facts},
+    person::CameOfIt,
     receipt::Hook,
 };
 
@@ -65,6 +66,10 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
         said.text("follow_up", Some(&format!("{:?}", wish.kind)));
         said.text("subject", wish.subject.as_deref());
         said.time("due_at", wish.due_at);
+    }
+    if let Some(order) = &facts.order {
+        said.text("order", Some(&order.id.to_string()));
+        said.text("came_of_it", order.came_of_it.map(CameOfIt::as_str));
     }
     if facts.routed.is_some() || facts.asked_by.is_some() {
         // An applet that asks twice is told twice. Who changes his mind and back within a second has asked three times.

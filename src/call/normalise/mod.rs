@@ -99,10 +99,12 @@ pub fn field(query: &str, content_type: Option<&str>, body: &[u8], names: &[&str
 fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
     let (kind, facts) = match serde_json::from_slice::<PersonRequest>(&receipt.body) {
         Ok(PersonRequest { integration, by, asked, .. }) => {
-            let facts = Facts { integration: Some(integration), asked_by: Some(by), ..Facts::default() };
+            let integration = Some(integration).filter(|name| !name.is_empty());
+            let facts = Facts { integration, asked_by: Some(by), ..Facts::default() };
             match asked {
                 Asked::Contact { record } => (EventKind::Associated, Facts { chosen: Some(record), ..facts }),
                 Asked::FollowUp { wish } => (EventKind::FollowUpAsked, Facts { follow_up: Some(wish), ..facts }),
+                Asked::Order { order } => (EventKind::Ordered, Facts { order: Some(order), ..facts }),
             }
         }
         Err(_) => (EventKind::Other("person".to_owned()), Facts::default()),

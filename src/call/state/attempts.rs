@@ -115,7 +115,7 @@ fn listed(tried: &mut Vec<Tried>, event: &CallEvent) {
 }
 
 /// For whom a call was placed, where this event tells of one that was.
-pub(super) fn placed_for(event: &CallEvent) -> Option<&String> {
+pub(in crate::call) fn placed_for(event: &CallEvent) -> Option<&String> {
     let two_party = matches!(voice(&event.kind), Voice::Status | Voice::Listed | Voice::Details);
     event.facts.agent.as_ref().filter(|_| two_party && event.facts.direction == Some(Direction::Outgoing))
 }

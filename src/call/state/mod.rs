@@ -159,6 +159,14 @@ impl fmt::Debug for CallState {
     }
 }
 
+pub(super) use attempts::placed_for;
+
+/// Whether this event says that the whole call is over.
+pub(super) fn says_over(event: &CallEvent) -> bool {
+    let told = matches!(event.kind, EventKind::StatusChanged | EventKind::Detailed | EventKind::Listed);
+    told && event.facts.call_status.as_deref().is_some_and(|said| outcome::ended(said).is_some())
+}
+
 /// Who says it. Later ones know better how a call ended; earlier ones wrote the numbers as the agent knows them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Voice {
@@ -187,6 +195,7 @@ fn voice(kind: &EventKind) -> Voice {
         | EventKind::Routed
         | EventKind::Associated
         | EventKind::FollowUpAsked
+        | EventKind::Ordered
         | EventKind::Other(_) => Voice::Other,
     }
 }

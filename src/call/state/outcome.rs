@@ -29,7 +29,7 @@ pub(super) fn listed(event: &CallEvent) -> Option<bool> {
 
 /// A status that ends a call or a leg: whether by having been had (`completed`), or by having failed
 /// (exotel-api §2.2, §4.3). Both spellings of `canceled` occur.
-fn ended(status: &str) -> Option<bool> {
+pub(super) fn ended(status: &str) -> Option<bool> {
     match status.to_ascii_lowercase().replace('_', "-").as_str() {
         "completed" => Some(true),
         "busy" | "no-answer" | "failed" | "canceled" | "cancelled" => Some(false),

@@ -26,8 +26,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Admission, CALL_KEPT, CallContext, Context, DEADLINE, EventId, Fact, Health, KnownOwner, Limit, Listener, News,
-    OWNER_KEPT, SESSION_KEPT, Session, Subscription,
+    Admission, CALL_KEPT, CallContext, Context, DEADLINE, EventId, Fact, Health, KnownOwner, Limit, Listener,
+    LiveEvent, News, OWNER_KEPT, SESSION_KEPT, Session, Subscription,
     facts::{Noted, taken},
     live::{LOG, Told},
     local::{Local, OwnerKey},
@@ -369,6 +369,10 @@ impl Context for RedisContext {
 
     fn subscribe(&self, listener: Listener, after: Option<EventId>) -> Subscription {
         self.local.hub.subscribe(listener, after)
+    }
+
+    fn going_on(&self, account: &str) -> Vec<Arc<LiveEvent>> {
+        self.local.hub.going_on(account)
     }
 
     async fn admit(&self, limit: &Limit, key: &str) -> Admission {

@@ -20,7 +20,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, ",
-            "call_sid, code, told, asked_ms, dialled_ms, updated_ms FROM click ",
+            "call_sid, code, told, asked_ms, dialled_ms, updated_ms, flow_url FROM click ",
             $rest
         )
     };
@@ -46,6 +46,7 @@ fn read(row: &Row) -> Result<Click, Fault> {
         agent: row.try_get(5)?,
         to: row.try_get(6)?,
         caller_id: row.try_get(7)?,
+        flow_url: row.try_get(17)?,
         custom_field: row.try_get(8)?,
         record: row.try_get(9)?,
         state,
@@ -78,7 +79,7 @@ pub(super) async fn intend(tx: &Tx<'_>, new: &Click, renew_before: Option<Timest
     let written = tx
         .run(
             "INSERT INTO click (id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record,
-             state, asked_ms, updated_ms) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, 'intended', $10, $10)
+             state, asked_ms, updated_ms, flow_url) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, 'intended', $10, $10, $11)
              ON CONFLICT DO NOTHING",
             &[
                 &new.id,
@@ -91,6 +92,7 @@ pub(super) async fn intend(tx: &Tx<'_>, new: &Click, renew_before: Option<Timest
                 &opt_text(new.custom_field.as_deref()),
                 &new.record,
                 &new.asked_at.as_millisecond(),
+                &opt_text(new.flow_url.as_deref()),
             ],
         )
         .await?;
@@ -141,9 +143,10 @@ pub(super) async fn list(tx: &Tx<'_>, account: &str, filter: &ClickFilter) -> Re
         .rows(
             select!(
                 "WHERE account = $1 AND asked_ms >= $2 AND ($3::text IS NULL OR (agent = $3 AND dialled = $4::text))
-                 AND (cardinality($5::text[]) = 0 OR state = ANY($5)) ORDER BY asked_ms DESC, id DESC LIMIT $6"
+                 AND (cardinality($5::text[]) = 0 OR state = ANY($5))
+                 AND ($7::text[] IS NULL OR agent = ANY($7)) ORDER BY asked_ms DESC, id DESC LIMIT $6"
             ),
-            &[&text(account), &since, &opt_text(agent), &opt_text(to), &filter.states, &limit],
+            &[&text(account), &since, &opt_text(agent), &opt_text(to), &filter.states, &limit, &filter.agents],
         )
         .await?;
     found.iter().map(read).collect()

@@ -129,6 +129,10 @@ async fn links(tx: &Tx<'_>, lane: &LaneRef, calls: &[i64]) -> Result<HashMap<i64
     Ok(links)
 }
 
+pub(super) async fn contact(tx: &Tx<'_>, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, Fault> {
+    Ok(contacts(tx, lane, std::iter::once(external_id)).await?.into_values().next())
+}
+
 async fn contacts(
     tx: &Tx<'_>,
     lane: &LaneRef,

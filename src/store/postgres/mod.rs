@@ -36,6 +36,7 @@ use std::{
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
+use patchbay_kit::Contact;
 use secrecy::SecretString;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -262,6 +263,10 @@ impl Store for PostgresStore {
         Ok(replayed)
     }
 
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError> {
+        looking!(self, |tx| deliveries::contact(tx, lane, external_id))
+    }
+
     async fn claim(
         &self,
         lease: &Lease,
@@ -482,16 +487,16 @@ impl Directory for PostgresStore {
     }
 
     async fn change(&self, changes: Vec<Change>, log: Vec<AuditEntry>, now: Timestamp) -> Result<(), StoreError> {
-        let of = |kinds: &[DocumentKind]| changes.iter().any(|change| kinds.contains(&change.at.kind));
-        let agents = of(&[DocumentKind::Agent]);
-        let accounts = of(&[DocumentKind::Account, DocumentKind::Integration]);
+        let changed = |kinds: &[DocumentKind]| changes.iter().any(|change| kinds.contains(&change.at.kind));
+        let told = [
+            (News::Accounts, changed(&[DocumentKind::Account, DocumentKind::Integration])),
+            (News::Agents, changed(&[DocumentKind::Agent])),
+            (News::Bots, changed(&[DocumentKind::Bot, DocumentKind::Did])),
+        ];
         let draft = super::directory::Draft::new(changes, log)?;
         writing!(self, |tx| directory::change(tx, &draft, now))?;
-        if agents {
-            self.wire.tell(News::Agents);
-        }
-        if accounts {
-            self.wire.tell(News::Accounts);
+        for (news, _) in told.into_iter().filter(|(_, told)| *told) {
+            self.wire.tell(news);
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
+    include_str!("schema/005.sql"),
+    include_str!("schema/006.sql"),
 ];
 
 /// "patchbay", as a number: held while a node looks at the version, so that of two that start at once one migrates.

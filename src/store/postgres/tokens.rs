@@ -7,12 +7,12 @@ use uuid::Uuid;
 use super::{fault::Fault, rows::text, server::Tx};
 use crate::store::{HookToken, documents};
 
-const COLUMNS: &str = "id, account, label, created_ms, expires_ms, hash";
+const COLUMNS: &str = "id, account, label, created_ms, expires_ms, hash, scope";
 
 pub(super) async fn insert(tx: &Tx<'_>, token: &HookToken, hash: [u8; 32]) -> Result<(), Fault> {
-    let HookToken { id, account, label, created_at, expires_at } = token;
+    let HookToken { id, account, label, scope, created_at, expires_at } = token;
     tx.run(
-        &format!("INSERT INTO hook_token ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)"),
+        &format!("INSERT INTO hook_token ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"),
         &[
             id,
             &text(account),
@@ -20,6 +20,7 @@ pub(super) async fn insert(tx: &Tx<'_>, token: &HookToken, hash: [u8; 32]) -> Re
             &created_at.as_millisecond(),
             &expires_at.map(Timestamp::as_millisecond),
             &hash.as_slice(),
+            &scope,
         ],
     )
     .await?;
@@ -59,6 +60,7 @@ fn token(row: &Row) -> Result<HookToken, Fault> {
         id: row.try_get(0)?,
         account: row.try_get(1)?,
         label: row.try_get(2)?,
+        scope: row.try_get(6)?,
         created_at: documents::time(row.try_get(3)?)?,
         expires_at: expires.map(documents::time).transpose()?,
     })

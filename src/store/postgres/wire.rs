@@ -22,8 +22,8 @@ const CHANNEL: &str = "patchbay";
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Accounts first: what else is told may be of one that is new.
-const ALL: [News; 7] =
-    [News::Accounts, News::Journal, News::Work, News::Lease, News::Tokens, News::Credential, News::Agents];
+const ALL: [News; 8] =
+    [News::Accounts, News::Journal, News::Work, News::Lease, News::Tokens, News::Credential, News::Agents, News::Bots];
 
 fn name(news: News) -> &'static str {
     match news {
@@ -33,6 +33,7 @@ fn name(news: News) -> &'static str {
         News::Tokens => "tokens",
         News::Credential => "credential",
         News::Agents => "agents",
+        News::Bots => "bots",
         News::Accounts => "accounts",
     }
 }

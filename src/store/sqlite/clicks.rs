@@ -9,7 +9,7 @@ use crate::store::{Click, ClickFilter, ClickState, ClickStep, Kept, StoreError, 
 
 const COLUMNS: &str =
     "id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, call_sid, code,
-     told, asked_ms, dialled_ms, updated_ms";
+     told, asked_ms, dialled_ms, updated_ms, flow_url";
 
 const UNSETTLED: &str = "state IN ('intended', 'dialling', 'unknown')";
 
@@ -33,6 +33,7 @@ fn read(row: &Row<'_>) -> Result<Click, Fault> {
         agent: row.get(5)?,
         to: row.get(6)?,
         caller_id: row.get(7)?,
+        flow_url: row.get(17)?,
         custom_field: row.get(8)?,
         record: row.get(9)?,
         state,
@@ -65,7 +66,7 @@ pub(super) fn intend(conn: &Connection, new: &Click, renew_before: Option<Timest
     }
     conn.prepare_cached(
         "INSERT INTO click (id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state,
-         asked_ms, updated_ms) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'intended', ?10, ?10)",
+         asked_ms, updated_ms, flow_url) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'intended', ?10, ?10, ?11)",
     )?
     .execute(params![
         new.id.as_bytes(),
@@ -78,6 +79,7 @@ pub(super) fn intend(conn: &Connection, new: &Click, renew_before: Option<Timest
         new.custom_field,
         new.record,
         new.asked_at.as_millisecond(),
+        new.flow_url,
     ])?;
     Ok(Kept::New)
 }
@@ -114,7 +116,8 @@ pub(super) fn unsettled(conn: &Connection, account: &str) -> Result<Vec<Click>, 
 pub(super) fn list(conn: &Connection, account: &str, filter: &ClickFilter) -> Result<Vec<Click>, Fault> {
     let sql = format!(
         "SELECT {COLUMNS} FROM click WHERE account = ?1 AND asked_ms >= ?2 AND (?3 IS NULL OR (agent = ?3 AND dialled = ?4))
-         AND (?5 = '' OR instr(?5, ' ' || state || ' ') > 0) ORDER BY asked_ms DESC, id DESC LIMIT ?6"
+         AND (?5 = '' OR instr(?5, ' ' || state || ' ') > 0)
+         AND (?7 IS NULL OR agent IN (SELECT value FROM json_each(?7))) ORDER BY asked_ms DESC, id DESC LIMIT ?6"
     );
     let states = match filter.states.as_slice() {
         [] => String::new(),
@@ -124,7 +127,8 @@ pub(super) fn list(conn: &Connection, account: &str, filter: &ClickFilter) -> Re
     let since = filter.since.map_or(i64::MIN, Timestamp::as_millisecond);
     let limit = if filter.limit == 0 { 50 } else { filter.limit };
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut found = statement.query(params![account, since, agent, to, states, limit])?;
+    let agents = filter.agents.as_ref().map(|agents| serde_json::json!(agents).to_string());
+    let mut found = statement.query(params![account, since, agent, to, states, limit, agents])?;
     let mut clicks = Vec::new();
     while let Some(row) = found.next()? {
         clicks.push(read(row)?);

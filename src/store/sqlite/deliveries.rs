@@ -99,7 +99,7 @@ fn take(conn: &Connection, lane: &LaneRef, n: i64, call: i64, now: Timestamp) ->
     Ok(Claimed { delivery, links, contact })
 }
 
-fn contact(conn: &Connection, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, Fault> {
+pub(super) fn contact(conn: &Connection, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, Fault> {
     let body: Option<String> = conn
         .prepare_cached("SELECT body FROM contact WHERE account = ?1 AND integration = ?2 AND external_id = ?3")?
         .query_row(params![lane.account, lane.integration, external_id], |row| row.get(0))

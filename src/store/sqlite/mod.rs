@@ -39,6 +39,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use patchbay_kit::Contact;
 use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -308,6 +309,11 @@ impl Store for SqliteStore {
     async fn replay_set_aside(&self, account: &str) -> Result<u64, StoreError> {
         let account = account.to_owned();
         self.write(move |work| journal::replay(work, &account)).await
+    }
+
+    async fn contact(&self, lane: &LaneRef, external_id: &str) -> Result<Option<Contact>, StoreError> {
+        let (lane, external_id) = (lane.clone(), external_id.to_owned());
+        self.readers.read(move |conn| deliveries::contact(conn, &lane, &external_id)).await
     }
 
     async fn claim(

@@ -13,6 +13,8 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("schema/004.sql"),
     include_str!("schema/005.sql"),
     include_str!("schema/006.sql"),
+    include_str!("schema/007.sql"),
+    include_str!("schema/008.sql"),
 ];
 
 /// Brings the database to the newest version, or leaves it as it was.

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::{fault::Fault, rows};
 use crate::store::HookToken;
 
-const COLUMNS: &str = "id, account, label, created_ms, expires_ms, hash";
+const COLUMNS: &str = "id, account, label, created_ms, expires_ms, hash, scope";
 
 pub(super) fn insert(conn: &Connection, token: &HookToken, hash: [u8; 32]) -> Result<(), Fault> {
-    conn.prepare_cached(&format!("INSERT INTO hook_token ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"))?.execute(
+    conn.prepare_cached(&format!("INSERT INTO hook_token ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"))?.execute(
         params![
             token.id.as_bytes(),
             token.account,
@@ -18,6 +18,7 @@ pub(super) fn insert(conn: &Connection, token: &HookToken, hash: [u8; 32]) -> Re
             token.created_at.as_millisecond(),
             token.expires_at.map(Timestamp::as_millisecond),
             hash,
+            token.scope,
         ],
     )?;
     Ok(())
@@ -62,6 +63,7 @@ fn token(row: &Row<'_>) -> Result<HookToken, Fault> {
         id: rows::uuid(row.get_ref(0)?.as_blob().map_err(rows::alien)?)?,
         account: row.get(1)?,
         label: row.get(2)?,
+        scope: row.get(6)?,
         created_at: rows::time(row.get(3)?)?,
         expires_at: expires.map(rows::time).transpose()?,
     })

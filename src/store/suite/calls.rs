@@ -149,6 +149,7 @@ pub(in crate::store) async fn hook_tokens_live_and_expire(store: &dyn Store) {
         id: Uuid::from_u128(number),
         account: account.to_owned(),
         label: format!("token {number}"),
+        scope: (number == 2).then(|| "status".to_owned()),
         created_at: at(i64::try_from(number).expect("a small number")),
         expires_at: None,
     };

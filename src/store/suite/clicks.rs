@@ -14,6 +14,7 @@ fn click(number: u8) -> Click {
         agent: "+919711581199".to_owned(),
         to: format!("+91987654{number:04}"),
         caller_id: "+918047494574".to_owned(),
+        flow_url: None,
         custom_field: Some("order 7".to_owned()),
         record: true,
         state: ClickState::Intended,
@@ -24,7 +25,7 @@ fn click(number: u8) -> Click {
 }
 
 fn placed(call_sid: &str) -> ClickState {
-    ClickState::Placed { call_sid: call_sid.to_owned() }
+    ClickState::Placed { call_sid: call_sid.to_owned(), status: Some("in-progress".to_owned()) }
 }
 
 fn unknown() -> ClickState {
@@ -60,7 +61,8 @@ pub(in crate::store) async fn a_key_has_one_click(store: &dyn Store) {
     // Another account's keys are its own, and so are its clicks.
     assert_eq!(store.intend(Click { account: "acme2".to_owned(), ..again }, None).await.expect("intend"), Kept::New);
     assert_eq!(store.click("acme2", click(1).id).await.expect("read"), None);
-    let bare = Click { custom_field: None, record: false, agent: "sip:avnish".to_owned(), ..click(2) };
+    let flow_url = Some("https://my.exotel.com/acme1/exoml/start_voice/7".to_owned());
+    let bare = Click { custom_field: None, record: false, agent: "sip:avnish".to_owned(), flow_url, ..click(2) };
     intend(store, &bare).await;
     assert_eq!(stored(store, 2).await, Some(bare));
     assert!(!format!("{:?}", click(1)).contains("9711581199"), "numbers are masked");
@@ -179,6 +181,12 @@ pub(in crate::store) async fn unsettled_and_listed(store: &dyn Store) {
     assert_eq!(list(ClickFilter { since: Some(at(3)), limit: 2, ..Default::default() }).await, [5, 4]);
     let pair = Some((click(4).agent, click(4).to));
     assert_eq!(list(ClickFilter { pair, ..Default::default() }).await, [4]);
+    let of = async |agents: &[&str]| {
+        let agents = Some(agents.iter().map(|&agent| agent.to_owned()).collect());
+        list(ClickFilter { agents, ..Default::default() }).await
+    };
+    assert_eq!(of(&["sip:nobody", &click(4).agent]).await, [5, 4, 3, 2, 1]);
+    assert!(of(&[]).await.is_empty() && of(&["sip:nobody"]).await.is_empty());
 }
 
 pub(in crate::store) async fn purge_leaves_the_unsettled(store: &dyn Store) {

@@ -59,6 +59,9 @@ pub(in crate::store) async fn contacts_are_kept_and_forgotten(store: &dyn Store)
         settled(store, next).await;
         let taken = claim(store, IntentKind::Log, at(second + 1)).await;
         assert_eq!(taken[0].contact, then);
+        let lane = &lane(DESK);
+        assert_eq!(store.contact(lane, "caller-a").await.expect("contact"), then);
+        assert_eq!(store.contact(lane, "caller-b").await.expect("contact"), None);
         settle(store, &taken[0], again(at(2), false), at(second + 1)).await;
     }
 }

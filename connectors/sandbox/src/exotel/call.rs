@@ -28,6 +28,8 @@ pub struct SimulatedCall {
     pub recording: Option<RecordingPlan>,
     /// What whoever placed it had it carry.
     pub custom_field: Option<String>,
+    /// The flow that whoever placed it had it put into.
+    pub flow_url: Option<String>,
     /// How long after the end `Duration`, `EndTime` and `Price` are filled: 2 to 5 minutes (§5.1).
     pub facts_after_end: Duration,
 }
@@ -62,6 +64,7 @@ impl SimulatedCall {
             price: None,
             recording: None,
             custom_field: None,
+            flow_url: None,
             facts_after_end: Duration::from_secs(120),
         }
     }

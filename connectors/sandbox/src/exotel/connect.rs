@@ -66,7 +66,8 @@ impl Exotel {
         if !self.owns(&caller_id) {
             return Err("Invalid Call Parameters: 'CallerId' is not an ExoPhone of this account".to_owned());
         }
-        let to = match (params.take("To"), params.take("Url")) {
+        let flow_url = params.take("Url");
+        let to = match (params.take("To"), &flow_url) {
             (Some(_), Some(_)) => return Err("Invalid Call Parameters: 'To' and 'Url' exclude each other".to_owned()),
             (None, Some(url)) if url.contains(&format!("/{}/exoml/start_voice/", self.sid)) => caller_id.clone(),
             (None, Some(_)) => return Err("Invalid Call Parameters: 'Url' is not a flow of this account".to_owned()),
@@ -93,6 +94,7 @@ impl Exotel {
         call.direction = "outbound-api".to_owned();
         call.status.clone_from(&course.status);
         call.custom_field = custom_field;
+        call.flow_url = flow_url;
         let answered = course.status == "completed";
         let lasts = if answered { course.first_rings + course.second_rings + course.talks } else { course.first_rings };
         call.ended_at = now.checked_add(lasts).ok();

@@ -56,6 +56,8 @@ pub struct Settings {
     pub errors_inside: bool,
     /// How long after it began a call appears in lists.
     pub list_lag: Duration,
+    /// Streams of voicebots there may be at once; none where voicebots are not enabled.
+    pub streams: Option<u32>,
     /// What `Date` in its answers is ahead of the time, in seconds; behind it where negative.
     pub clock_ahead_s: i64,
     /// Lists show `CustomField`. Whether Exotel's do is not documented.
@@ -208,6 +210,17 @@ impl Exotel {
         render::account(request, &self.sid)
     }
 
+    /// What an account without voicebots is told is not documented.
+    fn active_streams(&self, request: &Request) -> Reply {
+        match self.settings.streams {
+            Some(most) => {
+                let said = serde_json::json!({ "ActiveStreamCount": 0, "ThrottleLimit": most });
+                render::document(request, StatusCode::OK, &[("Stream", said)])
+            }
+            None => render::exception(request, StatusCode::NOT_FOUND, "Not Found"),
+        }
+    }
+
     fn call_details(&mut self, request: &Request, call_sid: &str, now: Timestamp) -> Reply {
         // Minutes, 5 to 60 (§7); only its range is played here.
         let validity = request.param("RecordingUrlValidity");
@@ -270,6 +283,8 @@ impl Exotel {
             (&Method::PUT, ["Calls", call, "Legs", leg]) => self.change_leg(request, call, leg, now),
             (&Method::GET, ["Calls", call, "ActiveLegs"]) => self.active_legs(request, call, now),
             (&Method::POST, ["Calls", call, "recording"]) => self.tape(request, call, now),
+            // Its case matters, and its answer is XML (§1.1, §5.1).
+            (&Method::GET, ["ActiveStreams"]) if rest == ["ActiveStreams"] => self.active_streams(request),
             (&Method::GET, ["Numbers", number]) => self.number_facts(request, number),
             (&Method::POST, ["Sms", "send"]) => self.send_sms(request, now),
             (&Method::GET, ["SMS" | "Sms", "Messages", sid]) => self.sms(request, sid, now),

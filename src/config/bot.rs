@@ -1,0 +1,390 @@
+//! Voicebots and the DIDs they answer, as the file names them; and what both must be, wherever they are named.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+use url::Url;
+
+use super::reader::{Problem, Reader};
+use crate::call::phone;
+
+/// Said wherever bots are told of, as long as it is so.
+pub const UNANSWERED: &str = "voicebots are not built into this version: nothing answers for them";
+
+/// Who the bridge is a client of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// A server that itself speaks Exotel's voicebot protocol.
+    Exotel,
+    /// A server that speaks Twilio Media Streams.
+    Twilio,
+    OpenaiRealtime,
+    GeminiLive,
+    Elevenlabs,
+    Deepgram,
+    /// Nobody: answers with the caller's own audio.
+    Echo,
+}
+
+impl Backend {
+    pub const ALL: [Self; 7] = [
+        Self::Exotel,
+        Self::Twilio,
+        Self::OpenaiRealtime,
+        Self::GeminiLive,
+        Self::Elevenlabs,
+        Self::Deepgram,
+        Self::Echo,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exotel => "exotel",
+            Self::Twilio => "twilio",
+            Self::OpenaiRealtime => "openai_realtime",
+            Self::GeminiLive => "gemini_live",
+            Self::Elevenlabs => "elevenlabs",
+            Self::Deepgram => "deepgram",
+            Self::Echo => "echo",
+        }
+    }
+
+    /// # Errors
+    /// In words, with those there are.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::as_str).join(", ");
+        let found = Self::ALL.into_iter().find(|one| one.as_str() == text.trim());
+        found.ok_or_else(|| format!("there is no backend {text:?}; there are: {}", known()))
+    }
+}
+
+/// A voicebot of the file.
+#[derive(Clone, Debug)]
+pub struct Bot {
+    pub id: String,
+    pub label: Option<String>,
+    /// The last part of its websocket address. `None`: made of the master key.
+    pub token: Option<SecretString>,
+    pub backend: Backend,
+    /// Where the backend is; a credential may stand in its query. None for `echo`.
+    pub url: Option<SecretString>,
+    pub api_key: Option<SecretString>,
+    /// Sent to the backend.
+    pub headers: BTreeMap<String, SecretString>,
+    pub instructions: Option<String>,
+    /// Samples per second of the audio between Exotel and the bridge.
+    pub sample_rate: u32,
+}
+
+/// A DID: in the file a `[[account.did]]`, or one of a bot's `exophones`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Did {
+    /// E.164.
+    pub number: String,
+    pub label: Option<String>,
+    pub bot_id: Option<String>,
+    pub flow_url: Option<String>,
+}
+
+/// A number stands in it.
+impl std::fmt::Debug for Did {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Did({})", patchbay_kit::mask::number(&self.number))
+    }
+}
+
+/// What Exotel streams at; the first is what it does unless it is told otherwise.
+pub const SAMPLE_RATES: [u32; 3] = [8000, 16_000, 24_000];
+/// Fewer characters of a token can be guessed.
+const TOKEN_CHARS: usize = 16;
+/// Exotel takes 600 in all (exotel-voicebot §1.2).
+const URL_CHARS: usize = 512;
+const ID_CHARS: usize = 64;
+const HEADER_CHARS: usize = 4096;
+
+/// A bot's id: it stands in addresses.
+///
+/// # Errors
+/// In words.
+pub fn id(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    match !text.is_empty() && text.len() <= ID_CHARS && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("must be 1 to {ID_CHARS} letters, digits, - and _: it stands in addresses")),
+    }
+}
+
+/// A token that a person chose.
+///
+/// # Errors
+/// In words, without it.
+pub fn token(text: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    match (TOKEN_CHARS..=URL_CHARS).contains(&text.len()) && text.chars().all(plain) {
+        true => Ok(()),
+        false => Err(format!(
+            "must be at least {TOKEN_CHARS} letters, digits, - _ . and ~: it stands in an address, and is its credential"
+        )),
+    }
+}
+
+/// Where a backend is.
+///
+/// # Errors
+/// In words, without it: a credential may have been typed into it.
+pub fn backend_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "ws" | "wss")
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+            && text.len() <= URL_CHARS
+    });
+    match url {
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            Err("is not an address; write \"wss://host/path\", and a credential as api_key or into headers".to_owned())
+        }
+    }
+}
+
+/// Of a backend and its address: whether they go together.
+///
+/// # Errors
+/// In words.
+pub fn reaches(backend: Backend, has_url: bool) -> Result<(), String> {
+    match (backend, has_url) {
+        (Backend::Echo, true) => Err("is not used by echo, which asks nobody; take it away".to_owned()),
+        (Backend::Echo, false) | (_, true) => Ok(()),
+        (other, false) => Err(format!("is missing; {} is reached at one", other.as_str())),
+    }
+}
+
+/// A header that a backend is sent.
+///
+/// # Errors
+/// In words, without its value.
+pub fn header(name: &str, value: &str) -> Result<(), String> {
+    // What the handshake says itself.
+    let ours = ["host", "connection", "upgrade"].contains(&name.to_ascii_lowercase().as_str())
+        || name.to_ascii_lowercase().starts_with("sec-websocket-");
+    let named = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+    let valued = http::HeaderValue::from_str(value).is_ok() && value.len() <= HEADER_CHARS;
+    match named && valued && !ours {
+        true => Ok(()),
+        false => Err("is not a header that can be sent".to_owned()),
+    }
+}
+
+/// # Errors
+/// In words.
+pub fn sample_rate(rate: i64) -> Result<u32, String> {
+    let found = SAMPLE_RATES.into_iter().find(|known| i64::from(*known) == rate);
+    found.ok_or_else(|| format!("must be {}, is {rate}", SAMPLE_RATES.map(|rate| rate.to_string()).join(", ")))
+}
+
+/// The address of a flow, as Exotel is told to put a call into it.
+///
+/// # Errors
+/// In words.
+pub fn flow_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && text.len() <= URL_CHARS
+    });
+    match url {
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            Err("is not the address of a flow; write \"https://my.exotel.com/<sid>/exoml/start_voice/<flow>\""
+                .to_owned())
+        }
+    }
+}
+
+/// A number as it is kept.
+///
+/// # Errors
+/// In words.
+pub fn did_number(text: &str, country: &str) -> Result<String, String> {
+    let parsed = phone::parse(text, country).map(|number| number.e164);
+    parsed.ok_or_else(|| "is not a phone number; write an ExoPhone as \"+918047494574\"".to_owned())
+}
+
+fn checked<T>(r: &mut Reader<'_, '_>, key: &str, read: Result<T, String>) -> Option<T> {
+    read.map_err(|message| r.wrong(key, message)).ok()
+}
+
+/// `[[account.bot]]`, and the numbers of its `exophones`.
+pub(super) fn bot(at: &str, table: &Table, country: &str, problems: &mut Vec<Problem>) -> Option<(Bot, Vec<Did>)> {
+    let mut r = Reader::new(table, at, problems);
+    let own = r.required("id", "a short name of the bot").and_then(|text| checked(&mut r, "id", id(&text)));
+    let label = r.text("label");
+    let token = r.text("token").and_then(|text| checked(&mut r, "token", token(&text)).map(|()| text.into()));
+    let words = Backend::ALL.map(Backend::as_str).join(", ");
+    let backend = r.required("backend", &format!("one of {words}"));
+    let backend = backend.and_then(|text| checked(&mut r, "backend", Backend::parse(&text)));
+    let url = r.text("url");
+    if let Some(backend) = backend {
+        checked(&mut r, "url", reaches(backend, url.is_some()));
+    }
+    let url = url.and_then(|text| checked(&mut r, "url", backend_url(&text)));
+    let api_key = r.secret("api_key");
+    let mut headers = BTreeMap::new();
+    for (name, value) in r.table("headers").into_iter().flatten() {
+        let key = format!("headers.{name}");
+        match value {
+            Value::String(text) => {
+                if checked(&mut r, &key, header(name, text)).is_some() {
+                    headers.insert(name.to_ascii_lowercase(), text.clone().into());
+                }
+            }
+            _ => r.wrong(&key, "must be a string"),
+        }
+    }
+    let instructions = r.text("instructions");
+    let rate = r.number("sample_rate", 1..=i64::from(u32::MAX)).unwrap_or(i64::from(SAMPLE_RATES[0]));
+    let rate = checked(&mut r, "sample_rate", sample_rate(rate));
+    let mut dids = Vec::new();
+    for (at, text) in r.texts("exophones").unwrap_or_default().iter().enumerate() {
+        if let Some(number) = checked(&mut r, &format!("exophones[{at}]"), did_number(text, country)) {
+            dids.push(Did { number, label: None, bot_id: own.clone(), flow_url: None });
+        }
+    }
+    r.finish();
+    let bot = Bot {
+        id: own?,
+        label,
+        token,
+        backend: backend?,
+        url: url.map(SecretString::from),
+        api_key,
+        headers,
+        instructions,
+        sample_rate: rate?,
+    };
+    Some((bot, dids))
+}
+
+/// `[[account.did]]`. Its bot may be one that is kept in the store: whether it is there, `patchbay check` says.
+pub(super) fn did(at: &str, table: &Table, country: &str, problems: &mut Vec<Problem>) -> Option<Did> {
+    let mut r = Reader::new(table, at, problems);
+    let number = r.required("number", "the ExoPhone as \"+918047494574\"");
+    let number = number.and_then(|text| checked(&mut r, "number", did_number(&text, country)));
+    let label = r.text("label");
+    let bot_id = r.text("bot_id").and_then(|text| checked(&mut r, "bot_id", id(&text)));
+    let flow = r.text("flow_url").and_then(|text| checked(&mut r, "flow_url", flow_url(&text)));
+    r.finish();
+    Some(Did { number: number?, label, bot_id, flow_url: flow })
+}
+
+/// All DIDs of an account: a bot's `exophones` and a `[[account.did]]` of one number are one DID.
+pub(super) fn dids(at: &str, named: Vec<Did>, of_bots: Vec<Did>, problems: &mut Vec<Problem>) -> Vec<Did> {
+    let mut all: Vec<Did> = Vec::new();
+    let mut wrong = |key: String, message: &str| problems.push(Problem { key, message: message.to_owned() });
+    for (index, did) in named.into_iter().enumerate() {
+        match all.iter().any(|other| other.number == did.number) {
+            true => wrong(format!("{at}.did[{index}].number"), "is the number of another DID; name each once"),
+            false => all.push(did),
+        }
+    }
+    for did in of_bots {
+        let id = did.bot_id.clone().unwrap_or_default();
+        match all.iter_mut().find(|other| other.number == did.number) {
+            None => all.push(did),
+            Some(other) if other.bot_id.is_none() => other.bot_id = did.bot_id,
+            Some(other) if other.bot_id == did.bot_id => {}
+            Some(_) => wrong(
+                format!("{at}.bot"),
+                &format!("an ExoPhone of {id:?} is given to another bot as well; one bot answers it"),
+            ),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Account, parse};
+    use secrecy::ExposeSecret;
+
+    fn read(more: &str) -> Result<Account, String> {
+        let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}");
+        let config = parse("test", &text, &Default::default()).map_err(|error| error.to_string())?;
+        Ok(config.accounts.into_iter().next().expect("an account"))
+    }
+
+    const SALES: &str = r#"
+        [[account.bot]]
+        id = "sales"
+        token = "tok-0123456789abcdef"
+        backend = "openai_realtime"
+        url = "wss://api.openai.com/v1/realtime?model=gpt-realtime"
+        api_key = "hunter2"
+        headers = { X-Team = "hunter3" }
+        instructions = "Be brief."
+        sample_rate = 16000
+        exophones = ["08047494574", "+918047494575"]
+    "#;
+
+    #[test]
+    fn a_bot_is_read_whole_and_its_exophones_are_dids() {
+        let account = read(SALES).expect("an account");
+        let bot = &account.bots[0];
+        assert_eq!((bot.id.as_str(), bot.backend.as_str(), bot.sample_rate), ("sales", "openai_realtime", 16_000));
+        assert_eq!(bot.headers["x-team"].expose_secret(), "hunter3");
+        let numbers: Vec<_> = account.dids.iter().map(|did| did.number.as_str()).collect();
+        assert_eq!(numbers, ["+918047494574", "+918047494575"]);
+        let shown = format!("{account:?}");
+        assert!(!shown.contains("hunter") && !shown.contains("tok-") && !shown.contains("8047494574"), "{shown}");
+        let flow = "https://my.exotel.com/acme1/exoml/start_voice/7";
+        let did =
+            format!("{SALES}\n[[account.did]]\nnumber = \"08047494574\"\nlabel = \"Sales\"\nflow_url = \"{flow}\"\n");
+        let account = read(&did).expect("an account");
+        let both = &account.dids[0];
+        assert_eq!((both.bot_id.as_deref(), both.label.as_deref()), (Some("sales"), Some("Sales")));
+        assert_eq!((both.flow_url.as_deref(), account.dids.len()), (Some(flow), 2), "one number is one DID");
+    }
+
+    #[test]
+    fn what_a_bot_cannot_be_is_told_without_its_secrets() {
+        for (was, is, told) in [
+            ("backend = \"openai_realtime\"", "backend = \"openai\"", "there are: exotel, twilio, openai_realtime"),
+            ("backend = \"openai_realtime\"", "", "backend: is missing"),
+            ("backend = \"openai_realtime\"", "backend = \"echo\"", "url: is not used by echo"),
+            ("token = \"tok-0123456789abcdef\"", "token = \"hunter2\"", "token: must be at least 16"),
+            ("wss://api.openai.com", "wss://a:hunter2@api.openai.com", "url: is not an address"),
+            ("wss://api", "https://api", "url: is not an address"),
+            ("16000", "44100", "sample_rate: must be 8000, 16000, 24000, is 44100"),
+            ("X-Team", "Host", "headers.Host: is not a header"),
+            ("id = \"sales\"", "id = \"a b\"", "id: must be 1 to 64"),
+            ("08047494574", "12", "exophones[0]: is not a phone number"),
+            ("instructions", "instruction", "did you mean \"instructions\"?"),
+        ] {
+            let error = read(&SALES.replacen(was, is, 1)).expect_err(told);
+            assert!(error.contains(told) && !error.contains("hunter"), "{told}: {error}");
+        }
+        let echo = "[[account.bot]]\nid = \"e\"\nbackend = \"echo\"\n";
+        assert_eq!(read(echo).expect("it").bots[0].sample_rate, 8000);
+        for (more, told) in [
+            (format!("{SALES}{SALES}"), "is the id of another bot"),
+            (format!("{SALES}{echo}exophones = [\"08047494574\"]\n"), "given to another bot as well"),
+            ("[[account.did]]\nnumber = \"08047494574\"\n".repeat(2), "did[1].number: is the number of another DID"),
+            ("[[account.did]]\nnumber = \"08047494574\"\nflow_url = \"7\"\n".to_owned(), "not the address of a flow"),
+            ("[[account.did]]\nnumber = \"08047494574\"\nbot = \"e\"\n".to_owned(), "there is no such key"),
+        ] {
+            let error = read(&more).expect_err(told);
+            assert!(error.contains(told), "{told}: {error}");
+        }
+    }
+}
