@@ -159,7 +159,7 @@ async fn check_names_cause_and_cure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_says_what_is_off_in_the_account_and_what_to_write_to_exotels_support() {
     let mut rig = Rig::new();
-    rig.more = "[[account.bot]]\nid = \"sales\"".to_owned();
+    rig.more = "[[account.bot]]\nid = \"sales\"\nbackend = \"echo\"".to_owned();
     rig.start();
     let check = |rig: &Rig| {
         let config = rig.config().display().to_string();
