@@ -25,4 +25,5 @@ pub mod signal;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;
+pub mod voice;
 pub mod web;

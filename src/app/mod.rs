@@ -40,6 +40,7 @@ use crate::{
     reseal,
     store::{LaneRef, News, Node, Store, StoreError},
     telemetry::Metrics,
+    voice::{self, Sessions},
     web as pages,
 };
 pub use open::{open_store, open_vault, redis_options, try_store};
@@ -91,6 +92,7 @@ pub struct Services {
     pub refusing: AtomicBool,
     pub backfills: pages::integrations::Backfills,
     pub streams: pages::live::Streams,
+    pub sessions: Arc<Sessions>,
     pub stopping: CancellationToken,
 }
 
@@ -98,6 +100,16 @@ impl Services {
     /// The address in URLs that are handed out, without a slash at its end.
     pub fn public_url(&self) -> &str {
         self.public_url.get().map_or("", String::as_str)
+    }
+
+    /// Where websockets are opened: the same, in their scheme.
+    pub fn websocket_base(&self) -> String {
+        let base = self.public_url();
+        match base.split_once("://") {
+            Some(("https", rest)) => format!("wss://{rest}"),
+            Some((_, rest)) => format!("ws://{rest}"),
+            None => base.to_owned(),
+        }
     }
 
     pub fn account(&self, sid: &str) -> Option<Arc<Account>> {
@@ -249,6 +261,7 @@ impl Service {
             refusing: AtomicBool::new(false),
             backfills: Default::default(),
             streams: Default::default(),
+            sessions: Arc::new(Sessions::new().map_err(StartError::Transport)?),
             stopping,
         });
         let changes = services.accounts.changes();
@@ -260,6 +273,7 @@ impl Service {
         let server = http_server(&services.config.server, listener, move |app| {
             app.app_data(data.clone())
                 .configure(hooks::routes)
+                .configure(voice::routes)
                 .configure(pages::routes)
                 .default_service(web::to(pages::not_found));
         })
@@ -269,7 +283,9 @@ impl Service {
         let roll = services.accounts.load();
         for running in roll.iter() {
             let sid = &running.account.sid;
-            let bots: Vec<String> = services.bots.of(sid).all().map(|bot| bot.id.clone()).collect();
+            let bots = services.bots.of(sid);
+            let unbuilt = bots.all().filter(|bot| !bot.profile.backend.is_built());
+            let bots: Vec<String> = unbuilt.map(|bot| bot.id.clone()).collect();
             if !bots.is_empty() {
                 tracing::warn!(account = sid, bots = bots.join(", "), "{}", config::bot::UNANSWERED);
             }
@@ -296,6 +312,7 @@ impl Service {
             self.workers.abort_all();
         }
         let _ = self.serving.await;
+        self.services.sessions.told(self.drain).await;
         // What was still under way is in flight, and whoever takes its lane looks for it first.
         self.node.leave().await;
         self.services.store.close().await;

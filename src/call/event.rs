@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use patchbay_kit::{Digits, Direction, RecordRef, mask};
 
 use super::{
+    bot::BotSession,
     person::{FollowUpWish, Order},
     route::Routed,
 };
@@ -59,6 +60,10 @@ pub enum EventKind {
     DialWhom,
     /// What an applet was told: written by Patchbay itself.
     Routed,
+    /// A voicebot took the call: Exotel has connected to the bridge.
+    BotStarted,
+    /// The voicebot's part of the call is over.
+    BotEnded,
     /// A person chose the CRM object that this call belongs to.
     Associated,
     /// A person wants something done after this call.
@@ -114,6 +119,8 @@ impl EventKind {
             | Self::Voicemail
             | Self::StatusChanged
             | Self::DialWhom
+            | Self::BotStarted
+            | Self::BotEnded
             | Self::Other(_) => Some(SeenBy::Callback),
         }
     }
@@ -220,6 +227,9 @@ pub struct Facts {
     /// What an applet was told, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routed: Option<Routed>,
+    /// Which voicebot had the caller, and how that ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bot: Option<BotSession>,
     /// Everything else the request said, so that nothing is lost to a field that Exotel adds.
     pub other: BTreeMap<String, String>,
 }

@@ -2,6 +2,7 @@
 //! out; no clock, no socket, no database, and nothing of Patchbay but the connector kit.
 
 pub mod applet;
+mod bot;
 mod calling_times;
 pub mod compose;
 mod contact_choice;
@@ -23,6 +24,7 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
+pub use bot::{BotSession, BotTold, SessionEnd};
 pub use calling_times::CallingTimes;
 pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};

@@ -36,10 +36,12 @@ pub enum Hook {
     Routed,
     /// Not a hook of Exotel's: its answer that a call was placed for a click, kept in the journal like a callback.
     Click,
+    /// Not a hook of Exotel's: what a session of the voicebot bridge was, written by the bridge.
+    Bot,
 }
 
 impl Hook {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CallEvents,
         Self::Status,
         Self::Details,
@@ -52,6 +54,7 @@ impl Hook {
         Self::Person,
         Self::Routed,
         Self::Click,
+        Self::Bot,
     ];
     /// Those whose original carries no credential that Patchbay could know by itself: closed, unless the account's
     /// `open_hooks` names them.
@@ -71,6 +74,7 @@ impl Hook {
             Self::Person => "person",
             Self::Routed => "routed",
             Self::Click => "click",
+            Self::Bot => "bot",
         }
     }
 

@@ -11,8 +11,9 @@ use url::Url;
 use super::reader::{Problem, Reader};
 use crate::call::phone;
 
-/// Said wherever bots are told of, as long as it is so.
-pub const UNANSWERED: &str = "voicebots are not built into this version: nothing answers for them";
+/// Said of bots whose backend is not built, wherever bots are told of.
+pub const UNANSWERED: &str =
+    "the backend of these voicebots is not built into this version: their callers reach nobody";
 
 /// Who the bridge is a client of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +51,14 @@ impl Backend {
             Self::Elevenlabs => "elevenlabs",
             Self::Deepgram => "deepgram",
             Self::Echo => "echo",
+        }
+    }
+
+    /// Whether the bridge can be a client of it yet.
+    pub fn is_built(self) -> bool {
+        match self {
+            Self::Exotel | Self::Echo => true,
+            Self::Twilio | Self::OpenaiRealtime | Self::GeminiLive | Self::Elevenlabs | Self::Deepgram => false,
         }
     }
 

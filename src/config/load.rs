@@ -12,7 +12,7 @@ use super::{
     integration::{Given, integration},
     model::{
         Account, Agent, Config, Context, ContextUrl, Delivery, Dialer, Enquiry, Hooks, Live, Log, LogFormat, Recording,
-        Server, Store, StoreUrl, Sweep,
+        Server, Store, StoreUrl, Sweep, Voicebot,
     },
     reader::{ConfigError, Problem, Reader},
     routing::{self, Place},
@@ -62,9 +62,21 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
     expand(&mut table, "", env, problems);
 
     let mut root = Reader::new(&table, "", problems);
-    let sections =
-        ["server", "store", "context", "log", "delivery", "enquiry", "sweep", "hooks", "dialer", "live", "recording"]
-            .map(|name| (name, root.table(name)));
+    let sections = [
+        "server",
+        "store",
+        "context",
+        "log",
+        "delivery",
+        "enquiry",
+        "sweep",
+        "hooks",
+        "dialer",
+        "live",
+        "voicebot",
+        "recording",
+    ]
+    .map(|name| (name, root.table(name)));
     let accounts = root.tables("account");
     root.finish();
     let section = |name: &str| sections.iter().find(|(key, _)| *key == name).and_then(|(_, table)| *table);
@@ -98,6 +110,13 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         let message = "must be at most half of server.connections: callbacks need the others";
         problems.push(Problem { key: "live.streams".to_owned(), message: message.to_owned() });
     }
+    let voicebot = voicebot(section("voicebot")?, problems);
+    if let (Some(voicebot), Some(server)) = (&voicebot, &server)
+        && voicebot.sessions > server.connections / 4
+    {
+        let message = "must be at most a quarter of server.connections: callbacks need the others";
+        problems.push(Problem { key: "voicebot.sessions".to_owned(), message: message.to_owned() });
+    }
     let recording = recording(section("recording")?, problems);
     let accounts: Vec<_> = accounts.into_iter().map(|(at, table)| account(&at, table, problems)).collect();
     for (at, one) in accounts.iter().enumerate() {
@@ -127,6 +146,7 @@ fn read(text: &str, env: &BTreeMap<String, String>, problems: &mut Vec<Problem>)
         hooks: hooks?,
         dialer: dialer?,
         live: live?,
+        voicebot: voicebot?,
         recording: recording?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
     })
@@ -494,6 +514,24 @@ fn live(table: &Table, problems: &mut Vec<Problem>) -> Option<Live> {
     let streams_per_agent = r.number("streams_per_agent", 1..=1000);
     r.finish();
     Some(Live { heartbeat: heartbeat?, streams: to_usize(streams?), streams_per_agent: to_usize(streams_per_agent?) })
+}
+
+fn voicebot(table: &Table, problems: &mut Vec<Problem>) -> Option<Voicebot> {
+    let mut r = Reader::new(table, "voicebot", problems);
+    let sessions = r.number("sessions", 1..=1_000_000);
+    let sessions_per_account = r.number("sessions_per_account", 1..=1_000_000);
+    let silence = r.duration("silence");
+    if silence.is_some_and(|silence| silence < Duration::from_millis(500)) {
+        r.wrong("silence", "must be 500ms or more: a network may be late");
+    }
+    let connect_timeout = r.duration("connect_timeout");
+    r.finish();
+    Some(Voicebot {
+        sessions: to_usize(sessions?),
+        sessions_per_account: to_usize(sessions_per_account?),
+        silence: silence?,
+        connect_timeout: connect_timeout?,
+    })
 }
 
 /// `calling_hours` and `calling_days`; `None`: neither is set.

@@ -13,6 +13,6 @@ pub use bot::{Backend, Bot, Did};
 pub use load::{DEFAULT, elsewhere, load, parse};
 pub use model::{
     Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server,
-    Store, StoreUrl,
+    Store, StoreUrl, Voicebot,
 };
 pub use reader::{ConfigError, Problem};

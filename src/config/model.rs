@@ -28,6 +28,7 @@ pub struct Config {
     pub hooks: Hooks,
     pub dialer: Dialer,
     pub live: Live,
+    pub voicebot: Voicebot,
     pub recording: Recording,
     pub accounts: Vec<Account>,
 }
@@ -163,6 +164,18 @@ pub struct Live {
     pub heartbeat: Duration,
     pub streams: usize,
     pub streams_per_agent: usize,
+}
+
+/// Calls that voicebots have.
+#[derive(Clone, Debug)]
+pub struct Voicebot {
+    /// At once, on this node.
+    pub sessions: usize,
+    pub sessions_per_account: usize,
+    /// Without a sign of life from Exotel.
+    pub silence: Duration,
+    /// Until the backend must have answered the handshake.
+    pub connect_timeout: Duration,
 }
 
 #[derive(Clone, Debug)]

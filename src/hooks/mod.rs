@@ -35,7 +35,7 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// Whether a path looks like a hook: one that is none is a mistyped flow, and loses calls.
 pub fn looks_like_one(path: &str) -> bool {
-    ["/v1/lead", "/v2/", "/h/", "/pop", "/answered", "/missed", "/sfdc/", "/callback/"]
+    ["/v1/lead", "/v2/", "/h/", "/pop", "/answered", "/missed", "/sfdc/", "/callback/", "/voicebot", "/exotel", "/ws/"]
         .iter()
         .any(|start| path.starts_with(start))
 }

@@ -14,7 +14,7 @@ use crate::config::{Log, LogFormat};
 /// Labels of a hook's answers.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct HookLabels {
-    /// The family: `call_events`, `status`, `freshworks`, `leadsquared`, `salesforce`, `zoho`, `ip_pstn`; `token` for any of
+    /// The family: `call_events`, `status`, `freshworks`, `leadsquared`, `salesforce`, `zoho`, `ip_pstn`, `voicebot`; `token` for any of
     /// them behind one; `recording`, `authed_recording`; `unknown` for a path that looks like a hook and is none.
     pub hook: &'static str,
     pub status: u16,
@@ -90,6 +90,20 @@ pub struct ClickLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct BackendLabels {
+    /// `exotel`, `echo`, …
+    pub backend: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct SessionLabels {
+    /// `none` where it ended before it was known.
+    pub backend: &'static str,
+    /// How it ended: `stopped`, `closed`, `bot_done`, `backend_failed`, `silent`, `replaced`, `full`, …
+    pub end: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct AccountLabels {
     pub account: String,
 }
@@ -135,6 +149,17 @@ pub struct Metrics {
     pub unread_receipts: Gauge,
     pub set_aside_receipts: Gauge,
     pub deliveries: Family<StateLabels, Gauge>,
+    /// Calls that voicebots have on this node.
+    pub voice_active: Family<BackendLabels, Gauge>,
+    /// Those that are over.
+    pub voice_sessions: Labelled<SessionLabels>,
+    /// From the start of a stream to the first audio that goes to the caller.
+    pub voice_first_audio: Histograms<BackendLabels>,
+    pub voice_barge_ins: Labelled<BackendLabels>,
+    /// Times that the caller heard nothing in the middle of an utterance.
+    pub voice_underruns: Labelled<BackendLabels>,
+    /// Of the caller's audio, what was too old to be passed on, in milliseconds.
+    pub voice_dropped: Labelled<BackendLabels>,
     pub up_seconds: Gauge<f64, AtomicU64>,
 }
 
@@ -226,6 +251,31 @@ impl Default for Metrics {
         registry.register("set_aside_receipts", "Receipts set aside and not replayed", set_aside_receipts.clone());
         let deliveries = Family::<StateLabels, Gauge>::default();
         registry.register("deliveries", "Deliveries by state", deliveries.clone());
+        let voice_active = Family::<BackendLabels, Gauge>::default();
+        registry.register("voice_sessions_active", "Calls that voicebots have", voice_active.clone());
+        let voice_sessions = Labelled::<SessionLabels>::default();
+        registry.register(
+            "voice_sessions",
+            "Voicebots' calls that are over, by how they ended",
+            voice_sessions.clone(),
+        );
+        let voice_first_audio = Histograms::<BackendLabels>::new_with_constructor(answer_buckets);
+        registry.register_with_unit(
+            "voice_first_audio",
+            "From the start of a stream to the first audio of the bot",
+            Unit::Seconds,
+            voice_first_audio.clone(),
+        );
+        let voice_barge_ins = Labelled::<BackendLabels>::default();
+        registry.register("voice_barge_ins", "Times that a caller interrupted a bot", voice_barge_ins.clone());
+        let voice_underruns = Labelled::<BackendLabels>::default();
+        registry.register("voice_underruns", "Gaps within what a bot said", voice_underruns.clone());
+        let voice_dropped = Labelled::<BackendLabels>::default();
+        registry.register(
+            "voice_dropped_ms",
+            "Caller's audio that was too old to be passed on, in milliseconds",
+            voice_dropped.clone(),
+        );
         let up_seconds = Gauge::<f64, AtomicU64>::default();
         registry.register_with_unit("up", "Since the service started", Unit::Seconds, up_seconds.clone());
         Self {
@@ -254,6 +304,12 @@ impl Default for Metrics {
             unread_receipts,
             set_aside_receipts,
             deliveries,
+            voice_active,
+            voice_sessions,
+            voice_first_audio,
+            voice_barge_ins,
+            voice_underruns,
+            voice_dropped,
             up_seconds,
         }
     }

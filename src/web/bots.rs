@@ -52,19 +52,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .gives::<BotShown>(201),
 ];
 
-/// Where websockets are opened: the address of the service, in their scheme.
-pub(super) fn websocket_base(services: &Services) -> String {
-    let base = services.public_url();
-    match base.split_once("://") {
-        Some(("https", rest)) => format!("wss://{rest}"),
-        Some((_, rest)) => format!("ws://{rest}"),
-        None => base.to_owned(),
-    }
-}
-
 /// A bot's address, as far as it may be shown: its last part is its credential.
 pub(super) fn hidden_url(services: &Services) -> String {
-    format!("{}/voicebot/{HIDDEN}", websocket_base(services))
+    format!("{}/voicebot/{HIDDEN}", services.websocket_base())
 }
 
 /// A voicebot, without its credentials.
@@ -131,7 +121,7 @@ fn shown(services: &Services, sid: &str, bot: &Entry<Bot>) -> BotShown {
 fn made(services: &Services, sid: &str, made: &Made) -> HttpResponse {
     let shown = BotShown {
         token: Some(made.token.clone()),
-        websocket_url: format!("{}/voicebot/{}", websocket_base(services), made.token),
+        websocket_url: format!("{}/voicebot/{}", services.websocket_base(), made.token),
         ..shown(services, sid, &made.bot)
     };
     HttpResponse::Created().insert_header((header::CACHE_CONTROL, "no-store")).json(shown)

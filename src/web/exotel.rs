@@ -113,7 +113,7 @@ struct PageDid {
 
 fn did_shown(services: &Services, did: &Entry<Did>) -> PageDid {
     let Did { number, label, bot_id, flow_url } = did.profile.clone();
-    let address = bot_id.as_ref().map(|id| format!("{}/exotel/{id}", bots::websocket_base(services)));
+    let address = bot_id.as_ref().map(|id| format!("{}/exotel/{id}", services.websocket_base()));
     PageDid {
         id: did.id.clone(),
         number,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    call::{CallState, EventKind, FollowUpWish, Order, route::Routed, shape},
+    call::{BotSession, CallState, EventKind, FollowUpWish, Order, route::Routed, shape},
     store::{AttemptOutcome, CallFile, Delivery, DeliveryState, ExchangeLog, Witness, Written},
 };
 
@@ -43,6 +43,9 @@ pub enum What {
         /// What an applet was told, and why.
         #[serde(skip_serializing_if = "Option::is_none")]
         routed: Option<Box<Routed>>,
+        /// Which voicebot had the caller; once that is over, how it went.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bot: Option<Box<BotSession>>,
     },
     /// Something is to be written into a CRM.
     Planned { delivery: uuid::Uuid, integration: String, kind: &'static str },
@@ -108,6 +111,7 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                     .clone()
                     .map(|order| Box::new(OrderShown { by: facts.asked_by.clone().unwrap_or_default(), order })),
                 routed: facts.routed.clone().map(Box::new),
+                bot: facts.bot.clone().map(Box::new),
             },
         });
     }

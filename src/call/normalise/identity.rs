@@ -71,6 +71,9 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
         said.text("order", Some(&order.id.to_string()));
         said.text("came_of_it", order.came_of_it.map(CameOfIt::as_str));
     }
+    if let Some(bot) = &facts.bot {
+        said.text("session", Some(&bot.session.to_string()));
+    }
     if facts.routed.is_some() || facts.asked_by.is_some() {
         // An applet that asks twice is told twice. Who changes his mind and back within a second has asked three times.
         said.text("at_ms", at.map(|at| at.as_millisecond().to_string()).as_deref());

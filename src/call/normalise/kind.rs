@@ -38,9 +38,14 @@ pub(super) fn of(hook: Hook, path: &str, fields: &mut Fields) -> Kind {
         Hook::CallEvents if matches!(last, "gather" | "greeting" | "playback" | "decide" | "switch") => {
             EventKind::Other(last.to_owned()).into()
         }
-        Hook::CallEvents | Hook::Status | Hook::Details | Hook::Listed | Hook::Person | Hook::Routed | Hook::Click => {
-            canonical(fields)
-        }
+        Hook::CallEvents
+        | Hook::Status
+        | Hook::Details
+        | Hook::Listed
+        | Hook::Person
+        | Hook::Routed
+        | Hook::Click
+        | Hook::Bot => canonical(fields),
     }
 }
 

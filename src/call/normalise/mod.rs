@@ -14,6 +14,7 @@ mod tests;
 use jiff::tz::Offset;
 
 use super::{
+    bot::BotTold,
     event::{CallEvent, EventKind, Facts},
     person::{Asked, PersonRequest},
     placed::PlacedCall,
@@ -77,6 +78,7 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
         Hook::Routed => return Ok(routed(receipt, call_sid)),
         // Our own, too: what we asked Exotel for, and that it does it.
         Hook::Click => return Ok(placed(receipt, call_sid)),
+        Hook::Bot => return Ok(bot(receipt, call_sid)),
     };
     let at = ["CurrentTime", "EventTime", "DateUpdated"]
         .into_iter()
@@ -128,6 +130,17 @@ fn placed(receipt: &Receipt, call_sid: String) -> CallEvent {
     let (kind, facts) = match serde_json::from_slice::<PlacedCall>(&receipt.body) {
         Ok(placed) => (EventKind::Placed, placed.facts()),
         Err(_) => (EventKind::Other("click".to_owned()), Facts::default()),
+    };
+    let at = Some(receipt.received_at);
+    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
+    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
+/// Of tomorrow's words at least that there was a bot.
+fn bot(receipt: &Receipt, call_sid: String) -> CallEvent {
+    let (kind, facts) = match serde_json::from_slice::<BotTold>(&receipt.body) {
+        Ok(told) => told.says(),
+        Err(_) => (EventKind::Other("bot".to_owned()), Facts::default()),
     };
     let at = Some(receipt.received_at);
     let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);

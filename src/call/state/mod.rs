@@ -193,6 +193,8 @@ fn voice(kind: &EventKind) -> Voice {
         EventKind::Detailed => Voice::Details,
         EventKind::DialWhom
         | EventKind::Routed
+        | EventKind::BotStarted
+        | EventKind::BotEnded
         | EventKind::Associated
         | EventKind::FollowUpAsked
         | EventKind::Ordered

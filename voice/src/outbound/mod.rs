@@ -90,6 +90,7 @@ pub struct Outbound {
     last_push: Duration,
     /// Whether the far side had nothing a moment ago.
     burst: bool,
+    underruns: u64,
 }
 
 impl Outbound {
@@ -107,6 +108,7 @@ impl Outbound {
             since: Duration::ZERO,
             last_push: Duration::ZERO,
             burst: false,
+            underruns: 0,
         }
     }
 
@@ -128,6 +130,12 @@ impl Outbound {
     /// How much waits here.
     pub fn queued(&self) -> Duration {
         self.shape.duration(self.queue.len())
+    }
+
+    /// How often the far side had nothing left before an utterance had ended, ever. Where nobody tells its end, a pause
+    /// is one, too.
+    pub fn underruns(&self) -> u64 {
+        self.underruns
     }
 
     /// Brings audio: any number of bytes, also half a sample.
@@ -295,7 +303,10 @@ impl Outbound {
             let missing = bytes.saturating_sub(self.queue.len());
             self.queue.pad(missing);
         }
-        self.burst |= self.playout.until <= now;
+        let dry = self.playout.until <= now;
+        self.burst |= dry;
+        let within = self.playout.sent > self.ended_at.max(self.epoch_at);
+        self.underruns += u64::from(dry && within);
         self.since = now;
         self.playout.send(now, bytes);
         self.queue.take(bytes)

@@ -121,6 +121,27 @@ fn an_agent_that_never_ends_an_utterance_gets_its_mark_back() {
 }
 
 #[test]
+fn a_gap_within_an_utterance_is_counted_and_one_between_two_is_not() {
+    let mut line = Line8k::new(pace());
+    line.say(200);
+    line.until(1000);
+    line.say(200);
+    line.until(1000);
+    assert_eq!(line.out.underruns(), 1);
+    line.say(200);
+    line.out.finish();
+    line.until(3000);
+    line.say(200);
+    line.until(3000);
+    assert_eq!(line.out.underruns(), 1, "the utterance had ended");
+    line.out.clear(line.now);
+    line.until(5000);
+    line.say(200);
+    line.until(5000);
+    assert_eq!(line.out.underruns(), 1, "the caller had interrupted it");
+}
+
+#[test]
 fn strictly_no_message_is_small() {
     let mut line = Line8k::new(Pace { strict: true, ..pace() });
     line.say(700);

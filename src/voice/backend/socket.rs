@@ -1,0 +1,259 @@
+//! A websocket of which we are the client. It is driven by polling, so that a session that is busy elsewhere holds up
+//! nothing, and dropping it ends it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use bytestring::ByteString;
+use futures_util::{Sink, Stream};
+use http::{HeaderName, HeaderValue, header};
+use patchbay_voice::Limits;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Utf8Bytes,
+        client::IntoClientRequest,
+        error::{Error, ProtocolError},
+        handshake::client::Request,
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+use url::{Host, Url};
+
+use super::Message;
+use crate::directory::Bot;
+
+/// Frames that may wait here; what comes beyond stays where what is too old is dropped.
+const ROOM: usize = 8;
+/// Of each buffer: a frame of a call has some 600 bytes, and there are thousands of calls.
+const BUFFER_BYTES: usize = 4096;
+
+trait Wire: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
+
+type Open = WebSocketStream<Box<dyn Wire>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Open, String>>>>;
+
+enum State {
+    Opening(Opening),
+    Open(Box<Open>),
+    Gone,
+}
+
+/// What came of it.
+pub(super) enum Came {
+    /// There is room for more.
+    Room,
+    Frame(Message),
+    Closed,
+    /// In words, without the address: a credential may stand in it.
+    Failed(String),
+}
+
+pub(super) struct Socket {
+    state: State,
+    waiting: VecDeque<tungstenite::Message>,
+    /// Something was written that may not have gone out.
+    unsent: bool,
+}
+
+impl Socket {
+    /// To where the bot's backend is, with its headers. Its key goes as Exotel would send it: `key:token` as Basic; what
+    /// has no colon as a Bearer token.
+    ///
+    /// # Errors
+    /// Why that cannot be, in words.
+    pub(super) fn open(bot: &Bot, tls: Arc<rustls::ClientConfig>, patience: Duration) -> Result<Self, String> {
+        let wrong = || "its address is none".to_owned();
+        let address = bot.url().ok_or_else(wrong)?;
+        let url = Url::parse(address).map_err(|_| wrong())?;
+        let mut request = url.as_str().into_client_request().map_err(|_| wrong())?;
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("patchbay/", env!("CARGO_PKG_VERSION"))));
+        if let Some(key) = bot.api_key() {
+            let value = match key.contains(':') {
+                true => format!("Basic {}", STANDARD.encode(key)),
+                false => format!("Bearer {key}"),
+            };
+            headers
+                .insert(header::AUTHORIZATION, HeaderValue::try_from(value).map_err(|_| "its key is none".to_owned())?);
+        }
+        for (name, value) in bot.headers() {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.insert(name, value);
+            }
+        }
+        let opening = async move {
+            let connected = tokio::time::timeout(patience, connect(url, request, tls)).await;
+            connected.unwrap_or_else(|_| Err("did not answer the handshake in time".to_owned()))
+        };
+        Ok(Self { state: State::Opening(Box::pin(opening)), waiting: VecDeque::new(), unsent: false })
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        matches!(self.state, State::Open(_)) && self.waiting.len() < ROOM
+    }
+
+    pub(super) fn send(&mut self, frame: Message) {
+        self.waiting.push_back(match frame {
+            Message::Text(text) => {
+                // It is valid: it was one before.
+                tungstenite::Message::Text(Utf8Bytes::try_from(text.into_bytes()).unwrap_or_default())
+            }
+            Message::Binary(bytes) => tungstenite::Message::Binary(bytes),
+        });
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        let came = match &mut self.state {
+            State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
+                Ok(open) => {
+                    self.state = State::Open(Box::new(open));
+                    return Poll::Ready(Came::Room);
+                }
+                Err(why) => Came::Failed(why),
+            },
+            State::Open(_) => ready!(self.poll_open(cx)),
+            State::Gone => return Poll::Pending,
+        };
+        if matches!(came, Came::Closed | Came::Failed(_)) {
+            self.state = State::Gone;
+        }
+        Poll::Ready(came)
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        let full = self.waiting.len() >= ROOM;
+        match self.poll_send(cx) {
+            Poll::Ready(Err(error)) => return Poll::Ready(ended(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        if full && self.has_room() {
+            return Poll::Ready(Came::Room);
+        }
+        loop {
+            let State::Open(open) = &mut self.state else { return Poll::Pending };
+            return Poll::Ready(match ready!(Pin::new(&mut **open).poll_next(cx)) {
+                Some(Ok(tungstenite::Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
+                    Ok(text) => Came::Frame(Message::Text(text)),
+                    Err(_) => continue,
+                },
+                Some(Ok(tungstenite::Message::Binary(bytes))) => Came::Frame(Message::Binary(bytes)),
+                Some(Ok(tungstenite::Message::Close(said))) => closed(said),
+                // Pings are answered below us, with what goes out next.
+                Some(Ok(_)) => {
+                    self.unsent = true;
+                    match self.poll_send(cx) {
+                        Poll::Ready(Err(error)) => ended(error),
+                        Poll::Ready(Ok(())) | Poll::Pending => continue,
+                    }
+                }
+                Some(Err(error)) => ended(error),
+                None => Came::Closed,
+            });
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let State::Open(open) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let mut open = Pin::new(&mut **open);
+        while !self.waiting.is_empty() {
+            ready!(open.as_mut().poll_ready(cx))?;
+            if let Some(frame) = self.waiting.pop_front() {
+                open.as_mut().start_send(frame)?;
+                self.unsent = true;
+            }
+        }
+        if self.unsent {
+            ready!(open.as_mut().poll_flush(cx))?;
+            self.unsent = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What waits goes out, then the close.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sent = ready!(self.poll_send(cx));
+        if let (Ok(()), State::Open(open)) = (sent, &mut self.state) {
+            let _ = ready!(Pin::new(&mut **open).poll_close(cx));
+        }
+        self.state = State::Gone;
+        Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Socket({} waiting)", self.waiting.len())
+    }
+}
+
+async fn connect(url: Url, request: Request, tls: Arc<rustls::ClientConfig>) -> Result<Open, String> {
+    let host = match url.host() {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        None => return Err("its address is none".to_owned()),
+    };
+    let port = url.port_or_known_default().unwrap_or(443);
+    let lost = |error: std::io::Error| format!("cannot be reached: {error}");
+    let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(lost)?;
+    // A frame is due when it is there.
+    tcp.set_nodelay(true).map_err(lost)?;
+    let wire: Box<dyn Wire> = if url.scheme() == "wss" {
+        let name = ServerName::try_from(host).map_err(|_| "its address is none".to_owned())?;
+        Box::new(TlsConnector::from(tls).connect(name, tcp).await.map_err(lost)?)
+    } else {
+        Box::new(tcp)
+    };
+    let limit = Limits::DEFAULT.frame_bytes;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * limit)
+        .max_message_size(Some(limit))
+        .max_frame_size(Some(limit));
+    let opened = tokio_tungstenite::client_async_with_config(request, wire, Some(config)).await;
+    opened.map(|(open, _)| open).map_err(|error| why(&error))
+}
+
+fn closed(said: Option<CloseFrame>) -> Came {
+    match said {
+        None => Came::Closed,
+        Some(said) if matches!(said.code, CloseCode::Normal | CloseCode::Away | CloseCode::Status) => Came::Closed,
+        Some(said) => Came::Failed(format!("closed the connection with code {}", u16::from(said.code))),
+    }
+}
+
+fn ended(error: Error) -> Came {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => Came::Closed,
+        error => Came::Failed(why(&error)),
+    }
+}
+
+/// In words. None of them are the far side's own, which could hold anything.
+fn why(error: &Error) -> String {
+    match error {
+        Error::Http(answer) => format!("answered the handshake with {}", answer.status().as_u16()),
+        Error::Io(error) => format!("the connection was lost: {}", error.kind()),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => "broke the connection off".to_owned(),
+        Error::Capacity(_) => format!("sent a frame of more than {} bytes", Limits::DEFAULT.frame_bytes),
+        Error::Protocol(error) => format!("does not keep to the protocol: {error}"),
+        _ => "the connection failed".to_owned(),
+    }
+}

@@ -1,0 +1,115 @@
+//! The call that a stream is about, and the bot that is to have it.
+
+use patchbay_voice::{Law, Rate, Start};
+
+use crate::{
+    app::Services,
+    call::phone,
+    directory::{Bot, Entry},
+};
+use patchbay_kit::Direction;
+
+/// How a flow may name a bot where its address names none: as a custom parameter (seed 000 has the agent's id there).
+const NAMES: [&str; 4] = ["bot_id", "bot", "agent_id", "agent"];
+
+/// Whom a connection is for.
+pub(super) enum For {
+    /// Its address names the bot.
+    Bot { account: String, bot: Box<Entry<Bot>> },
+    /// One address for all: the accounts that its credential opens, and the bot that its query named.
+    Account { accounts: Vec<String>, bot: Option<String> },
+}
+
+/// A call that has started.
+pub(super) struct Call {
+    pub(super) account: String,
+    pub(super) call_sid: String,
+    pub(super) stream_sid: Option<String>,
+    pub(super) rate: Rate,
+    pub(super) law: Law,
+    /// As Exotel wrote them; who is who, as far as the account's DIDs tell.
+    pub(super) customer: Option<String>,
+    pub(super) exophone: Option<String>,
+    pub(super) direction: Option<Direction>,
+}
+
+impl Call {
+    /// `None`: nothing in it says which call it is.
+    pub(super) fn of(services: &Services, account: &str, start: &Start) -> Option<Self> {
+        let call_sid = start.call_sid.clone().or_else(|| start.stream_sid.clone())?;
+        let (from, to) = (start.from.clone(), start.to.clone());
+        // Whoever is called is the ExoPhone, unless it is the ExoPhone that calls.
+        let ours = |number: &Option<String>| number.as_deref().is_some_and(|number| is_did(services, account, number));
+        let (outgoing, incoming) = (ours(&from) && !ours(&to), ours(&to));
+        let (customer, exophone, direction) = match (outgoing, incoming) {
+            (true, _) => (to, from, Some(Direction::Outgoing)),
+            (false, true) => (from, to, Some(Direction::Incoming)),
+            (false, false) => (from, to, None),
+        };
+        Some(Self {
+            account: account.to_owned(),
+            call_sid,
+            stream_sid: start.stream_sid.clone(),
+            rate: start.rate,
+            law: start.law,
+            customer,
+            exophone,
+            direction,
+        })
+    }
+}
+
+impl For {
+    /// Whose call this is.
+    pub(super) fn account(&self, start: &Start) -> String {
+        match self {
+            Self::Bot { account, .. } => account.clone(),
+            Self::Account { accounts, .. } => {
+                let named = accounts.iter().find(|sid| start.account_sid.as_ref() == Some(*sid));
+                named.or(accounts.first()).cloned().unwrap_or_default()
+            }
+        }
+    }
+
+    /// Who is to have it.
+    ///
+    /// # Errors
+    /// Why nobody is, in words.
+    pub(super) fn bot(&self, services: &Services, account: &str, start: &Start) -> Result<Entry<Bot>, String> {
+        let named = match self {
+            Self::Bot { bot, .. } => return Ok(Entry::clone(bot)),
+            Self::Account { bot, .. } => bot.as_ref(),
+        };
+        let bots = services.bots.of(account);
+        let named = named.or_else(|| NAMES.iter().find_map(|name| start.custom_parameters.get(*name)));
+        if let Some(id) = named.filter(|id| !id.is_empty()) {
+            return bots.get(id).cloned().ok_or_else(|| "the flow names a bot that is not there".to_owned());
+        }
+        let numbers = [&start.to, &start.from];
+        let of_number = numbers.into_iter().flatten().find_map(|number| did_bot(services, account, number));
+        if let Some(id) = of_number {
+            return bots.get(&id).cloned().ok_or_else(|| "its DID leads to a bot that is not there".to_owned());
+        }
+        let mut all = bots.all();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(only.clone()),
+            _ => Err("no DID of the call leads to a bot, and the flow names none".to_owned()),
+        }
+    }
+}
+
+fn e164(services: &Services, account: &str, number: &str) -> Option<String> {
+    let country = services.account(account)?.country.clone();
+    phone::parse(number, &country).map(|number| number.e164)
+}
+
+fn is_did(services: &Services, account: &str, number: &str) -> bool {
+    let Some(number) = e164(services, account, number) else { return false };
+    services.bots.dids(account).all().any(|did| did.profile.number == number)
+}
+
+fn did_bot(services: &Services, account: &str, number: &str) -> Option<String> {
+    let number = e164(services, account, number)?;
+    let dids = services.bots.dids(account);
+    dids.all().find(|did| did.profile.number == number).and_then(|did| did.profile.bot_id.clone())
+}

@@ -1,0 +1,142 @@
+//! Where Exotel connects: the addresses of bots, and who may use them.
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+    web::{self, Data, Path, Payload, ServiceConfig},
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    call::For,
+    line::Line,
+    session,
+    story::{self, End},
+};
+use crate::{app::Services, config::bot::SAMPLE_RATES, telemetry::HookLabels};
+
+/// As what these are counted among the answers to Exotel.
+const HOOK: &str = "voicebot";
+
+/// A slash at the end is let pass: a redirect away from it would lose the call.
+pub fn routes(config: &mut ServiceConfig) {
+    for path in ["/voicebot/{token}", "/voicebot/{token}/"] {
+        config.route(path, web::to(by_token));
+    }
+    for path in ["/exotel/{bot}", "/exotel/{bot}/", "/ws/exotel", "/ws/exotel/"] {
+        config.route(path, web::to(by_credential));
+    }
+}
+
+/// Its token is the bot's credential: what stands in a query does not reach us (exotel-voicebot §0.2).
+async fn by_token(
+    request: HttpRequest,
+    services: Data<Services>,
+    token: Path<String>,
+    payload: Payload,
+) -> HttpResponse {
+    let Some((account, bot)) = services.bots.with_token(&token, Timestamp::now()) else {
+        let nothing = HttpResponse::NotFound().content_type("text/plain").body("There is nothing here.\n");
+        return count(&services, nothing);
+    };
+    if upgrades(&request) {
+        return open(&request, services, payload, For::Bot { account, bot: Box::new(bot) });
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
+        let answer = HttpResponse::MethodNotAllowed()
+            .insert_header((header::ALLOW, "GET, HEAD, POST"))
+            .content_type("text/plain")
+            .body("Use GET, HEAD or POST.\n");
+        return count(&services, answer);
+    }
+    // The applet was given an https address, and asks for the websocket of this call (§1.2).
+    let mut url = format!("{}/voicebot/{token}", services.websocket_base());
+    if bot.profile.sample_rate != SAMPLE_RATES[0] {
+        url += &format!("?sample-rate={}", bot.profile.sample_rate);
+    }
+    let answer = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "url": url }));
+    count(&services, answer)
+}
+
+/// The paths of other bridges, whose flows go on working here. They hold no secret, so the account's own credential is
+/// asked for, which Exotel sends of `wss://key:token@…` (§1.4).
+async fn by_credential(request: HttpRequest, services: Data<Services>, payload: Payload) -> HttpResponse {
+    let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let accounts: Vec<String> = {
+        let doors = services.doors.load();
+        let roll = services.accounts.load();
+        let opened = roll.iter().filter(|running| doors.basic(&running.account.sid, authorization));
+        opened.map(|running| running.account.sid.clone()).collect()
+    };
+    if accounts.is_empty() {
+        let answer = HttpResponse::Unauthorized()
+            .insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"patchbay\""))
+            .content_type("text/plain")
+            .body("Authentication is required.\n");
+        return count(&services, answer);
+    }
+    let whom = match request.match_info().get("bot") {
+        Some(id) => {
+            let of = |account: &String| Some((account.clone(), services.bots.of(account).get(id)?.clone()));
+            let Some((account, bot)) = accounts.iter().find_map(of) else {
+                let answer = HttpResponse::NotFound().content_type("text/plain").body("There is no such bot.\n");
+                return count(&services, answer);
+            };
+            For::Bot { account, bot: Box::new(bot) }
+        }
+        None => {
+            let query = url::form_urlencoded::parse(request.query_string().as_bytes());
+            let bot = query.into_owned().find(|(name, _)| name == "bot_id").map(|(_, id)| id);
+            For::Account { accounts, bot }
+        }
+    };
+    if !upgrades(&request) {
+        let answer = HttpResponse::UpgradeRequired()
+            .insert_header((header::UPGRADE, "websocket"))
+            .content_type("text/plain")
+            .body("This is a websocket.\n");
+        return count(&services, answer);
+    }
+    open(&request, services, payload, whom)
+}
+
+fn upgrades(request: &HttpRequest) -> bool {
+    let upgrade = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|value| value.to_ascii_lowercase().contains("websocket"))
+}
+
+/// The handshake is answered at once: Exotel waits for it, for ten seconds, and for nothing after it (§1.5).
+fn open(request: &HttpRequest, services: Data<Services>, payload: Payload, whom: For) -> HttpResponse {
+    let end = match services.stopping.is_cancelled() {
+        true => Some(End::Stopping),
+        false => None,
+    };
+    let waiting = services.sessions.wait(&services.config.voicebot).filter(|_| end.is_none());
+    let Some(waiting) = waiting else {
+        story::count(&services, "none", end.unwrap_or(End::Full));
+        let answer = HttpResponse::ServiceUnavailable()
+            .content_type("text/plain")
+            .body("There are too many connections, or the service stops.\n");
+        return count(&services, answer);
+    };
+    match actix_ws::handle(request, payload) {
+        Ok((answer, out, frames)) => {
+            let line = Line::new(out, frames);
+            actix_web::rt::spawn(session::run(Data::clone(&services), whom, waiting, line));
+            count(&services, answer)
+        }
+        Err(error) => count(&services, error.as_response_error().error_response()),
+    }
+}
+
+fn count(services: &Arc<Services>, answer: HttpResponse) -> HttpResponse {
+    let labels = HookLabels { hook: HOOK, status: answer.status().as_u16() };
+    services.metrics.hook_answers.get_or_create(&labels).inc();
+    answer
+}

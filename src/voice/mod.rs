@@ -1,0 +1,16 @@
+//! The voicebot bridge: Exotel connects here with a caller's audio, and a backend answers him. What is decided from values
+//! alone is in the voice crate; this is sockets, and the order of things.
+//!
+//! One task per call. It owns both connections, so that whatever ends it ends both; how it ended is told to the journal.
+
+mod backend;
+mod call;
+mod door;
+mod frames;
+mod line;
+mod session;
+mod sessions;
+mod story;
+
+pub use door::routes;
+pub use sessions::Sessions;

@@ -1,0 +1,428 @@
+//! One call, from its `start` to its end: what the caller says goes to the backend, what the backend says goes to him at
+//! the pace that the ear has.
+
+use std::{future::poll_fn, time::Duration};
+
+use actix_web::web::Data;
+use actix_ws::CloseCode;
+use bytestring::ByteString;
+use futures_util::FutureExt;
+use patchbay_voice::{
+    Frame, Limits, Rate, Reader, Start, exotel,
+    inbound::{Inbound, Keep},
+    outbound::{Due, Echo, Outbound, Pace, Pushed},
+};
+use tokio::time::Instant;
+
+use super::{
+    backend::{self, Backend, Form, Heard, Says},
+    call::{Call, For},
+    frames::Frames,
+    line::{Came, Gone, Line, Message},
+    sessions::{Place, Waiting},
+    story::{self, End, Story},
+};
+use crate::{app::Services, store::CallRef};
+
+/// Until `start` must have come: Exotel sends it within a second (KS).
+const START: Duration = Duration::from_secs(10);
+/// Frames before it that are kept: there is one.
+const EARLY: usize = 16;
+/// What is taken of one side before the other has its turn.
+const TURN: usize = 1000;
+/// Of the drain timeout, what a polite end needs: a mark that comes back, or does not.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// What is left unsaid when the service stops rather than waited for.
+const LONG: Duration = Duration::from_secs(1);
+/// How long a backend may take to be let go.
+const LET_GO: Duration = Duration::from_secs(1);
+
+/// How a session ended, and why, where there is more to say.
+type Over = (End, Option<String>);
+
+/// The whole of a connection, from its handshake on.
+pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, mut line: Line) {
+    let mut reader = Reader::exotel(Limits::DEFAULT);
+    let mut early = Vec::new();
+    let started = tokio::select! {
+        started = tokio::time::timeout(START, started(&mut line, &mut reader, &mut early)) => {
+            started.unwrap_or(Err(End::NeverStarted))
+        }
+        () = services.stopping.cancelled() => Err(End::Stopping),
+    };
+    let start = match started {
+        Ok(start) => start,
+        Err(end) => {
+            story::count(&services, "none", end);
+            tracing::debug!(end = end.as_str(), "a voicebot's connection ended before a call had started on it");
+            return line.close(CloseCode::Normal, "no call has started").await;
+        }
+    };
+    let account = whom.account(&start);
+    let Some(call) = Call::of(&services, &account, &start) else {
+        story::count(&services, "none", End::NeverStarted);
+        tracing::warn!(account, "Exotel has started a stream without saying of which call");
+        return line.close(CloseCode::Normal, "no call is named").await;
+    };
+    let bot = whom.bot(&services, &account, &start);
+    let mut story = Story::of(&services, &call, bot.as_ref().ok());
+    let bot = match bot {
+        Ok(bot) => bot,
+        Err(why) => {
+            story.end(End::NoBot, Some(why));
+            return line.close(CloseCode::Normal, "there is no bot for this call").await;
+        }
+    };
+    let of = CallRef { account, call_sid: call.call_sid.clone() };
+    let Some(place) = services.sessions.take(&of, &services.config.voicebot) else {
+        story.end(End::Full, Some("there are as many sessions as there may be ([voicebot])".to_owned()));
+        return line.close(CloseCode::Again, "there are too many sessions").await;
+    };
+    drop(waiting);
+    let backend = match backend::open(&services, &bot.profile, &call) {
+        Ok(backend) => backend,
+        Err(why) => {
+            story.end(End::NoBot, Some(why));
+            return line.close(CloseCode::Normal, "this bot cannot answer").await;
+        }
+    };
+    story.begin();
+    let mut session = Session::of(&services, &call, line, reader, backend, story);
+    if session.form == Form::Frames {
+        for frame in early {
+            session.frames.push(frame, Duration::ZERO);
+        }
+    }
+    session.run(place).await;
+}
+
+/// Reads up to `start`. What came before it, and it itself, is kept for a backend that wants frames.
+async fn started(line: &mut Line, reader: &mut Reader, early: &mut Vec<Message>) -> Result<Box<Start>, End> {
+    let mut pcm = Vec::new();
+    loop {
+        match line.next().await {
+            Came::Frame(frame) => {
+                let read = reader.read(frame.bytes(), &mut pcm);
+                pcm.clear();
+                if early.len() < EARLY || matches!(read, Ok(Frame::Start(_))) {
+                    early.push(frame.to_keep());
+                }
+                match read {
+                    Ok(Frame::Start(start)) => return Ok(start),
+                    Ok(Frame::Stop(_)) => return Err(End::Stopped),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+            Came::Life => {}
+            Came::Closed => return Err(End::Closed),
+            Came::Broken(_) => return Err(End::Broken),
+        }
+    }
+}
+
+struct Session {
+    services: Data<Services>,
+    rate: Rate,
+    /// All times of the voice crate are since then.
+    began: Instant,
+    line: Line,
+    backend: Box<dyn Backend>,
+    form: Form,
+    /// Of Exotel's frames, and of those of a backend that has frames.
+    reader: Reader,
+    of_backend: Reader,
+    writer: exotel::Writer,
+    out: Outbound,
+    inbound: Inbound,
+    frames: Frames,
+    pcm: Vec<u8>,
+    printed: Vec<u8>,
+    /// The last sign of life from Exotel.
+    alive_at: Instant,
+    ping_at: Instant,
+    /// When the end must be begun because the service stops.
+    stop_at: Option<Instant>,
+    /// It ends, politely: as this.
+    ending: Option<Over>,
+    story: Story,
+}
+
+impl Session {
+    fn of(
+        services: &Data<Services>,
+        call: &Call,
+        line: Line,
+        reader: Reader,
+        backend: Box<dyn Backend>,
+        story: Story,
+    ) -> Self {
+        let now = Instant::now();
+        let style =
+            exotel::Style { stream_sid: call.stream_sid.clone(), law: call.law, rate: call.rate, numbered: false };
+        Self {
+            services: services.clone(),
+            rate: call.rate,
+            began: now,
+            line,
+            form: backend.form(),
+            backend,
+            reader,
+            of_backend: Reader::exotel(Limits::DEFAULT),
+            writer: exotel::Writer::new(&style),
+            out: Outbound::new(&Pace::of(call.rate)),
+            inbound: Inbound::new(call.rate, Keep::DEFAULT),
+            frames: Frames::new(Keep::DEFAULT),
+            pcm: Vec::new(),
+            printed: Vec::new(),
+            alive_at: now,
+            ping_at: now + services.config.voicebot.silence / 3,
+            stop_at: None,
+            ending: None,
+            story,
+        }
+    }
+
+    async fn run(mut self, place: Place) {
+        let Err((end, told)) = self.talk(&place).await;
+        let Self { line, mut backend, mut story, out, inbound, frames, .. } = self;
+        story.tally.underruns = out.underruns();
+        story.tally.dropped = inbound.dropped() + frames.dropped();
+        story.end(end, told);
+        drop(place);
+        let why = match end {
+            End::BotDone => "the bot is done",
+            End::BackendFailed => "the backend failed",
+            End::Replaced => "a newer connection has this call",
+            End::Stopping => "the service stops",
+            _ => "",
+        };
+        // Whatever it was, the flow is to go on: this is the one code of which that is documented.
+        line.close(CloseCode::Normal, why).await;
+        let _ = tokio::time::timeout(LET_GO, poll_fn(|cx| backend.poll_close(cx))).await;
+    }
+
+    async fn talk(&mut self, place: &Place) -> Result<std::convert::Infallible, Over> {
+        let services = self.services.clone();
+        loop {
+            self.on_time()?;
+            self.pass_on();
+            for _ in 0..TURN {
+                let Some(says) = poll_fn(|cx| self.backend.poll(cx)).now_or_never() else { break };
+                self.says(says).await?;
+                self.pass_on();
+            }
+            self.send_due().await?;
+            let wake = self.wake();
+            let Self { line, backend, .. } = self;
+            tokio::select! {
+                biased;
+                () = place.replaced.cancelled() => return Err((End::Replaced, None)),
+                () = services.stopping.cancelled(), if self.stop_at.is_none() => {
+                    let drain = services.config.server.drain_timeout;
+                    self.stop_at = Some(Instant::now() + drain - FAREWELL.min(drain / 2));
+                }
+                came = line.next() => {
+                    self.came(came)?;
+                    // A burst is seen as one: Exotel sends what was not read for a while all at once (KS).
+                    for _ in 0..TURN {
+                        let Some(came) = self.line.at_once() else { break };
+                        self.came(came)?;
+                    }
+                }
+                says = poll_fn(|cx| backend.poll(cx)) => self.says(says).await?,
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// What a clock alone decides.
+    fn on_time(&mut self) -> Result<(), Over> {
+        let now = Instant::now();
+        let silence = self.services.config.voicebot.silence;
+        if self.stop_at.is_some_and(|at| at <= now) {
+            if self.out.queued() > LONG {
+                self.clear();
+            }
+            self.goodbye(End::Stopping, None);
+        }
+        if self.form == Form::Frames
+            && let Some(over) = self.ending.take()
+        {
+            return Err(over);
+        }
+        if self.alive_at + silence <= now {
+            return Err((End::Silent, None));
+        }
+        if self.ping_at <= now {
+            self.line.ping();
+            self.ping_at = now + silence / 3;
+        }
+        Ok(())
+    }
+
+    /// When there is something to do if nothing happens before.
+    fn wake(&self) -> Instant {
+        let silent = self.alive_at + self.services.config.voicebot.silence;
+        let due = self.out.next_due().map(|due| self.began + due);
+        let stop = self.stop_at.filter(|_| self.ending.is_none());
+        [Some(silent), Some(self.ping_at), due, stop].into_iter().flatten().min().unwrap_or(silent)
+    }
+
+    fn came(&mut self, came: Came) -> Result<(), Over> {
+        let frame = match came {
+            Came::Frame(frame) => frame,
+            Came::Life => {
+                self.alive_at = Instant::now();
+                return Ok(());
+            }
+            Came::Closed => return Err((End::Closed, None)),
+            Came::Broken(why) => return Err((End::Broken, Some(why))),
+        };
+        self.alive_at = Instant::now();
+        self.pcm.clear();
+        let read = self.reader.read(frame.bytes(), &mut self.pcm);
+        let audio = self.rate.duration(self.pcm.len() as u64);
+        self.story.tally.heard += audio;
+        match self.form {
+            // What we cannot read, whoever it is for may.
+            Form::Frames => self.frames.push(frame.to_keep(), audio),
+            Form::Audio => self.inbound.push(&self.pcm),
+        }
+        match read {
+            Ok(Frame::Dtmf(key)) if self.form == Form::Audio => {
+                self.pass_on();
+                self.backend.hear(Heard::Dtmf(&key));
+            }
+            Ok(Frame::Mark { name }) if self.form == Form::Audio => {
+                if let Echo::Played(names) = self.out.echoed(self.began.elapsed(), &name) {
+                    names.into_iter().for_each(|name| self.backend.hear(Heard::Mark(name)));
+                }
+            }
+            Ok(Frame::Stop(stop)) => {
+                self.pass_on();
+                return Err((End::Stopped, stop.reason));
+            }
+            Ok(Frame::Unknown { event }) => tracing::debug!(event, "Exotel sends a frame that nobody has told us of"),
+            Ok(_) => {}
+            Err(error) => {
+                self.story.tally.unreadable += 1;
+                tracing::debug!(%error, "a frame of Exotel's cannot be read");
+            }
+        }
+        Ok(())
+    }
+
+    /// What the caller said, as far as the backend takes it.
+    fn pass_on(&mut self) {
+        let Self { backend, inbound, frames, form, .. } = self;
+        if !backend.takes() {
+            return;
+        }
+        match form {
+            Form::Audio => {
+                inbound.ready();
+                while backend.takes()
+                    && let Some(pcm) = inbound.take(20)
+                {
+                    backend.hear(Heard::Audio(pcm));
+                }
+            }
+            Form::Frames => {
+                while backend.takes()
+                    && let Some(frame) = frames.take()
+                {
+                    backend.hear(Heard::Frame(frame));
+                }
+            }
+        }
+    }
+
+    async fn says(&mut self, says: Says) -> Result<(), Over> {
+        match says {
+            Says::Ready => {}
+            Says::Frame(frame) => {
+                self.pcm.clear();
+                match self.of_backend.read(frame.bytes(), &mut self.pcm) {
+                    Ok(Frame::Media(_)) => self.said(self.rate.duration(self.pcm.len() as u64)),
+                    Ok(Frame::Clear) => self.story.tally.barge_ins += 1,
+                    Ok(_) | Err(_) => {}
+                }
+                self.send(frame).await?;
+            }
+            Says::Audio(pcm) => {
+                let epoch = self.out.epoch();
+                if let Pushed::Taken(bytes) = self.out.push(self.began.elapsed(), epoch, &pcm)
+                    && bytes < pcm.len()
+                {
+                    tracing::debug!(lost_bytes = pcm.len() - bytes, "a bot says more than may wait to be heard");
+                }
+            }
+            Says::Mark(name) => {
+                if !self.out.mark(name.clone()) {
+                    self.backend.hear(Heard::Mark(name));
+                }
+            }
+            Says::Clear => {
+                self.story.tally.barge_ins += 1;
+                if self.clear() {
+                    self.writer.clear(&mut self.printed);
+                    self.send_printed().await?;
+                }
+            }
+            Says::Done => self.goodbye(End::BotDone, None),
+            Says::Failed(why) => self.goodbye(End::BackendFailed, Some(why)),
+        }
+        Ok(())
+    }
+
+    /// Nothing of what waits is wanted. Whether Exotel has some of it.
+    fn clear(&mut self) -> bool {
+        let cleared = self.out.clear(self.began.elapsed());
+        cleared.marks.into_iter().for_each(|name| self.backend.hear(Heard::Mark(name)));
+        cleared.tell
+    }
+
+    /// It ends when what was said has been heard. Of a backend that has frames nobody knows that but itself.
+    fn goodbye(&mut self, end: End, told: Option<String>) {
+        if self.ending.is_none() {
+            self.ending = Some((end, told));
+            self.out.hang_up();
+        }
+    }
+
+    async fn send_due(&mut self) -> Result<(), Over> {
+        loop {
+            let now = self.began.elapsed();
+            let said = match self.out.poll(now) {
+                None => return Ok(()),
+                Some(Due::Media(pcm)) => {
+                    self.writer.media(pcm, &mut self.printed);
+                    self.rate.duration(pcm.len() as u64)
+                }
+                Some(Due::Mark(name)) => {
+                    self.writer.mark(name, &mut self.printed);
+                    Duration::ZERO
+                }
+                Some(Due::Close) => return Err(self.ending.take().unwrap_or((End::BotDone, None))),
+            };
+            self.said(said);
+            self.send_printed().await?;
+        }
+    }
+
+    fn said(&mut self, audio: Duration) {
+        if !audio.is_zero() {
+            self.story.tally.said += audio;
+            self.story.first_audio(self.began.elapsed());
+        }
+    }
+
+    async fn send_printed(&mut self) -> Result<(), Over> {
+        let text = String::from_utf8_lossy(&self.printed).into_owned();
+        self.send(Message::Text(ByteString::from(text))).await
+    }
+
+    async fn send(&mut self, frame: Message) -> Result<(), Over> {
+        self.line.send(frame).await.map_err(|Gone| (End::Closed, None))
+    }
+}

@@ -1,0 +1,188 @@
+//! The sessions of this node: one for a call, and no more than there may be. A second connection for the same call is the
+//! one that counts (exotel-voicebot §1.5: Exotel tries again when the first failed), and the older is closed.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{config::Voicebot, connect::transport, store::CallRef};
+
+pub struct Sessions {
+    on: Mutex<On>,
+    next: AtomicU64,
+    /// Connections on which no call has started yet.
+    waiting: AtomicUsize,
+    /// Where what is told of calls is written: a connection's own thread may be gone by then.
+    runtime: Handle,
+    telling: TaskTracker,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+#[derive(Default)]
+struct On {
+    calls: HashMap<CallRef, Holder>,
+    of_account: HashMap<String, usize>,
+}
+
+struct Holder {
+    id: u64,
+    replaced: CancellationToken,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sessions({})", self.on().calls.len())
+    }
+}
+
+impl Sessions {
+    /// Within the runtime that outlives all connections.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new() -> Result<Self, String> {
+        Ok(Self {
+            on: Mutex::default(),
+            next: AtomicU64::default(),
+            waiting: AtomicUsize::default(),
+            runtime: Handle::current(),
+            telling: TaskTracker::new(),
+            tls: Arc::new(transport::tls()?),
+        })
+    }
+
+    fn on(&self) -> MutexGuard<'_, On> {
+        self.on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tls(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+
+    /// A place for a connection until its call starts. `None`: too many are waiting.
+    pub(super) fn wait(self: &Arc<Self>, limits: &Voicebot) -> Option<Waiting> {
+        let waiting = Waiting(Arc::clone(self));
+        // As many as there may be calls: each may be about to be one.
+        (self.waiting.fetch_add(1, Ordering::Relaxed) < limits.sessions).then_some(waiting)
+    }
+
+    /// The place of a call that starts. `None`: there are as many as there may be.
+    pub(super) fn take(self: &Arc<Self>, call: &CallRef, limits: &Voicebot) -> Option<Place> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let replaced = CancellationToken::new();
+        let mut on = self.on();
+        let holder = Holder { id, replaced: replaced.clone() };
+        if let Some(held) = on.calls.get_mut(call) {
+            let older = std::mem::replace(held, holder);
+            older.replaced.cancel();
+        } else {
+            let of_account = on.of_account.get(&call.account).copied().unwrap_or_default();
+            if on.calls.len() >= limits.sessions || of_account >= limits.sessions_per_account {
+                return None;
+            }
+            on.calls.insert(call.clone(), holder);
+            *on.of_account.entry(call.account.clone()).or_default() += 1;
+        }
+        drop(on);
+        Some(Place { sessions: Arc::clone(self), call: call.clone(), id, replaced })
+    }
+
+    /// Writes in the background, wherever the connection is by then.
+    pub(super) fn tell(&self, told: impl Future<Output = ()> + Send + 'static) {
+        drop(self.telling.spawn_on(told, &self.runtime));
+    }
+
+    /// All that is to be told of calls has been told, or that took too long.
+    pub async fn told(&self, patience: Duration) {
+        self.telling.close();
+        if tokio::time::timeout(patience, self.telling.wait()).await.is_err() {
+            tracing::warn!(
+                "how some voicebots' calls ended is not in their timelines: the store did not take it in time"
+            );
+        }
+    }
+}
+
+/// A connection on which no call has started yet.
+pub(super) struct Waiting(Arc<Sessions>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The place of a call; given back when it is dropped, unless a newer connection of the call has it.
+pub(super) struct Place {
+    sessions: Arc<Sessions>,
+    call: CallRef,
+    id: u64,
+    /// A newer connection has taken over.
+    pub(super) replaced: CancellationToken,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut on = self.sessions.on();
+        if on.calls.get(&self.call).is_none_or(|holder| holder.id != self.id) {
+            return;
+        }
+        on.calls.remove(&self.call);
+        if let Some(count) = on.of_account.get_mut(&self.call.account) {
+            *count -= 1;
+            if *count == 0 {
+                on.of_account.remove(&self.call.account);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(account: &str, call_sid: &str) -> CallRef {
+        CallRef { account: account.to_owned(), call_sid: call_sid.to_owned() }
+    }
+
+    fn limits(sessions: usize, sessions_per_account: usize) -> Voicebot {
+        let moment = Duration::from_secs(1);
+        Voicebot { sessions, sessions_per_account, silence: moment, connect_timeout: moment }
+    }
+
+    #[tokio::test]
+    async fn a_newer_connection_takes_its_calls_place_and_leaves_one() {
+        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let limits = limits(2, 1);
+        let first = sessions.take(&call("a", "1"), &limits).expect("a place");
+        assert!(sessions.take(&call("a", "2"), &limits).is_none(), "the account's one is taken");
+        let second = sessions.take(&call("a", "1"), &limits).expect("its own place");
+        assert!(first.replaced.is_cancelled() && !second.replaced.is_cancelled());
+        drop(first);
+        assert!(sessions.take(&call("a", "2"), &limits).is_none(), "the newer one has it still");
+        let other = sessions.take(&call("b", "1"), &limits).expect("another account's");
+        assert!(sessions.take(&call("c", "1"), &limits).is_none(), "the node's two are taken");
+        drop(second);
+        drop(other);
+        assert!(sessions.on().calls.is_empty() && sessions.on().of_account.is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_may_talk() {
+        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let limits = limits(1, 1);
+        let first = sessions.wait(&limits);
+        assert!(first.is_some() && sessions.wait(&limits).is_none());
+        drop(first);
+        assert!(sessions.wait(&limits).is_some());
+    }
+}

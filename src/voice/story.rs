@@ -1,0 +1,199 @@
+//! What is told of a session: two receipts in the journal, one line in the log, and figures. Told in any case: a session
+//! whose task is dropped ends here, too.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::web::Data;
+use jiff::Timestamp;
+use patchbay_kit::mask;
+use uuid::Uuid;
+
+use super::call::Call;
+use crate::{
+    app::Services,
+    call::{BotSession, BotTold, SessionEnd},
+    directory::{Bot, Entry},
+    telemetry::{BackendLabels, SessionLabels},
+};
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Exotel said that the stream or the call is over.
+    Stopped,
+    /// Exotel closed the connection, as it does as often without a word.
+    Closed,
+    /// The bot is done.
+    BotDone,
+    /// The backend cannot be reached, or failed.
+    BackendFailed,
+    /// No bot, or none that can answer.
+    NoBot,
+    /// No sign of life from Exotel.
+    Silent,
+    /// A newer connection has the call.
+    Replaced,
+    /// There are as many as there may be.
+    Full,
+    /// The service stops.
+    Stopping,
+    /// What came is no websocket any more.
+    Broken,
+    /// No call started.
+    NeverStarted,
+    /// The task was dropped with its thread.
+    Dropped,
+}
+
+impl End {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Closed => "closed",
+            Self::BotDone => "bot_done",
+            Self::BackendFailed => "backend_failed",
+            Self::NoBot => "no_bot",
+            Self::Silent => "silent",
+            Self::Replaced => "replaced",
+            Self::Full => "full",
+            Self::Stopping => "stopping",
+            Self::Broken => "broken",
+            Self::NeverStarted => "never_started",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// What there is to count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) heard: Duration,
+    pub(super) dropped: Duration,
+    pub(super) said: Duration,
+    pub(super) first_audio: Option<Duration>,
+    pub(super) barge_ins: u64,
+    pub(super) underruns: u64,
+    pub(super) unreadable: u64,
+}
+
+pub(super) struct Story {
+    services: Data<Services>,
+    account: String,
+    told: BotTold,
+    began: Instant,
+    backend: &'static str,
+    /// It was counted as one that is on.
+    active: bool,
+    ended: bool,
+    pub(super) tally: Tally,
+}
+
+impl Story {
+    /// Of a call that has started. Nothing is told yet.
+    pub(super) fn of(services: &Data<Services>, call: &Call, bot: Option<&Entry<Bot>>) -> Self {
+        let backend = bot.map(|bot| bot.profile.backend.as_str());
+        let told = BotTold {
+            call_sid: call.call_sid.clone(),
+            customer: call.customer.clone(),
+            exophone: call.exophone.clone(),
+            direction: call.direction,
+            bot: BotSession {
+                session: Uuid::now_v7(),
+                bot: bot.map(|bot| bot.id.clone()),
+                backend: backend.map(str::to_owned),
+                end: None,
+            },
+        };
+        Self {
+            services: services.clone(),
+            account: call.account.clone(),
+            told,
+            began: Instant::now(),
+            backend: backend.unwrap_or("none"),
+            active: false,
+            ended: false,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The bot has the caller.
+    pub(super) fn begin(&mut self) {
+        self.active = true;
+        self.services.metrics.voice_active.get_or_create(&self.labels()).inc();
+        self.write();
+    }
+
+    pub(super) fn first_audio(&mut self, after: Duration) {
+        if self.tally.first_audio.is_none() {
+            self.tally.first_audio = Some(after);
+            self.services.metrics.voice_first_audio.get_or_create(&self.labels()).observe(after.as_secs_f64());
+        }
+    }
+
+    pub(super) fn end(&mut self, end: End, told: Option<String>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let Tally { heard, dropped, said, first_audio, barge_ins, underruns, unreadable } = self.tally;
+        let duration = self.began.elapsed();
+        let (labels, metrics) = (self.labels(), &self.services.metrics);
+        if self.active {
+            metrics.voice_active.get_or_create(&labels).dec();
+        }
+        metrics.voice_barge_ins.get_or_create(&labels).inc_by(barge_ins);
+        metrics.voice_underruns.get_or_create(&labels).inc_by(underruns);
+        metrics.voice_dropped.get_or_create(&labels).inc_by(ms(dropped));
+        count(&self.services, self.backend, end);
+        let BotTold { call_sid, customer, bot, .. } = &self.told;
+        tracing::info!(account = self.account, call = call_sid, session = %bot.session, bot = bot.bot.as_deref(),
+            backend = self.backend, customer = customer.as_deref().map(mask::number), end = end.as_str(),
+            told = told.as_deref(), duration_ms = ms(duration), heard_ms = ms(heard), dropped_ms = ms(dropped),
+            said_ms = ms(said), first_audio_ms = first_audio.map(ms), barge_ins, underruns, unreadable,
+            "a voicebot's call is over");
+        self.told.bot.end = Some(SessionEnd {
+            reason: end.as_str().to_owned(),
+            told,
+            duration_ms: ms(duration),
+            heard_ms: ms(heard),
+            dropped_ms: ms(dropped),
+            said_ms: ms(said),
+            first_audio_ms: first_audio.map(ms),
+            barge_ins,
+            underruns,
+        });
+        self.write();
+    }
+
+    fn labels(&self) -> BackendLabels {
+        BackendLabels { backend: self.backend }
+    }
+
+    fn write(&self) {
+        let Ok(receipt) = self.told.receipt(Uuid::now_v7(), &self.account, Timestamp::now()) else { return };
+        let (store, journal) = (Arc::clone(&self.services.store), Arc::clone(&self.services.journal));
+        self.services.sessions.tell(async move {
+            match store.append(receipt).await {
+                Ok(_) => journal.notify_one(),
+                Err(error) => tracing::warn!(%error, "what a voicebot did is not in its call's timeline"),
+            }
+        });
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.end(End::Dropped, None);
+    }
+}
+
+/// One more is over.
+pub(super) fn count(services: &Services, backend: &'static str, end: End) {
+    services.metrics.voice_sessions.get_or_create(&SessionLabels { backend, end: end.as_str() }).inc();
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
