@@ -1,5 +1,8 @@
 //! The call that a stream is about, and the bot that is to have it.
 
+use std::collections::BTreeMap;
+
+use patchbay_kit::Direction;
 use patchbay_voice::{Law, Rate, Start};
 
 use crate::{
@@ -7,8 +10,6 @@ use crate::{
     call::phone,
     directory::{Bot, Entry},
 };
-use patchbay_kit::Direction;
-
 /// How a flow may name a bot where its address names none: as a custom parameter (seed 000 has the agent's id there).
 const NAMES: [&str; 4] = ["bot_id", "bot", "agent_id", "agent"];
 
@@ -27,6 +28,10 @@ pub(super) struct Call {
     pub(super) stream_sid: Option<String>,
     pub(super) rate: Rate,
     pub(super) law: Law,
+    /// As Exotel wrote them: the numbers, and what stood in the query of the flow's address.
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+    pub(super) parameters: BTreeMap<String, String>,
     /// As Exotel wrote them; who is who, as far as the account's DIDs tell.
     pub(super) customer: Option<String>,
     pub(super) exophone: Option<String>,
@@ -52,6 +57,9 @@ impl Call {
             stream_sid: start.stream_sid.clone(),
             rate: start.rate,
             law: start.law,
+            from: start.from.clone(),
+            to: start.to.clone(),
+            parameters: start.custom_parameters.clone(),
             customer,
             exophone,
             direction,

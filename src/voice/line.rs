@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, MessageStream};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, MessageStream, ProtocolError};
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::FutureExt;
@@ -73,6 +73,8 @@ impl Line {
             }
             Some(Ok(AggregatedMessage::Pong(_))) => Came::Life,
             Some(Ok(AggregatedMessage::Close(_))) | None => Came::Closed,
+            // The connection itself: most streams end so (§1.5, code 1006).
+            Some(Err(ProtocolError::Io(_))) => Came::Closed,
             Some(Err(error)) => Came::Broken(error.to_string()),
         }
     }

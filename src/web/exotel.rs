@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     api::{Answer, ApiError, body, query},
     auth::{Endpoint, delete, get, post, put},
-    bots, clicks, dids,
+    clicks, dids,
 };
 use crate::{
     access::{Caller, Role},

@@ -26,3 +26,4 @@ mod owners;
 mod recordings;
 mod rig;
 mod users;
+mod voice;

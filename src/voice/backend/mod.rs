@@ -4,10 +4,12 @@
 mod echo;
 mod exotel;
 mod socket;
+mod twilio;
 
 use std::task::{Context, Poll};
 
 use patchbay_voice::Dtmf;
+use socket::Socket;
 
 use super::{call::Call, line::Message};
 use crate::{app::Services, config::Backend as Which, directory::Bot};
@@ -71,17 +73,16 @@ pub(super) trait Backend {
 ///
 /// # Errors
 /// Why there is none, in words.
-pub(super) fn open(services: &Services, bot: &Bot, _: &Call) -> Result<Box<dyn Backend>, String> {
+pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dyn Backend>, String> {
     if bot.secrets_lost {
         return Err("its address and credentials were sealed with another master key: give them anew".to_owned());
     }
+    let socket = || Socket::open(bot, services.sessions.tls(), services.config.voicebot.connect_timeout);
     match bot.backend {
         Which::Echo => Ok(Box::<echo::Echo>::default()),
-        Which::Exotel => {
-            let timeout = services.config.voicebot.connect_timeout;
-            Ok(Box::new(exotel::Exotel::new(socket::Socket::open(bot, services.sessions.tls(), timeout)?)))
-        }
-        Which::Twilio | Which::OpenaiRealtime | Which::GeminiLive | Which::Elevenlabs | Which::Deepgram => {
+        Which::Exotel => Ok(Box::new(exotel::Exotel::new(socket()?))),
+        Which::Twilio => Ok(Box::new(twilio::Twilio::new(socket()?, call))),
+        Which::OpenaiRealtime | Which::GeminiLive | Which::Elevenlabs | Which::Deepgram => {
             Err(format!("the backend {} is not built into this version", bot.backend.as_str()))
         }
     }
