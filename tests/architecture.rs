@@ -144,7 +144,7 @@ fn each_module_uses_only_what_stands_below_it() {
         ("src/dialer", &["call", "config", "crash", "exotel", "store", "telemetry"]),
         ("src/live.rs", &["call", "context", "directory", "store", "telemetry"]),
         ("src/voice", &["app", "call", "config", "connect", "directory", "store", "telemetry"]),
-        ("src/access", &["directory", "key", "store"]),
+        ("src/access", &["context", "directory", "key", "store"]),
         (
             "src/accounts",
             &["call", "config", "connect", "delivery", "dialer", "directory", "exotel", "key", "store", "telemetry"],

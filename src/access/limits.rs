@@ -1,72 +1,47 @@
-//! How often somebody may try to sign in: by the e-mail that is tried, and by the address it is tried from.
+//! How often somebody may try to sign in: by the e-mail that is tried, and by the address it is tried from. The context
+//! counts, so that with several nodes nobody has as many tries as there are nodes.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     time::Duration,
 };
 
-use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
 use sha2::{Digest, Sha256};
 
+use crate::context::{Admission, Context, Limit};
+
 /// At once for one e-mail, then one every half minute.
-const EMAIL_BURST: u32 = 10;
-const EMAIL_EVERY: Duration = Duration::from_secs(30);
+const EMAIL: Limit =
+    Limit { name: "sign_in_email", burst: NonZeroU32::new(10).unwrap(), per: Duration::from_secs(300) };
 /// At once from one address, then one every three seconds: many may sit behind it.
-const ADDRESS_BURST: u32 = 30;
-const ADDRESS_EVERY: Duration = Duration::from_secs(3);
-/// Those that are remembered before the old ones are forgotten.
-const REMEMBERED: usize = 10_000;
+const ADDRESS: Limit =
+    Limit { name: "sign_in_address", burst: NonZeroU32::new(30).unwrap(), per: Duration::from_secs(90) };
 
-pub(super) struct SignInLimits {
-    emails: DefaultKeyedRateLimiter<[u8; 32]>,
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
-}
-
-impl fmt::Debug for SignInLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SignInLimits")
+/// Counts an attempt from this address, for this e-mail if one is tried.
+///
+/// # Errors
+/// How long to wait.
+pub(super) async fn attempt(
+    context: &dyn Context,
+    address: Option<IpAddr>,
+    email: Option<&str>,
+) -> Result<(), Duration> {
+    if let Some(address) = address.map(network) {
+        granted(context.admit(&ADDRESS, &address.to_string()).await)?;
     }
-}
-
-impl Default for SignInLimits {
-    fn default() -> Self {
-        let quota = |every, burst| {
-            let quota = Quota::with_period(every).expect("a period that is not zero");
-            quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN))
-        };
-        Self {
-            emails: RateLimiter::keyed(quota(EMAIL_EVERY, EMAIL_BURST)),
-            addresses: RateLimiter::keyed(quota(ADDRESS_EVERY, ADDRESS_BURST)),
-        }
+    if let Some(email) = email {
+        // What is typed there may be anything, a password too.
+        let key: String = Sha256::digest(email.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        granted(context.admit(&EMAIL, &key).await)?;
     }
+    Ok(())
 }
 
-impl SignInLimits {
-    /// Counts an attempt from this address, for this e-mail if one is tried.
-    ///
-    /// # Errors
-    /// How long to wait.
-    pub(super) fn attempt(&self, address: Option<IpAddr>, email: Option<&str>) -> Result<(), Duration> {
-        let now = DefaultClock::default().now();
-        if let Some(address) = address.map(network) {
-            if self.addresses.len() > REMEMBERED {
-                self.addresses.retain_recent();
-            }
-            self.addresses.check_key(&address).map_err(|until| until.wait_time_from(now))?;
-        }
-        if let Some(email) = email {
-            if self.emails.len() > REMEMBERED {
-                self.emails.retain_recent();
-            }
-            let key: [u8; 32] = Sha256::digest(email.as_bytes()).into();
-            self.emails.check_key(&key).map_err(|until| until.wait_time_from(now))?;
-        }
-        Ok(())
+fn granted(admission: Admission) -> Result<(), Duration> {
+    match admission {
+        Admission::Granted => Ok(()),
+        Admission::Refused { retry_after } => Err(retry_after),
     }
 }
 
@@ -81,22 +56,25 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::MemoryContext;
 
-    #[test]
-    fn an_email_and_an_address_have_so_many_attempts() {
-        let limits = SignInLimits::default();
-        let from = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
-        for n in 0..EMAIL_BURST {
-            limits.attempt(from(u8::try_from(n).expect("few")), Some("a@example.com")).expect("allowed");
+    #[tokio::test]
+    async fn an_email_and_an_address_have_so_many_attempts() {
+        let context = MemoryContext::default();
+        let attempt = async |last: u8, email: &str| {
+            super::attempt(&context, Some(IpAddr::from([192, 0, 2, last])), Some(email)).await
+        };
+        for n in 0..EMAIL.burst.get() {
+            attempt(u8::try_from(n).expect("few"), "a@example.com").await.expect("allowed");
         }
-        let wait = limits.attempt(from(200), Some("a@example.com")).expect_err("from wherever");
-        assert!(wait > Duration::ZERO && wait <= EMAIL_EVERY, "{wait:?}");
-        limits.attempt(from(201), Some("b@example.com")).expect("another is free");
-        for n in 0..ADDRESS_BURST {
-            limits.attempt(from(250), Some(&format!("{n}@example.com"))).expect("allowed");
+        let wait = attempt(200, "a@example.com").await.expect_err("from wherever");
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(30), "{wait:?}");
+        attempt(201, "b@example.com").await.expect("another is free");
+        for n in 0..ADDRESS.burst.get() {
+            attempt(250, &format!("{n}@example.com")).await.expect("allowed");
         }
-        limits.attempt(from(250), Some("c@example.com")).expect_err("whatever the e-mail");
-        limits.attempt(from(251), Some("c@example.com")).expect("another address is free");
+        attempt(250, "c@example.com").await.expect_err("whatever the e-mail");
+        attempt(251, "c@example.com").await.expect("another address is free");
     }
 
     #[test]

@@ -19,12 +19,12 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
+    context::Context,
     directory::Agent,
     key::{self, MasterKey},
     store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, Store, StoreError, Writing},
 };
 
-use limits::SignInLimits;
 use password::Hashed;
 pub use people::{NewToken, NewUser, OneTime, ShownSession, ShownToken, ShownUser, UserPatch};
 
@@ -202,16 +202,17 @@ impl fmt::Debug for IsAccount {
 #[derive(Debug)]
 pub struct Gate {
     store: Arc<dyn Store>,
+    context: Arc<dyn Context>,
     key: MasterKey,
     admin: Option<[u8; 32]>,
     is_account: IsAccount,
-    limits: SignInLimits,
     hashing: Arc<Semaphore>,
 }
 
 impl Gate {
     pub fn new(
         store: Arc<dyn Store>,
+        context: Arc<dyn Context>,
         key: MasterKey,
         admin_token: Option<&SecretString>,
         is_account: Arc<dyn Fn(&str) -> bool + Send + Sync>,
@@ -221,7 +222,7 @@ impl Gate {
             key,
             admin: admin_token.map(|token| Sha256::digest(token.expose_secret().as_bytes()).into()),
             is_account: IsAccount(is_account),
-            limits: SignInLimits::default(),
+            context,
             hashing: Arc::new(Semaphore::new(HASHING)),
         }
     }
@@ -337,7 +338,7 @@ impl Gate {
         browser: &str,
     ) -> Result<SignedIn, GateError> {
         let email = email.trim().to_lowercase();
-        self.limits.attempt(address, Some(&email)).map_err(GateError::TooMany)?;
+        limits::attempt(self.context.as_ref(), address, Some(&email)).await.map_err(GateError::TooMany)?;
         let found = self.store.document_named("", DocumentKind::User, &email).await?;
         let found = found.map(|found| Ok::<_, StoreError>((body::<User>(&found)?, found))).transpose()?;
         let hashed = found.as_ref().and_then(|(_, document)| self.hashed(document));

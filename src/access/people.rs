@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Caller, Gate, GateError, Hashed, ONE_TIME, Reset, Role, SEALED_FOR, Session, TOKEN_PREFIX, Token, User, body,
-    entry, hash, password, same, secret, written,
+    entry, hash, limits, password, same, secret, written,
 };
 use crate::{
     directory,
@@ -207,7 +207,7 @@ impl Gate {
         password: SecretString,
         address: Option<IpAddr>,
     ) -> Result<(), GateError> {
-        self.limits.attempt(address, None).map_err(GateError::TooMany)?;
+        limits::attempt(self.context.as_ref(), address, None).await.map_err(GateError::TooMany)?;
         let id = token.split_once('.').map(|(id, _)| id).unwrap_or_default();
         let found = self.user(id).await?.filter(|(_, user)| !user.disabled);
         let (document, mut user) = found.ok_or(GateError::WrongToken)?;

@@ -240,7 +240,13 @@ impl Service {
         let drain = config.server.drain_timeout;
         let there = Arc::clone(&accounts);
         let is_account = Arc::new(move |sid: &str| there.get(sid).is_some());
-        let gate = Gate::new(Arc::clone(&store), key.clone(), config.server.admin_token.as_ref(), is_account);
+        let gate = Gate::new(
+            Arc::clone(&store),
+            Arc::clone(&context),
+            key.clone(),
+            config.server.admin_token.as_ref(),
+            is_account,
+        );
         let services = Arc::new(Services {
             config,
             store,

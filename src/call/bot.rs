@@ -102,3 +102,37 @@ impl BotTold {
         (kind, Facts { customer, exophone, direction, bot: Some(bot), ..Facts::default() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{CallState, Locale, SeenBy, normalise};
+
+    fn told(session: u128, end: Option<&str>) -> BotTold {
+        let end = end.map(|reason| SessionEnd { reason: reason.to_owned(), ..SessionEnd::default() });
+        let bot = BotSession { session: Uuid::from_u128(session), bot: Some("sales".to_owned()), backend: None, end };
+        let (customer, exophone) = (Some("09052161119".to_owned()), Some("08047494574".to_owned()));
+        BotTold { call_sid: "c1".to_owned(), customer, exophone, direction: Some(Direction::Incoming), bot }
+    }
+
+    #[test]
+    fn a_session_is_two_events_of_its_call_and_a_second_one_is_others() {
+        let locale =
+            Locale { utc_offset: jiff::tz::Offset::UTC, country: "IN".to_owned(), recording_origins: Vec::new() };
+        let at = Timestamp::from_second(1_790_000_000).expect("a time");
+        let event = |told: &BotTold| {
+            let receipt = told.receipt(Uuid::nil(), "acme1", at).expect("a receipt");
+            normalise(&receipt, &locale).expect("an event")
+        };
+        let all = [told(1, None), told(1, Some("closed")), told(2, None)].map(|told| event(&told));
+        assert_eq!(all[0], event(&told(1, None)), "read again it is the same");
+        assert!(all[0].id != all[1].id && all[0].id != all[2].id);
+        let kinds = all.each_ref().map(|event| event.kind.clone());
+        assert_eq!(kinds, [EventKind::BotStarted, EventKind::BotEnded, EventKind::BotStarted]);
+        assert_eq!(all[1].facts.bot, Some(told(1, Some("closed")).bot));
+        let state = CallState::fold(&all).expect("a call");
+        assert_eq!((state.customer.as_deref(), state.outcome), (Some("09052161119"), None), "it says of no outcome");
+        assert_eq!(state.seen.first, Some(SeenBy::Callback));
+        assert!(!format!("{:?}", told(1, None)).contains("09052161119"));
+    }
+}

@@ -825,6 +825,23 @@ mod tests {
     }
 
     #[test]
+    fn voicebots_calls_have_bounds() {
+        let voicebot = |text: &str| parse("test", text, &Default::default()).map(|it| it.voicebot);
+        let usual = voicebot("").expect("the defaults");
+        assert_eq!((usual.sessions, usual.silence), (500, Duration::from_secs(30)));
+        assert_eq!(voicebot("[voicebot]\nsessions = 2500").expect("as many").sessions, 2500);
+        for (text, told) in [
+            ("sessions = 2501", "voicebot.sessions: must be at most a quarter of server.connections"),
+            ("sessions = 0", "voicebot.sessions"),
+            ("silence = \"100ms\"", "voicebot.silence: must be 500ms or more"),
+            ("silense = \"1s\"", "did you mean \"silence\"?"),
+        ] {
+            let error = voicebot(&format!("[voicebot]\n{text}")).expect_err(told).to_string();
+            assert!(error.contains(told), "{told}: {error}");
+        }
+    }
+
+    #[test]
     fn only_regions_are_named_as_places_to_ask_elsewhere() {
         let elsewhere = |more: &str| {
             let text = format!("[[account]]\nsid = \"acme1\"\napi_key = \"k\"\napi_token = \"t\"\n{more}");

@@ -113,13 +113,10 @@ fn upgrades(request: &HttpRequest) -> bool {
 
 /// The handshake is answered at once: Exotel waits for it, for ten seconds, and for nothing after it (§1.5).
 fn open(request: &HttpRequest, services: Data<Services>, payload: Payload, whom: For) -> HttpResponse {
-    let end = match services.stopping.is_cancelled() {
-        true => Some(End::Stopping),
-        false => None,
-    };
-    let waiting = services.sessions.wait(&services.config.voicebot).filter(|_| end.is_none());
+    let stops = services.stopping.is_cancelled();
+    let waiting = services.sessions.wait(&services.config.voicebot).filter(|_| !stops);
     let Some(waiting) = waiting else {
-        story::count(&services, "none", end.unwrap_or(End::Full));
+        story::count(&services, "none", if stops { End::Stopping } else { End::Full });
         let answer = HttpResponse::ServiceUnavailable()
             .content_type("text/plain")
             .body("There are too many connections, or the service stops.\n");

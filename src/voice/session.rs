@@ -243,12 +243,7 @@ impl Session {
             if self.out.queued() > LONG {
                 self.clear();
             }
-            self.goodbye(End::Stopping, None);
-        }
-        if self.form == Form::Frames
-            && let Some(over) = self.ending.take()
-        {
-            return Err(over);
+            self.goodbye(End::Stopping, None)?;
         }
         if self.alive_at + silence <= now {
             return Err((End::Silent, None));
@@ -369,8 +364,8 @@ impl Session {
                     self.send_printed().await?;
                 }
             }
-            Says::Done => self.goodbye(End::BotDone, None),
-            Says::Failed(why) => self.goodbye(End::BackendFailed, Some(why)),
+            Says::Done => self.goodbye(End::BotDone, None)?,
+            Says::Failed(why) => self.goodbye(End::BackendFailed, Some(why))?,
         }
         Ok(())
     }
@@ -382,12 +377,16 @@ impl Session {
         cleared.tell
     }
 
-    /// It ends when what was said has been heard. Of a backend that has frames nobody knows that but itself.
-    fn goodbye(&mut self, end: End, told: Option<String>) {
+    /// It ends when what was said has been heard. Of a backend that has frames nobody knows that but itself: at once.
+    fn goodbye(&mut self, end: End, told: Option<String>) -> Result<(), Over> {
+        if self.form == Form::Frames {
+            return Err((end, told));
+        }
         if self.ending.is_none() {
             self.ending = Some((end, told));
             self.out.hang_up();
         }
+        Ok(())
     }
 
     async fn send_due(&mut self) -> Result<(), Over> {
