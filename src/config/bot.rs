@@ -12,8 +12,7 @@ use super::reader::{Problem, Reader};
 use crate::call::phone;
 
 /// Said of bots whose backend is not built, wherever bots are told of.
-pub const UNANSWERED: &str =
-    "the backend of these voicebots is not built into this version: their callers reach nobody";
+pub const UNANSWERED: &str = "the backend of these voicebots is not built into this version: nothing answers for them";
 
 /// Who the bridge is a client of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

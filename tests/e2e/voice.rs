@@ -368,7 +368,7 @@ async fn only_who_may_gets_a_bot() {
     let told = end(&rig, "unbuilt").await;
     assert_eq!(told["reason"], "no_bot");
     assert!(told["told"].as_str().is_some_and(|why| why.contains("deepgram is not built")), "{told}");
-    let warned = rig.logs().into_iter().filter(|line| line.contains("not built into this version: their callers"));
+    let warned = rig.logs().into_iter().filter(|line| line.contains("not built into this version: nothing answers"));
     let warned: Vec<String> = warned.collect();
     assert!(warned.len() == 1 && warned[0].contains("second") && !warned[0].contains("echo"), "{warned:?}");
     // An https address asks for the websocket of each call.
