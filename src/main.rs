@@ -44,7 +44,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Plays Exotel's part against a running service: single call flows, or a load of them
+    /// Plays Exotel's part: call flows, or a load of them, against a running service, or a stream against a voicebot
     Simulate(Box<simulate::Options>),
     /// Lists the connectors that are built in, and what each can do
     Connectors {

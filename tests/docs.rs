@@ -11,10 +11,12 @@ use patchbay::{
     config::{self, DEFAULT},
     connect::catalogue,
     connectors,
+    simulate::voicebot,
 };
 
-/// The page whose marked parts come from elsewhere, and how they are brought up to date.
+/// The pages whose marked parts come from elsewhere, and how they are brought up to date.
 const CONNECTORS: &str = "docs/CONNECTORS.md";
+const VOICEBOTS: &str = "docs/VOICEBOTS.md";
 const CURE: &str = "UPDATE=1 cargo test -p patchbay --test docs";
 /// The worked example on it.
 const EXAMPLE: &str = "docs/karibu";
@@ -143,6 +145,9 @@ fn from(source: &str) -> String {
     if source == "patchbay connectors --markdown" {
         return connectors::markdown();
     }
+    if source == "patchbay simulate voicebot --list" {
+        return voicebot::markdown();
+    }
     let text = read(source);
     let language = match Path::new(source).extension().and_then(|extension| extension.to_str()) {
         Some("rs") => "rust",
@@ -169,16 +174,29 @@ fn marked(page: &str) -> (String, Vec<String>) {
     (whole, sources)
 }
 
-#[test]
-fn the_page_of_connectors_shows_what_is_there() {
-    let page = read(CONNECTORS);
+/// The page as its sources have it, and what they are; it has to be that, or is made so.
+fn held(name: &str) -> (String, Vec<String>) {
+    let page = read(name);
     let (whole, sources) = marked(&page);
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(CONNECTORS), &whole).expect("written");
+        fs::write(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name), &whole).expect("written");
     } else if page != whole {
         let line = page.lines().zip(whole.lines()).position(|(was, is)| was != is).unwrap_or_default() + 1;
-        panic!("{CONNECTORS} differs from what it shows, from line {line} on; `{CURE}` rewrites it");
+        panic!("{name} differs from what it shows, from line {line} on; `{CURE}` rewrites it");
     }
+    (whole, sources)
+}
+
+#[test]
+fn the_page_of_voicebots_shows_the_rules() {
+    let (whole, sources) = held(VOICEBOTS);
+    assert_eq!(sources, ["patchbay simulate voicebot --list"]);
+    assert!(whole.contains("| `barge_in` |"), "{whole}");
+}
+
+#[test]
+fn the_page_of_connectors_shows_what_is_there() {
+    let (whole, sources) = held(CONNECTORS);
     assert!(sources.iter().any(|source| source.starts_with("patchbay ")), "the table is not marked");
     // One cassette of each kind would be too much; everything else of the example is on the page.
     for file in files(EXAMPLE).iter().filter(|file| !file.contains("/cassettes/")) {
@@ -224,7 +242,9 @@ fn every_template_is_named_where_overriding_is_explained() {
 #[test]
 fn a_link_in_the_docs_leads_somewhere() {
     let mut pages = set_up_pages();
-    pages.extend(["README.md", "docs/ARCHITECTURE.md", CONNECTORS, "connectors/testkit/README.md"].map(str::to_owned));
+    pages.extend(
+        ["README.md", "docs/ARCHITECTURE.md", CONNECTORS, VOICEBOTS, "connectors/testkit/README.md"].map(str::to_owned),
+    );
     pages.extend(files("docs/decisions"));
     for page in pages {
         let text = read(&page);

@@ -219,7 +219,7 @@ fn fill(
     out
 }
 
-pub(super) fn ist(at: Timestamp, format: &str) -> String {
+fn ist(at: Timestamp, format: &str) -> String {
     at.checked_add(IST_AHEAD).unwrap_or(at).strftime(format).to_string()
 }
 

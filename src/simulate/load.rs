@@ -14,14 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{
-    cast::ist,
-    histogram::{Histogram, Percentiles},
-};
+use super::histogram::{Histogram, Percentiles};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -352,17 +348,11 @@ impl Template {
             "answered" => "event=answered&DialWhomNumber=09711581199".to_owned(),
             _ => "event=pop&DialWhomNumber=09711581199".to_owned(),
         };
-        // Whoever asks whom to dial is on the line: of a call of long ago nobody would ask, and it would be taken for lost.
-        let (created, now) = if event == ASKS {
-            let now = Timestamp::now();
-            (ist(now, "%a%%2C+%d+%b+%Y+%H%%3A%M%%3A%S"), ist(now, "%Y-%m-%d+%H%%3A%M%%3A%S"))
-        } else {
-            ("Wed%2C+27+Dec+2023+12%3A17%3A05".to_owned(), "2023-12-27+12%3A17%3A32".to_owned())
-        };
         let _ = write!(
             query,
             "&CallSid={CALL_SID}&CallFrom=098{CALLER}&CallTo=08047494574&Direction=incoming\
-             &Created={created}&From=098{CALLER}&To=08047494574&CurrentTime={now}"
+             &Created=Wed%2C+27+Dec+2023+12%3A17%3A05&From=098{CALLER}&To=08047494574\
+             &CurrentTime=2023-12-27+12%3A17%3A32"
         );
         // The names of exotel-api §4.2, §4.3 and §4.6.
         if event == ASKS {

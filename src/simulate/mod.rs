@@ -1,10 +1,12 @@
-//! The simulated Exotel: plays call flows, or a load of them, against a running service.
+//! The simulated Exotel: plays call flows, or a load of them, against a running service, and voicebot streams against
+//! any bot's server.
 
 pub mod cast;
 pub mod flow;
 mod histogram;
 pub mod load;
 pub mod play;
+pub mod voicebot;
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use patchbay_sandbox::{Faults, Server, exotel::Exotel};
 use url::Url;
@@ -33,15 +35,21 @@ const USAGE: u8 = 2;
 
 /// What `patchbay simulate` is told.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
 Examples:
   patchbay simulate --to http://127.0.0.1:8080 --account exotel535 --key K --token T
   patchbay simulate --to http://127.0.0.1:8080 --account exotel535 --flow missed --calls 5 --speed 1
   patchbay simulate --to http://127.0.0.1:8080 --account exotel535 --load --rate 2000 --duration 30s
 
 Exits 0 if every callback was answered 2xx, 1 if not, 2 on wrong usage. It looks at answers and times only; what a
-call became in the CRM is shown by the service's API, or by `patchbay demo`.")]
+call became in the CRM is shown by the service's API, or by `patchbay demo`."
+)]
 pub struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// The running service, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL", required_unless_present = "list")]
     to: Option<String>,
@@ -97,6 +105,13 @@ pub struct Options {
     json: bool,
 }
 
+/// A part of Exotel's that is played in another way.
+#[derive(Clone, Debug, Subcommand)]
+enum Part {
+    /// Plays a voicebot's stream against any server, and tells rule by rule how it behaves
+    Voicebot(Box<voicebot::Options>),
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -139,6 +154,9 @@ enum Wrong {
 }
 
 async fn carry_out(options: Options) -> Result<bool, Wrong> {
+    if let Some(Part::Voicebot(options)) = &options.part {
+        return voicebot::run(options).await;
+    }
     let flows = flow::flows().map_err(|error| Wrong::Failed(error.to_string()))?;
     if options.list {
         for flow in &flows {
@@ -415,12 +433,15 @@ mod tests {
         let options = parse("--to http://x --load --duration 2m --rate 2000 --callbacks 3").expect("options");
         assert_eq!((options.duration, options.rate), (Duration::from_secs(120), Some(2000)));
         assert!(parse("--list").is_ok());
+        assert!(parse("voicebot --to wss://bot.example.com/path --only rate --only stall").is_ok());
         for (wrong, cure) in [
             ("", "--to"),
             ("--to http://x --duration 5", "write 500ms, 10s or 2m"),
             ("--to http://x --speed 0", "0.01"),
             ("--to http://x --load --flow a", "cannot be used with"),
             ("--to http://x --json", "--load"),
+            ("voicebot", "--to"),
+            ("voicebot --to ws://x --only rate --calls 2", "cannot be used with"),
         ] {
             let error = parse(wrong).expect_err(wrong);
             assert!(error.contains(cure), "{wrong}: {error}");

@@ -571,3 +571,17 @@ async fn an_agent_written_for_twilio_takes_calls_unchanged() {
     let told = end(&rig, "twilio").await;
     assert_eq!((&told["barge_ins"], &told["heard_ms"]), (&json!(1), &json!(100)), "{told}");
 }
+
+/// The kit that others hold their bots against, against this bridge: 20 rules, none of which it breaks.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bridge_keeps_the_rules_that_the_kit_knows() {
+    let mut rig = rig("");
+    rig.start();
+    let to = rig.url(&format!("/voicebot/{BOT}")).replacen("http", "ws", 1);
+    let args = ["simulate", "voicebot", "--to", &to, "--listen", "1s", "--at-once", "20", "--json"];
+    let mut command = rig.command(&args);
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread").expect("it runs");
+    let told = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{told}\n{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(!told.contains(BOT), "the address is the credential");
+}

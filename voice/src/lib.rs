@@ -11,9 +11,11 @@
 //! | [`audio`] | rates, G.711, resampling |
 //! | [`outbound`] | what is to be sent to Exotel, and when; what of it was heard |
 //! | [`inbound`] | what is kept of the caller's audio while nobody takes it |
+//! | [`far`] | a model of Exotel's own side, for whoever plays it |
 
 pub mod audio;
 pub mod exotel;
+pub mod far;
 mod frame;
 pub mod inbound;
 mod json;

@@ -85,10 +85,8 @@ pub(super) fn new_token() -> Result<String, String> {
     Ok(URL_SAFE_NO_PAD.encode(key::random::<24>()?))
 }
 
-/// Made of the master key; those that previous keys made are in flows still, and work as long as the keys are listed.
-pub(super) fn tokens_of_file(account: &str, bot: &str, key: &MasterKey) -> Vec<String> {
-    let all = key.derive_all("voicebot token", &[account, bot]);
-    all.into_iter().map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).collect()
+pub(super) fn token_of_file(account: &str, bot: &str, key: &MasterKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.derive("voicebot token", &[account, bot]))
 }
 
 pub(super) fn hash(token: &str) -> String {
@@ -109,7 +107,7 @@ impl Bot {
         }
     }
 
-    pub(super) fn of_file(bot: &config::Bot, tokens: &[String]) -> Self {
+    pub(super) fn of_file(bot: &config::Bot, token: &str) -> Self {
         let text = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
         Self {
             label: bot.label.clone(),
@@ -121,8 +119,7 @@ impl Bot {
                 api_key: bot.api_key.as_ref().map(text),
                 headers: bot.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
             },
-            tokens: tokens.iter().map(|token| Token { hash: hash(token), expires_at: None }).collect(),
-            ..Self::with_token("")
+            ..Self::with_token(token)
         }
     }
 

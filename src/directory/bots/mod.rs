@@ -96,9 +96,9 @@ impl Bots {
     async fn open(&self, account: &Account) -> Result<Desk, StoreError> {
         let Self { store, key, .. } = self;
         let bots = account.bots.iter().map(|bot| {
-            let given = bot.token.as_ref().map(|token| vec![token.expose_secret().to_owned()]);
-            let tokens = given.unwrap_or_else(|| bot::tokens_of_file(&account.sid, &bot.id, key));
-            Entry::of_file(bot.id.clone(), Bot::of_file(bot, &tokens))
+            let given = bot.token.as_ref().map(|token| token.expose_secret().to_owned());
+            let token = given.unwrap_or_else(|| bot::token_of_file(&account.sid, &bot.id, key));
+            Entry::of_file(bot.id.clone(), Bot::of_file(bot, &token))
         });
         let dids = account.dids.iter().map(|did| {
             let id = Uuid::new_v5(&NAMESPACE, format!("did {}/{}", account.sid, did.number).as_bytes());
@@ -249,5 +249,5 @@ impl Bots {
 
 /// The token of a bot of the file that names none, for whoever has to paste its address.
 pub fn token_of_file(account: &str, bot: &str, key: &MasterKey) -> String {
-    bot::tokens_of_file(account, bot, key).swap_remove(0)
+    bot::token_of_file(account, bot, key)
 }
