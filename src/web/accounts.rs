@@ -11,11 +11,11 @@ use actix_web::{
 use jiff::Timestamp;
 use patchbay_kit::{AuthScheme, Setting, SettingKind};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    api::{Answer, ApiError, body, query},
+    api::{Answer, ApiError, Removal, body, query},
     auth::{Endpoint, delete, get, patch, post},
     integrations::{IntegrationShown, standing},
 };
@@ -93,12 +93,6 @@ fn read(bytes: &Bytes) -> Result<Read, ApiError> {
     };
     let (verify, force) = (flag("verify")?, flag("force")?);
     Ok(Read { asked: Asked { settings, version: version.transpose()?, verify }, force })
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Removal {
-    version: Option<i64>,
 }
 
 /// Where something is kept.

@@ -263,6 +263,13 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("body: {error}")))
 }
 
+/// What may be said of a removal: the version that was read, if another shall not be removed.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Removal {
+    pub(super) version: Option<i64>,
+}
+
 pub(super) fn limit(asked: Option<u32>) -> u32 {
     asked.unwrap_or(50).clamp(1, PAGE)
 }

@@ -10,9 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    api::{Answer, ApiError, body, query},
+    api::{Answer, ApiError, Removal, body, query},
     auth::{Endpoint, delete, get, patch, post, put},
-    users::Removal,
 };
 use crate::{
     access::{Caller, Role},

@@ -12,11 +12,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    api::{Answer, ApiError, body, query},
+    api::{Answer, ApiError, Removal, body, query},
     auth::{Endpoint, delete, get, patch, post, put},
     bots, clicks,
     openapi::Wrong,
-    users::Removal,
 };
 use crate::{
     access::{Caller, Role},

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    api::{Answer, ApiError, body, limit, query},
+    api::{Answer, ApiError, Removal, body, limit, query},
     auth::{Endpoint, delete, get, patch, post},
 };
 use crate::{
@@ -193,12 +193,6 @@ async fn edit(services: Data<Services>, caller: Caller, path: Path<(String, Stri
     let asked: Patch = body(&bytes)?;
     let edited = services.agents.edit(&sid, &id, &asked, &caller.who).await?;
     Ok(HttpResponse::Ok().json(shown(&edited)))
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Removal {
-    pub(super) version: Option<i64>,
 }
 
 async fn remove(

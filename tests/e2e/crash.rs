@@ -10,7 +10,7 @@ use std::{
 use patchbay::crash::POINTS;
 use patchbay_sandbox::{Fault, Mix};
 
-use crate::rig::{AGENT, Call, Rig};
+use crate::rig::{AGENT, Call, Random, Rig};
 
 /// Calls that are fired into the life of one process.
 const CALLS_PER_LIFE: u32 = 12;
@@ -18,19 +18,6 @@ const CALLS_PER_LIFE: u32 = 12;
 const CALLERS: u32 = 40;
 /// How long a life may last when nothing of what should end it happens.
 const LIFE: Duration = Duration::from_secs(4);
-
-/// SplitMix64: every choice of a run comes from its seed, which is printed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// What ends a life.
 #[derive(Debug)]

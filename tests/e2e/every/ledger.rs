@@ -17,7 +17,7 @@ use super::{
     seats,
     table::{Kind, Played},
 };
-use crate::rig::{AGENT, AGENT_ID, Call, EXOPHONE, KEY, PATIENCE, Rig, SID, TOKEN};
+use crate::rig::{AGENT, AGENT_ID, Call, EXOPHONE, KEY, PATIENCE, Random, Rig, SID, TOKEN};
 
 /// Calls of the day in every run, and of the long one.
 const CALLS: u32 = 200;
@@ -31,19 +31,6 @@ const AT_ONCE: usize = 10;
 
 /// How long after it began a call stands in Exotel's list: within the usual overlap.
 const LISTED_AFTER: u64 = 300;
-
-/// SplitMix64: the whole day comes from its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// A callback on its way.
 #[derive(Clone)]
