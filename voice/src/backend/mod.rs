@@ -2,6 +2,8 @@
 //! sent, and what its messages mean. No dialect knows a socket, a clock or another dialect.
 
 mod brief;
+pub mod gemini;
+pub mod pause;
 pub mod sound;
 mod talk;
 pub mod tool;
