@@ -2,6 +2,7 @@
 //! sent, and what its messages mean. No dialect knows a socket, a clock or another dialect.
 
 mod brief;
+pub mod openai;
 pub mod sound;
 mod talk;
 pub mod tool;
