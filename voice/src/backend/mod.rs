@@ -3,6 +3,7 @@
 
 mod brief;
 pub mod gemini;
+pub mod openai;
 pub mod pause;
 pub mod sound;
 mod talk;

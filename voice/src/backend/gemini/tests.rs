@@ -127,10 +127,10 @@ fn a_call_goes_as_published_events_say() {
     rig.open();
     for (number, line) in EVENTS.lines().enumerate() {
         let line: Value = serde_json::from_str(line).expect("JSON");
-        let message = expand(&line["message"]);
-        match line["from"].as_str() {
-            Some("server") => rig.came(message),
-            Some("client") => {
+        let message = expand(&line["event"]);
+        match line["direction"].as_str() {
+            Some("from") => rig.came(message),
+            Some("to") => {
                 let sent = rig.out.send.pop_front().expect("it is sent");
                 assert!(matches!(sent, Message::Text(_)));
                 assert_eq!(serde_json::from_slice::<Value>(sent.bytes()).expect("JSON"), message, "line {number}");
@@ -507,7 +507,7 @@ proptest! {
         let mut rig = Rig::opened(persona());
         for (line, at, byte, whole) in picked {
             let line = &lines[line % lines.len()];
-            let mut text = expand(&line["message"]).to_string().into_bytes();
+            let mut text = expand(&line["event"]).to_string().into_bytes();
             if !whole {
                 let at = at % text.len();
                 text[at] = byte;
