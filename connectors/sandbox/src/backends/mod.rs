@@ -3,6 +3,7 @@
 //!
 //! What a client does wrong is written down, and dropping the [`Stage`] panics if anything was: a test cannot pass by it.
 
+pub mod gemini;
 pub mod sound;
 
 use std::{
@@ -77,7 +78,8 @@ impl fmt::Debug for Handshake {
 #[derive(Debug)]
 enum Act {
     Send(Message),
-    Close(u16),
+    /// With words.
+    Close(u16, String),
     /// The connection is dropped without a close.
     Drop,
 }
@@ -107,9 +109,19 @@ impl Script {
         before - self.0.len()
     }
 
+    /// Whether nothing waits to be said.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// After all that.
     pub fn close(&mut self, code: u16) {
-        self.0.push_back((Duration::ZERO, 0, Act::Close(code)));
+        self.close_saying(code, "");
+    }
+
+    /// The same, with words of why.
+    pub fn close_saying(&mut self, code: u16, why: &str) {
+        self.0.push_back((Duration::ZERO, 0, Act::Close(code, why.to_owned())));
     }
 
     /// The same, as when a machine dies.
@@ -345,8 +357,8 @@ async fn talk<S: Session>(mut ws: WebSocketStream<TcpStream>, call: &Call<S>, ne
                 let sent = match act {
                     Act::Send(Message::Text(text)) => ws.send(tungstenite::Message::text(text)).await,
                     Act::Send(Message::Binary(bytes)) => ws.send(tungstenite::Message::binary(bytes)).await,
-                    Act::Close(code) => {
-                        let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+                    Act::Close(code, why) => {
+                        let frame = CloseFrame { code: CloseCode::from(code), reason: why.into() };
                         ws.close(Some(frame)).await
                     }
                     Act::Drop => return 1006,
