@@ -2,7 +2,8 @@
 //! sent, and what its messages mean. No dialect knows a socket, a clock or another dialect.
 
 mod brief;
-pub mod openai;
+mod keys;
+mod openai;
 pub mod sound;
 mod talk;
 pub mod tool;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::{Dtmf, Rate};
 
 pub use brief::{Brief, Contact, Ticket};
+pub use openai::OpenAi;
 pub use talk::{Speaker, Utterance};
 pub use tool::{Answer, Tool, ToolCall};
 
