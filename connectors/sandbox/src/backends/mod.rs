@@ -3,6 +3,7 @@
 //!
 //! What a client does wrong is written down, and dropping the [`Stage`] panics if anything was: a test cannot pass by it.
 
+pub mod openai;
 pub mod sound;
 
 use std::{
@@ -105,6 +106,11 @@ impl Script {
         let before = self.0.len();
         self.0.retain(|(_, of, _)| *of != tag);
         before - self.0.len()
+    }
+
+    /// How many messages of this tag have not been sent yet.
+    pub fn waiting(&self, tag: u64) -> usize {
+        self.0.iter().filter(|(_, of, _)| *of == tag).count()
     }
 
     /// After all that.
