@@ -28,3 +28,4 @@ mod rig;
 mod stream;
 mod users;
 mod voice;
+mod voice_openai;
