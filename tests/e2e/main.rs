@@ -29,3 +29,4 @@ mod stream;
 mod users;
 mod voice;
 mod voice_gemini;
+mod voice_openai;

@@ -154,7 +154,8 @@ async fn a_connection_that_ends_is_made_anew_and_the_caller_does_not_notice() {
     assert!((540..=640).contains(&heard.0) && heard.1.is_empty(), "{heard:?}");
     stage.until(0, "the old one is closed", |gemini| gemini.side().closed).await;
     // And without a word, while the caller speaks: what he says until there is another one is kept.
-    stage.until(1, "its turn is over", |gemini| gemini.side().script.is_empty().then_some(())).await;
+    stage.until(1, "its turn is over", |gemini| gemini.is_done().then_some(())).await;
+    stand.plan().slow_ms = 1500;
     stage.with(1, |gemini| gemini.ends(1011, "Deadline expired before operation could complete."));
     caller.says(&sound::tone(CALLER, rate.hz(), 800));
     hears(&caller, TWO, rate, 700).await;

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says, Tool, gemini::Gemini};
+use patchbay_voice::backend::{Brief, Dialect, Gemini, Heard, OpenAi, Persona, Says, Tool};
 
 use super::{call::Call, line::Message};
 use crate::{
@@ -100,8 +100,9 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
         Which::Echo => Ok(Box::<echo::Echo>::default()),
         Which::Exotel => Ok(Box::new(exotel::Exotel::new(socket()?))),
         Which::Twilio => Ok(Box::new(twilio::Twilio::new(socket()?, call))),
+        Which::OpenaiRealtime => service(Box::new(OpenAi::new(persona(bot, call)))),
         Which::GeminiLive => service(Box::new(Gemini::new(persona(bot, call)))),
-        Which::OpenaiRealtime | Which::Elevenlabs | Which::Deepgram => {
+        Which::Elevenlabs | Which::Deepgram => {
             Err(format!("the backend {} is not built into this version", bot.backend.as_str()))
         }
     }

@@ -2,9 +2,10 @@
 //! sent, and what its messages mean. No dialect knows a socket, a clock or another dialect.
 
 mod brief;
-pub mod gemini;
-pub mod openai;
-pub mod pause;
+mod gemini;
+mod keys;
+mod openai;
+mod pause;
 pub mod sound;
 mod talk;
 pub mod tool;
@@ -16,6 +17,8 @@ use serde_json::{Map, Value};
 use crate::{Dtmf, Rate};
 
 pub use brief::{Brief, Contact, Ticket};
+pub use gemini::Gemini;
+pub use openai::OpenAi;
 pub use talk::{Speaker, Utterance};
 pub use tool::{Answer, Tool, ToolCall};
 

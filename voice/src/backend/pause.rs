@@ -13,7 +13,7 @@ const PAUSE_MS: u64 = 200;
 
 /// One speaker.
 #[derive(Debug)]
-pub struct Pause {
+pub(super) struct Pause {
     rate: Rate,
     /// How loud the line is when nobody speaks, as far as that has been heard; in sixteenths.
     floor: u32,
@@ -22,12 +22,12 @@ pub struct Pause {
 }
 
 impl Pause {
-    pub fn new(rate: Rate) -> Self {
+    pub(super) fn new(rate: Rate) -> Self {
         Self { rate, floor: u32::MAX, loud_bytes: 0, quiet_bytes: 0 }
     }
 
     /// What he says next, some 20 ms of it. Whether he has just stopped: 200 ms ago.
-    pub fn hears(&mut self, pcm: &[u8]) -> bool {
+    pub(super) fn hears(&mut self, pcm: &[u8]) -> bool {
         let count = samples(pcm).len() as u64;
         let sum: u64 = samples(pcm).map(|sample| u64::from(sample.unsigned_abs())).sum();
         let Some(mean) = sum.checked_div(count) else { return false };
@@ -50,7 +50,7 @@ impl Pause {
     }
 
     /// Whether he is in the middle of it, as far as is known.
-    pub fn speaks(&self) -> bool {
+    pub(super) fn speaks(&self) -> bool {
         self.loud_bytes >= self.rate.bytes_of_ms(SPEECH_MS)
     }
 }

@@ -17,6 +17,8 @@ pub const IN: u32 = 16_000;
 pub const OUT: u32 = 24_000;
 /// What is said of an answer can be taken back by it.
 const TURN: u64 = 1;
+/// The setup is not complete as long as it waits.
+const COMPLETE: u64 = 2;
 const CHUNK_MS: u64 = 40;
 /// As a voice activity detector has it: when speech begins and ends.
 const BEGINS_MS: u64 = 60;
@@ -59,6 +61,8 @@ pub struct Plan {
     pub key: Option<String>,
     /// Knows no handle any more.
     pub forgetful: bool,
+    /// How long it takes to go on with a session.
+    pub slow_ms: u64,
     /// Says something of an answer after it has said that it was interrupted.
     pub stragglers: bool,
     handles: BTreeSet<String>,
@@ -127,6 +131,11 @@ impl Gemini {
         self.side.script.send_later(Duration::from_millis(wait), TURN, message);
     }
 
+    /// Whether it has said all of its answer.
+    pub fn is_done(&self) -> bool {
+        self.side.script.waiting(TURN) == 0
+    }
+
     /// The connection will end. The session does not.
     pub fn goes_away(&mut self, left: &str) {
         self.say(&json!({ "goAway": { "timeLeft": left } }));
@@ -182,8 +191,13 @@ impl Gemini {
                 return self.ends(1007, "Request contains an invalid argument.");
             }
         }
+        let wait = match setup["sessionResumption"]["handle"].is_string() {
+            true => self.plan().slow_ms,
+            false => 0,
+        };
         self.setup = Some(setup.clone());
-        self.say(&json!({ "setupComplete": {} }));
+        let complete = Message::Binary(json!({ "setupComplete": {} }).to_string().into_bytes());
+        self.side.script.send_later(Duration::from_millis(wait), COMPLETE, complete);
         if setup["sessionResumption"].is_object() {
             self.say(&json!({ "sessionResumptionUpdate": {} }));
         }
@@ -336,7 +350,9 @@ impl Session for Gemini {
         };
         match name.as_str() {
             "setup" => self.set_up(value),
-            _ if self.setup.is_none() => self.refuse(format!("{name} before the setup")),
+            _ if self.setup.is_none() || self.side.script.waiting(COMPLETE) > 0 => {
+                self.refuse(format!("{name} before the setup is complete"));
+            }
             "realtimeInput" => self.realtime(value),
             "toolResponse" => self.answered(value),
             "clientContent" => self.refuse("models from 3.1 on take no clientContent".to_owned()),
@@ -387,7 +403,7 @@ fn is_schema(schema: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Script, *};
 
     fn told(gemini: &mut Gemini, message: &Value) -> Vec<String> {
         gemini.came(&Message::json(message));
@@ -402,10 +418,14 @@ mod tests {
         let wrong = |message: &Value, told_of: &str| {
             let mut gemini = Gemini::default();
             assert_eq!(told(&mut gemini, &setup), [] as [String; 0]);
+            gemini.side.script = Script::default();
             let wrong = told(&mut gemini, message);
             assert!(wrong.len() == 1 && wrong[0].contains(told_of), "{wrong:?}");
         };
-        assert_eq!(told(&mut Gemini::default(), &audio), ["realtimeInput before the setup"]);
+        assert_eq!(told(&mut Gemini::default(), &audio), ["realtimeInput before the setup is complete"]);
+        let mut hasty = Gemini::default();
+        assert_eq!(told(&mut hasty, &setup), [] as [String; 0]);
+        assert_eq!(told(&mut hasty, &audio), ["realtimeInput before the setup is complete"]);
         wrong(&setup, "once");
         wrong(&json!({ "clientContent": {} }), "clientContent");
         wrong(&json!({ "realtimeInput": { "audio": { "mimeType": "audio/pcm", "data": "AAAA" } } }), "no input");

@@ -4,6 +4,7 @@
 //! What a client does wrong is written down, and dropping the [`Stage`] panics if anything was: a test cannot pass by it.
 
 pub mod gemini;
+pub mod openai;
 pub mod sound;
 
 use std::{
@@ -109,9 +110,9 @@ impl Script {
         before - self.0.len()
     }
 
-    /// Whether nothing waits to be said.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// How many messages of this tag have not been sent yet.
+    pub fn waiting(&self, tag: u64) -> usize {
+        self.0.iter().filter(|(_, of, _)| *of == tag).count()
     }
 
     /// After all that.

@@ -22,19 +22,17 @@ use serde_json::Value;
 
 use super::{
     Answer, Brief, Dialect, Ended, Heard, Out, Persona, Says, Then, ToolCall,
+    keys::Keys,
     pause::Pause,
     sound::{Format, Sound},
 };
-use crate::{Dtmf, Rate, payload};
+use crate::{Rate, payload};
 use refusal::Refusal;
 use talk::Talk;
 
 /// What comes of an interrupted answer comes within this; after it a service that has not said that the turn is over is
 /// heard again.
 const STRAGGLERS: Duration = Duration::from_secs(1);
-/// Keys that follow each other faster are one entry.
-const BETWEEN_KEYS: Duration = Duration::from_millis(1200);
-const KEYS: usize = 32;
 /// Of the time that is left on a connection, what making the next one needs.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Where it is not said how long it lasts.
@@ -96,8 +94,7 @@ pub struct Gemini {
     /// A `Clear` has not been obeyed yet.
     clearing: bool,
     marks: u64,
-    keys: String,
-    key_at: Duration,
+    keys: Keys,
     tools: BTreeMap<String, Asked>,
     calls: u64,
     /// What it was told last and has said nothing to.
@@ -152,8 +149,7 @@ impl Gemini {
             unheard: false,
             clearing: false,
             marks: 0,
-            keys: String::new(),
-            key_at: Duration::ZERO,
+            keys: Keys::new(rate),
             tools: BTreeMap::new(),
             calls: 0,
             prompt: None,
@@ -374,22 +370,6 @@ impl Gemini {
         }
     }
 
-    fn key(&mut self, key: &Dtmf, out: &mut Out) {
-        let digits = key.digit.chars().filter(|digit| digit.is_ascii_alphanumeric() || "*#".contains(*digit)).take(1);
-        self.keys.extend(digits);
-        self.key_at = self.clock;
-        if self.keys.ends_with('#') || self.keys.len() >= KEYS {
-            self.keyed(out);
-        }
-    }
-
-    fn keyed(&mut self, out: &mut Out) {
-        let keys = mem::take(&mut self.keys);
-        if !keys.is_empty() {
-            self.prompt(format!("The caller pressed {keys} on the keypad."), out);
-        }
-    }
-
     /// A new connection, if this one ends and nobody would notice, or notice more later.
     fn leave(&mut self, out: &mut Out) {
         let Some(until) = self.leaving.filter(|_| self.ready && !self.over) else { return };
@@ -508,13 +488,13 @@ impl Dialect for Gemini {
                 if self.dropping.is_some_and(|until| until <= self.clock) {
                     self.dropping = None;
                 }
-                if !self.keys.is_empty() && self.key_at + BETWEEN_KEYS <= self.clock {
-                    self.keyed(out);
+                if let Some(told) = self.keys.passed(pcm.len()) {
+                    self.prompt(told, out);
                 }
                 print::audio(self.ear.code(pcm), out);
                 self.leave(out);
             }
-            Heard::Dtmf(key) => self.key(key, out),
+            Heard::Dtmf(key) => self.keys.press(key),
             Heard::Mark(name) => {
                 // A `Clear` hands all of them back, heard or not.
                 let last = name.strip_prefix("gemini-").is_some_and(|number| number == self.marks.to_string());

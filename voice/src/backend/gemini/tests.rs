@@ -3,7 +3,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::backend::{Message, Speaker, Tool, Utterance};
+use crate::{
+    Dtmf,
+    backend::{Message, Speaker, Tool, Utterance},
+};
 
 const EVENTS: &str = include_str!("../../../tests/fixtures/backends/gemini_live.jsonl");
 
@@ -213,6 +216,7 @@ fn nobody_is_heard_before_it_is_set_up() {
     rig.sent();
     rig.came(json!({ "setupComplete": {} }));
     assert!(rig.dialect.takes());
+    rig.listens(20, 0);
     let texts = rig.texts();
     assert!(texts[0].contains("Hello") && texts[1] == "The caller pressed 5# on the keypad.", "{texts:?}");
 }
@@ -302,13 +306,13 @@ fn a_turn_that_is_never_said_to_be_over_does_not_silence_the_bot() {
 #[test]
 fn keys_that_follow_each_other_are_one_entry() {
     let mut rig = Rig::ready(Persona { greeting: None, ..persona() });
-    for digit in ["1", "2", "3", "x y", ""] {
+    for digit in ["1", "2", "3", ""] {
         rig.key(digit);
         rig.listens(400, 0);
     }
     assert_eq!(rig.texts(), [] as [String; 0]);
     rig.listens(1200, 0);
-    assert_eq!(rig.texts(), ["The caller pressed 123x on the keypad."]);
+    assert_eq!(rig.texts(), ["The caller pressed 123 on the keypad."]);
 }
 
 #[test]
@@ -374,7 +378,10 @@ fn a_connection_that_is_lost_is_gone_on_with() {
     rig.open();
     assert_eq!(rig.sent()[0]["setup"]["sessionResumption"]["handle"], "h1");
     rig.came(json!({ "setupComplete": {} }));
-    assert_eq!(rig.texts(), ["The caller pressed # on the keypad."], "one thing to answer is enough");
+    let texts = rig.texts();
+    assert!(texts.len() == 1 && texts[0].contains("Where is my order?"), "{texts:?}");
+    rig.listens(20, 0);
+    assert_eq!(rig.texts(), ["The caller pressed # on the keypad."]);
     rig.speaks(100, "Here.");
     rig.content(json!({ "turnComplete": true }));
     rig.content(json!({ "inputTranscription": { "text": "Thanks" } }));
@@ -485,7 +492,7 @@ fn at_the_end_of_a_call_all_is_told_as_far_as_it_was_heard() {
 
 fn bounded(rig: &Rig) {
     assert!(rig.dialect.tools.len() <= WAITING && rig.dialect.waiting.len() <= WAITING);
-    assert!(rig.dialect.keys.len() <= KEYS && !format!("{:?}", rig.dialect).contains("Hello"));
+    assert!(!format!("{:?}", rig.dialect).contains("Hello"));
 }
 
 proptest! {
