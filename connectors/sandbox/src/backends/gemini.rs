@@ -23,7 +23,7 @@ const CHUNK_MS: u64 = 40;
 /// As a voice activity detector has it: when speech begins and ends.
 const BEGINS_MS: u64 = 60;
 const ENDS_MS: u64 = 300;
-const SETUP: [&str; 13] = [
+const SETUP: [&str; 12] = [
     "model",
     "generationConfig",
     "systemInstruction",
@@ -36,7 +36,6 @@ const SETUP: [&str; 13] = [
     "proactivity",
     "explicitVadSignal",
     "historyConfig",
-    "avatarConfig",
 ];
 
 /// What it says to the next thing that it hears or is told.
