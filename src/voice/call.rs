@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use patchbay_kit::Direction;
-use patchbay_voice::{Law, Rate, Start};
+use patchbay_voice::{Law, Rate, Start, backend::Brief};
 use uuid::Uuid;
 
 use crate::{
@@ -70,6 +70,28 @@ impl Call {
             direction,
         })
     }
+
+    /// What it tells of itself.
+    pub(super) fn brief(&self, services: &Services) -> Brief {
+        let number = |number: &Option<String>| {
+            let number = number.as_deref()?;
+            Some(e164(services, &self.account, number).unwrap_or_else(|| number.to_owned()))
+        };
+        Brief {
+            call_sid: self.call_sid.clone(),
+            from: number(&self.from),
+            to: number(&self.to),
+            direction: self.direction.map(|direction| {
+                let word = match direction {
+                    Direction::Incoming => "incoming",
+                    Direction::Outgoing => "outgoing",
+                };
+                word.to_owned()
+            }),
+            parameters: self.parameters.clone(),
+            ..Brief::default()
+        }
+    }
 }
 
 /// What is known of a call that was placed here, or by somebody who had it carry something.
@@ -82,7 +104,10 @@ pub(super) struct Placed {
 impl Call {
     /// What it was placed with; what the flow says itself stands.
     pub(super) fn add(&mut self, placed: Option<&Placed>) {
-        for (name, value) in placed.iter().filter_map(|placed| placed.wish.as_ref()).flat_map(|wish| &wish.parameters) {
+        let Some(wish) = placed.and_then(|placed| placed.wish.as_ref()) else { return };
+        // Its numbers stand as in a call that came: the flow is the ExoPhone's.
+        self.direction = Some(Direction::Outgoing);
+        for (name, value) in &wish.parameters {
             self.parameters.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }

@@ -3,7 +3,9 @@
 
 mod bot;
 mod did;
+mod hidden;
 mod ticket;
+mod tool;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::{
 pub use bot::{Bot, BotPatch, SEALED_FOR};
 pub use did::DidPatch;
 pub use ticket::Ticket;
+pub use tool::{ToolPatch, ToolShown};
 
 /// One account's.
 struct Desk {
