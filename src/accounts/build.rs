@@ -25,7 +25,7 @@ use crate::{
     directory::{Agents, Bots},
     exotel::{ClientParts, ExotelClient, Hosts, Naive, PerMinute},
     key::MasterKey,
-    store::{Click, Clicks, LaneRef, Node, Store},
+    store::{Clicks, LaneRef, Node, Store},
     telemetry::Metrics,
 };
 
@@ -46,8 +46,8 @@ pub struct Links {
     pub recording: RecordingLink,
     /// Where Exotel says what becomes of a call that is placed, by account.
     pub status: Arc<dyn Fn(&str) -> String + Send + Sync>,
-    /// Where Exotel reaches the voicebot of a call that is placed. `None`: there is no such bot any more.
-    pub stream: Arc<dyn Fn(&Click) -> Option<String> + Send + Sync>,
+    /// Where Exotel reaches the voicebot of a call that is placed.
+    pub stream: dialer::StreamLink,
 }
 
 impl fmt::Debug for Links {

@@ -60,6 +60,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The clock, which a test turns by itself.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Where Exotel reaches the voicebot of a click; a credential is in it. `None`: there is no such bot any more.
+pub type StreamLink = Arc<dyn Fn(&Click) -> Option<String> + Send + Sync>;
+
 /// Why a wish led to no click, or to none yet.
 #[derive(Debug, thiserror::Error)]
 pub enum Declined {
@@ -95,8 +98,7 @@ pub struct DialerParts {
     pub clock: Clock,
     /// Where Exotel says what becomes of a call; a credential is in it.
     pub status_url: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Where Exotel reaches the click's bot; a credential is in it. `None`: there is no such bot any more.
-    pub stream_url: Arc<dyn Fn(&Click) -> Option<String> + Send + Sync>,
+    pub stream_url: StreamLink,
     /// How long whoever asks waits for the answer.
     pub wait: Duration,
     /// When the list is believed that a call is not there.

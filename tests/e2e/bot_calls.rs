@@ -165,6 +165,14 @@ async fn what_cannot_be_called_is_told_with_what_would_be_right() {
         let refused = call(&rig, bot, key, body).await;
         assert_eq!((refused.0, &refused.1["error"]["code"]), (status, &json!(code)), "{:#}", refused.1);
     }
+    // A token of the role agent is a person's, or nobody's.
+    let asked = json!({ "label": "agent", "role": "agent", "accounts": [SID] });
+    let (status, made) = rig.post("/api/v1/tokens", asked).await;
+    assert_eq!(status, 201);
+    let url = rig.url(&format!("/api/v1/accounts/{SID}/bots/echo/calls"));
+    let request = rig.http.post(url).bearer_auth(made["token"].as_str().expect("a token"));
+    let request = request.header("Idempotency-Key", "k").body(json!({ "to": CUSTOMER }).to_string());
+    assert_eq!(request.send().await.expect("an answer").status(), 403);
     assert_eq!(dials(&rig), 0);
     // A DID that is given counts, whosever it is.
     let (status, click) = call(&rig, "idle", "k", json!({ "to": CUSTOMER, "exophone": BARE })).await;
