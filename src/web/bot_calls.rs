@@ -56,9 +56,9 @@ async fn place(
     bytes: Bytes,
 ) -> Answer {
     let (sid, id) = path.into_inner();
-    clicks::may_have_called(&services, &caller, &sid)?;
     let key = clicks::key(&request)?.ok_or_else(clicks::no_key)?;
     let asked: Placing = body(&bytes)?;
+    clicks::may_have_called(&services, &caller, &sid)?;
     let running = services.account(&sid).zip(services.dialer(&sid));
     let (account, dialer) = running.ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))?;
     let found = services.bots.of(&sid).get(&id).cloned();
