@@ -11,6 +11,8 @@ mod line;
 mod session;
 mod sessions;
 mod story;
+mod takeover;
 
 pub use door::routes;
 pub use sessions::Sessions;
+pub use takeover::{Takeover, Taker};

@@ -1,10 +1,9 @@
 //! One call, from its `start` to its end: what the caller says goes to the backend, what the backend says goes to him at
 //! the pace that the ear has.
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, pin::pin, time::Duration};
 
 use actix_web::web::Data;
-use actix_ws::CloseCode;
 use bytestring::ByteString;
 use futures_util::FutureExt;
 use patchbay_voice::{
@@ -13,6 +12,7 @@ use patchbay_voice::{
     outbound::{Due, Echo, Outbound, Pace, Pushed},
 };
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
     backend::{self, Backend, Form, Heard, Says},
@@ -197,12 +197,17 @@ impl Session {
             _ => "",
         };
         // Whatever it was, the flow is to go on: this is the one code of which that is documented.
-        line.close(CloseCode::Normal, why).await;
-        let _ = tokio::time::timeout(LET_GO, poll_fn(|cx| backend.poll_close(cx))).await;
+        let let_go = tokio::time::timeout(LET_GO, poll_fn(|cx| backend.poll_close(cx)));
+        let _ = tokio::join!(line.close(CloseCode::Normal, why), let_go);
     }
 
     async fn talk(&mut self, place: &Place) -> Result<std::convert::Infallible, Over> {
         let services = self.services.clone();
+        // All of these are waited for as one for the whole of the call: to begin anew with every frame costs more than
+        // the frame.
+        let mut replaced = pin!(place.replaced.cancelled());
+        let mut stopping = pin!(services.stopping.cancelled());
+        let mut clock = pin!(tokio::time::sleep_until(self.ping_at));
         loop {
             self.on_time()?;
             self.pass_on();
@@ -213,11 +218,14 @@ impl Session {
             }
             self.send_due().await?;
             let wake = self.wake();
+            if clock.deadline() != wake {
+                clock.as_mut().reset(wake);
+            }
             let Self { line, backend, .. } = self;
             tokio::select! {
                 biased;
-                () = place.replaced.cancelled() => return Err((End::Replaced, None)),
-                () = services.stopping.cancelled(), if self.stop_at.is_none() => {
+                () = &mut replaced => return Err((End::Replaced, None)),
+                () = &mut stopping, if self.stop_at.is_none() => {
                     let drain = services.config.server.drain_timeout;
                     self.stop_at = Some(Instant::now() + drain - FAREWELL.min(drain / 2));
                 }
@@ -230,7 +238,7 @@ impl Session {
                     }
                 }
                 says = poll_fn(|cx| backend.poll(cx)) => self.says(says).await?,
-                () = tokio::time::sleep_until(wake) => {}
+                () = &mut clock => {}
             }
         }
     }
