@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchbay_kit::Direction;
-use patchbay_voice::{Law, Rate, Start};
+use patchbay_voice::{Law, Rate, Start, backend::Brief};
 
 use crate::{
     app::Services,
@@ -64,6 +64,28 @@ impl Call {
             exophone,
             direction,
         })
+    }
+
+    /// What it tells of itself.
+    pub(super) fn brief(&self, services: &Services) -> Brief {
+        let number = |number: &Option<String>| {
+            let number = number.as_deref()?;
+            Some(e164(services, &self.account, number).unwrap_or_else(|| number.to_owned()))
+        };
+        Brief {
+            call_sid: self.call_sid.clone(),
+            from: number(&self.from),
+            to: number(&self.to),
+            direction: self.direction.map(|direction| {
+                let word = match direction {
+                    Direction::Incoming => "incoming",
+                    Direction::Outgoing => "outgoing",
+                };
+                word.to_owned()
+            }),
+            parameters: self.parameters.clone(),
+            ..Brief::default()
+        }
     }
 }
 

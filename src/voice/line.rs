@@ -72,9 +72,8 @@ pub(super) enum Came {
 #[derive(Debug)]
 pub(super) struct Gone;
 
-/// How a call's connections are read and written, at either end.
-pub(super) fn settings() -> WebSocketConfig {
-    let limit = Limits::DEFAULT.frame_bytes;
+/// How a call's connections are read and written, at either end. `limit`: of a message's bytes.
+pub(super) fn settings(limit: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(0)
@@ -90,7 +89,15 @@ impl Line {
     pub(super) async fn new(stream: TcpStream, early: BytesMut) -> Self {
         // A frame is due when it is there.
         let _ = stream.set_nodelay(true);
-        Self(WebSocketStream::from_partially_read(stream, early.into(), Role::Server, Some(settings())).await)
+        Self(
+            WebSocketStream::from_partially_read(
+                stream,
+                early.into(),
+                Role::Server,
+                Some(settings(Limits::DEFAULT.frame_bytes)),
+            )
+            .await,
+        )
     }
 
     /// What comes next. It may be given up at any moment.

@@ -7,15 +7,17 @@ use actix_web::web::Data;
 use bytestring::ByteString;
 use futures_util::FutureExt;
 use patchbay_voice::{
-    Frame, Limits, Rate, Reader, Start, exotel,
+    Frame, Limits, Rate, Reader, Start,
+    backend::{Answer, Heard, Says, ToolCall},
+    exotel,
     inbound::{Inbound, Keep},
-    outbound::{Due, Echo, Outbound, Pace, Pushed},
+    outbound::{Cleared, Due, Echo, Outbound, Pace, Pushed},
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
-    backend::{self, Backend, Form, Heard, Says},
+    backend::{self, Backend, Form, Wants},
     call::{Call, For},
     frames::Frames,
     line::{Came, Gone, Line, Message},
@@ -87,12 +89,14 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     story.begin();
+    let brief = call.brief(&services);
     let mut session = Session::of(&services, &call, line, reader, backend, story);
     if session.form == Form::Frames {
         for frame in early {
             session.frames.push(frame, Duration::ZERO);
         }
     }
+    session.backend.begin(brief);
     session.run(place).await;
 }
 
@@ -212,8 +216,8 @@ impl Session {
             self.on_time()?;
             self.pass_on();
             for _ in 0..TURN {
-                let Some(says) = poll_fn(|cx| self.backend.poll(cx)).now_or_never() else { break };
-                self.says(says).await?;
+                let Some(wants) = poll_fn(|cx| self.backend.poll(cx)).now_or_never() else { break };
+                self.wants(wants).await?;
                 self.pass_on();
             }
             self.send_due().await?;
@@ -237,7 +241,7 @@ impl Session {
                         self.came(came)?;
                     }
                 }
-                says = poll_fn(|cx| backend.poll(cx)) => self.says(says).await?,
+                wants = poll_fn(|cx| backend.poll(cx)) => self.wants(wants).await?,
                 () = &mut clock => {}
             }
         }
@@ -298,7 +302,7 @@ impl Session {
             }
             Ok(Frame::Mark { name }) if self.form == Form::Audio => {
                 if let Echo::Played(names) = self.out.echoed(self.began.elapsed(), &name) {
-                    names.into_iter().for_each(|name| self.backend.hear(Heard::Mark(name)));
+                    names.iter().for_each(|name| self.backend.hear(Heard::Mark(name)));
                 }
             }
             Ok(Frame::Stop(stop)) => {
@@ -334,24 +338,30 @@ impl Session {
                 while backend.takes()
                     && let Some(frame) = frames.take()
                 {
-                    backend.hear(Heard::Frame(frame));
+                    backend.frame(frame);
                 }
             }
         }
     }
 
-    async fn says(&mut self, says: Says) -> Result<(), Over> {
-        match says {
-            Says::Ready => {}
-            Says::Frame(frame) => {
+    async fn wants(&mut self, wants: Wants) -> Result<(), Over> {
+        match wants {
+            Wants::More => Ok(()),
+            Wants::Frame(frame) => {
                 self.pcm.clear();
                 match self.of_backend.read(frame.bytes(), &mut self.pcm) {
                     Ok(Frame::Media(_)) => self.said(self.rate.duration(self.pcm.len() as u64)),
                     Ok(Frame::Clear) => self.story.tally.barge_ins += 1,
                     Ok(_) | Err(_) => {}
                 }
-                self.send(frame).await?;
+                self.send(frame).await
             }
+            Wants::That(says) => self.says(says).await,
+        }
+    }
+
+    async fn says(&mut self, says: Says) -> Result<(), Over> {
+        match says {
             Says::Audio(pcm) => {
                 let epoch = self.out.epoch();
                 if let Pushed::Taken(bytes) = self.out.push(self.began.elapsed(), epoch, &pcm)
@@ -360,9 +370,10 @@ impl Session {
                     tracing::debug!(lost_bytes = pcm.len() - bytes, "a bot says more than may wait to be heard");
                 }
             }
+            Says::Finished => self.out.finish(),
             Says::Mark(name) => {
                 if !self.out.mark(name.clone()) {
-                    self.backend.hear(Heard::Mark(name));
+                    self.backend.hear(Heard::Mark(&name));
                 }
             }
             Says::Clear => {
@@ -372,6 +383,13 @@ impl Session {
                     self.send_printed().await?;
                 }
             }
+            // Of these nothing is made yet.
+            Says::CallerDone | Says::Said(_) | Says::Withdrawn(_) => {}
+            Says::Calls(call) => {
+                let output = serde_json::json!({ "error": "there is no such tool" });
+                let ToolCall { id, name, .. } = call;
+                self.backend.hear(Heard::Answered(&Answer { id, name, output, failed: true, last: false }));
+            }
             Says::Done => self.goodbye(End::BotDone, None)?,
             Says::Failed(why) => self.goodbye(End::BackendFailed, Some(why))?,
         }
@@ -380,9 +398,10 @@ impl Session {
 
     /// Nothing of what waits is wanted. Whether Exotel has some of it.
     fn clear(&mut self) -> bool {
-        let cleared = self.out.clear(self.began.elapsed());
-        cleared.marks.into_iter().for_each(|name| self.backend.hear(Heard::Mark(name)));
-        cleared.tell
+        let Cleared { marks, heard, tell, .. } = self.out.clear(self.began.elapsed());
+        marks.iter().for_each(|name| self.backend.hear(Heard::Mark(name)));
+        self.backend.hear(Heard::Cleared { heard });
+        tell
     }
 
     /// It ends when what was said has been heard. Of a backend that has frames nobody knows that but itself: at once.

@@ -9,11 +9,13 @@
 //! | [`read`] | what a frame of Exotel, or of a server that speaks Twilio Media Streams, means: [`Frame`] |
 //! | [`exotel`], [`twilio`] | how a frame is printed for either |
 //! | [`audio`] | rates, G.711, resampling |
+//! | [`backend`] | what a bot's server is told and wants; the services among them |
 //! | [`outbound`] | what is to be sent to Exotel, and when; what of it was heard |
 //! | [`inbound`] | what is kept of the caller's audio while nobody takes it |
 //! | [`far`] | a model of Exotel's own side, for whoever plays it |
 
 pub mod audio;
+pub mod backend;
 pub mod exotel;
 pub mod far;
 mod frame;

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Backend, Form, Heard, Says};
+use super::{Backend, Form, Heard, Says, Wants};
 
 #[derive(Default)]
 pub(super) struct Echo {
@@ -35,14 +35,17 @@ impl Backend for Echo {
                 "#" => self.says.extend([Says::Audio(mem::take(&mut self.audio)), Says::Done]),
                 _ => {}
             },
-            Heard::Frame(_) | Heard::Mark(_) => {}
+            Heard::Mark(_) | Heard::Cleared { .. } | Heard::Answered(_) => {}
         }
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Says> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Wants> {
         if let Some(says) = self.says.pop_front() {
-            return Poll::Ready(says);
+            return Poll::Ready(says.into());
         }
-        if self.audio.is_empty() { Poll::Pending } else { Poll::Ready(Says::Audio(mem::take(&mut self.audio))) }
+        match self.audio.is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(Says::Audio(mem::take(&mut self.audio)).into()),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::{
-    Backend, Form, Heard, Says,
+    Backend, Form, Heard, Message, Says, Wants,
     socket::{Came, Socket},
 };
 
@@ -24,20 +24,20 @@ impl Backend for Exotel {
         self.0.has_room()
     }
 
-    fn hear(&mut self, heard: Heard<'_>) {
-        // Keys and marks are frames like others.
-        if let Heard::Frame(frame) = heard {
-            self.0.send(frame);
-        }
+    fn frame(&mut self, frame: Message) {
+        self.0.send(frame);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Says> {
+    /// Keys and marks are frames like others.
+    fn hear(&mut self, _: Heard<'_>) {}
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wants> {
         self.0.poll(cx).map(|came| match came {
-            Came::Room => Says::Ready,
-            Came::Frame(frame) => Says::Frame(frame),
+            Came::Room => Wants::More,
+            Came::Frame(frame) => Wants::Frame(frame),
             // Closing is how a server of this protocol says that it is done.
-            Came::Closed => Says::Done,
-            Came::Failed(why) => Says::Failed(why),
+            Came::Closed => Says::Done.into(),
+            Came::Failed(_, why) => Says::Failed(why).into(),
         })
     }
 

@@ -3,44 +3,36 @@
 
 mod echo;
 mod exotel;
+mod service;
 mod socket;
 mod twilio;
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use patchbay_voice::Dtmf;
-use socket::Socket;
+use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says};
 
 use super::{call::Call, line::Message};
 use crate::{app::Services, config::Backend as Which, directory::Bot};
+use service::Service;
+use socket::{Reach, Socket};
 
-/// What a backend is told.
-pub(super) enum Heard<'a> {
-    /// A frame of Exotel's, where it takes frames.
+/// What it wants of its session.
+#[derive(Debug)]
+pub(super) enum Wants {
+    /// Nothing: whatever it took before is under way, there may be room for more.
+    More,
+    /// A frame of its own to go to Exotel unchanged, where it has frames.
     Frame(Message),
-    /// PCM16 at the call's rate, 20 ms of it.
-    Audio(&'a [u8]),
-    Dtmf(&'a Dtmf),
-    /// A mark of its own was reached, or will never be.
-    Mark(String),
+    That(Says),
 }
 
-/// What it wants.
-#[derive(Debug)]
-pub(super) enum Says {
-    /// Whatever it took before is under way: there may be room for more.
-    Ready,
-    /// For Exotel, unchanged.
-    Frame(Message),
-    /// PCM16 at the call's rate: any number of bytes.
-    Audio(Vec<u8>),
-    Mark(String),
-    /// What was not heard yet is not wanted any more.
-    Clear,
-    /// It is done: what it has said is played, then the flow goes on.
-    Done,
-    /// It cannot go on, and why.
-    Failed(String),
+impl From<Says> for Wants {
+    fn from(says: Says) -> Self {
+        Self::That(says)
+    }
 }
 
 /// In what form a backend hears and says.
@@ -55,13 +47,20 @@ pub(super) enum Form {
 pub(super) trait Backend {
     fn form(&self) -> Form;
 
-    /// Whether it takes the caller's audio or frames now. Keys and marks it takes at any time.
+    /// Who is calling, once that is known or was waited for long enough: its first message may say it. Comes once,
+    /// before anything is heard; the connection is made meanwhile.
+    fn begin(&mut self, _: Brief) {}
+
+    /// Whether it takes the caller's audio or frames now. Keys, marks and answers it takes at any time.
     fn takes(&self) -> bool;
+
+    /// A frame of Exotel's, where it has frames.
+    fn frame(&mut self, _: Message) {}
 
     fn hear(&mut self, heard: Heard<'_>);
 
     /// What it wants next. It is asked again after whatever it heard.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Says>;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wants>;
 
     /// The session is over: what was given to it goes out, as long as somebody waits for that.
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
@@ -77,7 +76,12 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
     if bot.secrets_lost {
         return Err("its address and credentials were sealed with another master key: give them anew".to_owned());
     }
-    let socket = || Socket::open(bot, services.sessions.tls(), services.config.voicebot.connect_timeout);
+    let (tls, patience) = (services.sessions.tls(), services.config.voicebot.connect_timeout);
+    let socket = || Ok::<Socket, String>(Reach::of(bot, Arc::clone(&tls), patience)?.connect());
+    let _service = |dialect: Box<dyn Dialect>| -> Result<Box<dyn Backend>, String> {
+        let reach = Reach::with_credential(bot, Arc::clone(&tls), patience, |key| dialect.credential(key))?;
+        Ok(Box::new(Service::new(reach, dialect)))
+    };
     match bot.backend {
         Which::Echo => Ok(Box::<echo::Echo>::default()),
         Which::Exotel => Ok(Box::new(exotel::Exotel::new(socket()?))),
@@ -85,5 +89,16 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
         Which::OpenaiRealtime | Which::GeminiLive | Which::Elevenlabs | Which::Deepgram => {
             Err(format!("the backend {} is not built into this version", bot.backend.as_str()))
         }
+    }
+}
+
+/// Who the bot is, for a service.
+#[expect(dead_code, reason = "no service is built yet")]
+fn persona(bot: &Bot, call: &Call) -> Persona {
+    Persona {
+        instructions: bot.instructions.clone(),
+        rate: call.rate,
+        url: bot.url().unwrap_or_default().to_owned(),
+        ..Persona::default()
     }
 }

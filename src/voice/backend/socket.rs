@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::{Sink, Stream};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use patchbay_voice::Limits;
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -58,8 +58,8 @@ pub(super) enum Came {
     Room,
     Frame(Message),
     Closed,
-    /// In words, without the address: a credential may stand in it.
-    Failed(String),
+    /// In words, without the address: a credential may stand in it. With the code it was closed with, if it was.
+    Failed(Option<u16>, String),
 }
 
 pub(super) struct Socket {
@@ -67,43 +67,93 @@ pub(super) struct Socket {
     waiting: VecDeque<tungstenite::Message>,
     /// Something was written that may not have gone out.
     unsent: bool,
+    limit: usize,
 }
 
-impl Socket {
-    /// To where the bot's backend is, with its headers. Its key goes as Exotel would send it: `key:token` as Basic; what
+/// How a bot's backend is reached, as often as it must be.
+pub(super) struct Reach {
+    url: Url,
+    headers: HeaderMap,
+    tls: Arc<rustls::ClientConfig>,
+    patience: Duration,
+    limit: usize,
+}
+
+/// Credentials stand in it.
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reach({} headers)", self.headers.len())
+    }
+}
+
+impl Reach {
+    /// Where the bot's backend is, with its headers. Its key goes as Exotel would send it: `key:token` as Basic; what
     /// has no colon as a Bearer token.
     ///
     /// # Errors
     /// Why that cannot be, in words.
-    pub(super) fn open(bot: &Bot, tls: Arc<rustls::ClientConfig>, patience: Duration) -> Result<Self, String> {
-        let wrong = || "its address is none".to_owned();
-        let address = bot.url().ok_or_else(wrong)?;
-        let url = Url::parse(address).map_err(|_| wrong())?;
-        let mut request = url.as_str().into_client_request().map_err(|_| wrong())?;
-        let headers = request.headers_mut();
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("patchbay/", env!("CARGO_PKG_VERSION"))));
-        if let Some(key) = bot.api_key() {
+    pub(super) fn of(bot: &Bot, tls: Arc<rustls::ClientConfig>, patience: Duration) -> Result<Self, String> {
+        Self::with_credential(bot, tls, patience, |key| {
             let value = match key.contains(':') {
                 true => format!("Basic {}", STANDARD.encode(key)),
                 false => format!("Bearer {key}"),
             };
-            headers
-                .insert(header::AUTHORIZATION, HeaderValue::try_from(value).map_err(|_| "its key is none".to_owned())?);
+            ("authorization", value)
+        })
+    }
+
+    /// The same, where the key goes as `credential` says. The bot's own headers win over it.
+    ///
+    /// # Errors
+    /// Why that cannot be, in words.
+    pub(super) fn with_credential(
+        bot: &Bot,
+        tls: Arc<rustls::ClientConfig>,
+        patience: Duration,
+        credential: impl FnOnce(&str) -> (&'static str, String),
+    ) -> Result<Self, String> {
+        let url = bot.url().and_then(|address| Url::parse(address).ok()).ok_or("its address is none")?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("patchbay/", env!("CARGO_PKG_VERSION"))));
+        if let Some((name, value)) = bot.api_key().map(credential) {
+            let value = HeaderValue::try_from(value).map_err(|_| "its key is none")?;
+            headers.insert(HeaderName::from_static(name), value);
         }
         for (name, value) in bot.headers() {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 headers.insert(name, value);
             }
         }
+        Ok(Self { url, headers, tls, patience, limit: Limits::DEFAULT.frame_bytes })
+    }
+
+    /// What a message of its may have at most, in bytes.
+    #[must_use]
+    pub(super) fn limit(self, bytes: usize) -> Self {
+        Self { limit: bytes, ..self }
+    }
+
+    /// A connection, which begins to be made when it is polled.
+    pub(super) fn connect(&self) -> Socket {
+        let Self { url, headers, tls, patience, limit } = self;
+        let (url, headers, tls, patience, limit) = (url.clone(), headers.clone(), Arc::clone(tls), *patience, *limit);
         let opening = async move {
-            let connected = tokio::time::timeout(patience, connect(url, request, tls)).await;
+            let mut request = url.as_str().into_client_request().map_err(|_| "its address is none".to_owned())?;
+            request.headers_mut().extend(headers);
+            let connected = tokio::time::timeout(patience, connect(url, request, tls, limit)).await;
             connected.unwrap_or_else(|_| Err("did not answer the handshake in time".to_owned()))
         };
-        Ok(Self { state: State::Opening(Box::pin(opening)), waiting: VecDeque::new(), unsent: false })
+        Socket { state: State::Opening(Box::pin(opening)), waiting: VecDeque::new(), unsent: false, limit }
+    }
+}
+
+impl Socket {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
     }
 
     pub(super) fn has_room(&self) -> bool {
-        matches!(self.state, State::Open(_)) && self.waiting.len() < ROOM
+        self.is_open() && self.waiting.len() < ROOM
     }
 
     pub(super) fn send(&mut self, frame: Message) {
@@ -117,12 +167,12 @@ impl Socket {
                     self.state = State::Open(Box::new(open));
                     return Poll::Ready(Came::Room);
                 }
-                Err(why) => Came::Failed(why),
+                Err(why) => Came::Failed(None, why),
             },
             State::Open(_) => ready!(self.poll_open(cx)),
             State::Gone => return Poll::Pending,
         };
-        if matches!(came, Came::Closed | Came::Failed(_)) {
+        if matches!(came, Came::Closed | Came::Failed(..)) {
             self.state = State::Gone;
         }
         Poll::Ready(came)
@@ -131,7 +181,7 @@ impl Socket {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
         let full = self.waiting.len() >= ROOM;
         match self.poll_send(cx) {
-            Poll::Ready(Err(error)) => return Poll::Ready(ended(error)),
+            Poll::Ready(Err(error)) => return Poll::Ready(ended(&error, self.limit)),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         if full && self.has_room() {
@@ -150,11 +200,11 @@ impl Socket {
                 Some(Ok(_)) => {
                     self.unsent = true;
                     match self.poll_send(cx) {
-                        Poll::Ready(Err(error)) => ended(error),
+                        Poll::Ready(Err(error)) => ended(&error, self.limit),
                         Poll::Ready(Ok(())) | Poll::Pending => continue,
                     }
                 }
-                Some(Err(error)) => ended(error),
+                Some(Err(error)) => ended(&error, self.limit),
                 None => Came::Closed,
             });
         }
@@ -194,7 +244,7 @@ impl fmt::Debug for Socket {
     }
 }
 
-async fn connect(url: Url, request: Request, tls: Arc<rustls::ClientConfig>) -> Result<Open, String> {
+async fn connect(url: Url, request: Request, tls: Arc<rustls::ClientConfig>, limit: usize) -> Result<Open, String> {
     let host = match url.host() {
         Some(Host::Domain(name)) => name.to_owned(),
         Some(Host::Ipv4(ip)) => ip.to_string(),
@@ -212,32 +262,35 @@ async fn connect(url: Url, request: Request, tls: Arc<rustls::ClientConfig>) -> 
     } else {
         Box::new(tcp)
     };
-    let opened = tokio_tungstenite::client_async_with_config(request, wire, Some(settings())).await;
-    opened.map(|(open, _)| open).map_err(|error| why(&error))
+    let opened = tokio_tungstenite::client_async_with_config(request, wire, Some(settings(limit))).await;
+    opened.map(|(open, _)| open).map_err(|error| why(&error, limit))
 }
 
 fn closed(said: Option<CloseFrame>) -> Came {
     match said {
         None => Came::Closed,
         Some(said) if matches!(said.code, CloseCode::Normal | CloseCode::Away | CloseCode::Status) => Came::Closed,
-        Some(said) => Came::Failed(format!("closed the connection with code {}", u16::from(said.code))),
+        Some(said) => {
+            let code = u16::from(said.code);
+            Came::Failed(Some(code), format!("closed the connection with code {code}"))
+        }
     }
 }
 
-fn ended(error: Error) -> Came {
+fn ended(error: &Error, limit: usize) -> Came {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => Came::Closed,
-        error => Came::Failed(why(&error)),
+        error => Came::Failed(None, why(error, limit)),
     }
 }
 
 /// In words. None of them are the far side's own, which could hold anything.
-fn why(error: &Error) -> String {
+fn why(error: &Error, limit: usize) -> String {
     match error {
         Error::Http(answer) => format!("answered the handshake with {}", answer.status().as_u16()),
         Error::Io(error) => format!("the connection was lost: {}", error.kind()),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => "broke the connection off".to_owned(),
-        Error::Capacity(_) => format!("sent a frame of more than {} bytes", Limits::DEFAULT.frame_bytes),
+        Error::Capacity(_) => format!("sent a message of more than {limit} bytes"),
         Error::Protocol(error) => format!("does not keep to the protocol: {error}"),
         _ => "the connection failed".to_owned(),
     }

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use patchbay_voice::{Frame, Limits, Rate, Reader, audio::Resampler, twilio};
 
 use super::{
-    Backend, Call, Form, Heard, Message, Says,
+    Backend, Brief, Call, Form, Heard, Message, Says, Wants,
     socket::{Came, Socket},
 };
 
@@ -24,13 +24,14 @@ pub(super) struct Twilio {
     stream_sid: String,
     call_sid: String,
     account_sid: String,
+    begun: bool,
     stopped: bool,
 }
 
 impl Twilio {
     pub(super) fn new(socket: Socket, call: &Call) -> Self {
         let stream_sid = call.stream_sid.as_ref().unwrap_or(&call.call_sid).clone();
-        let mut twilio = Self {
+        Self {
             socket,
             reader: Reader::twilio(Limits::DEFAULT),
             writer: twilio::Writer::new(&stream_sid),
@@ -42,24 +43,9 @@ impl Twilio {
             stream_sid,
             call_sid: call.call_sid.clone(),
             account_sid: call.account.clone(),
+            begun: false,
             stopped: false,
-        };
-        twilio.writer.connected(&mut twilio.printed);
-        twilio.send_printed();
-        // Twilio names neither party in `start`: agents expect them here.
-        let parties = [("from", &call.from), ("to", &call.to)];
-        let parties = parties.iter().filter_map(|(name, number)| Some((*name, number.as_deref()?)));
-        let own = call.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let parameters: Vec<(&str, &str)> = parties.chain(own).collect();
-        let told = twilio::Call {
-            stream_sid: &twilio.stream_sid,
-            call_sid: &twilio.call_sid,
-            account_sid: &twilio.account_sid,
-            parameters: &parameters,
-        };
-        twilio.writer.start(&told, &mut twilio.printed);
-        twilio.send_printed();
-        twilio
+        }
     }
 
     fn send_printed(&mut self) {
@@ -96,8 +82,22 @@ impl Backend for Twilio {
         Form::Audio
     }
 
+    /// Twilio names neither party in `start`, nor who they are: agents expect that among its parameters.
+    fn begin(&mut self, brief: Brief) {
+        self.writer.connected(&mut self.printed);
+        self.send_printed();
+        let variables = brief.variables();
+        let parameters: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let Self { writer, printed, stream_sid, call_sid, account_sid, .. } = self;
+        let told = twilio::Call { stream_sid, call_sid, account_sid, parameters: &parameters };
+        writer.start(&told, printed);
+        self.send_printed();
+        self.begun = true;
+    }
+
     fn takes(&self) -> bool {
-        self.socket.has_room()
+        self.begun && self.socket.has_room()
     }
 
     fn hear(&mut self, heard: Heard<'_>) {
@@ -108,28 +108,28 @@ impl Backend for Twilio {
                 writer.media(down.run(pcm, resampled), printed);
             }
             Heard::Dtmf(key) => self.writer.dtmf(&key.digit, &mut self.printed),
-            Heard::Mark(name) => self.writer.mark(&name, &mut self.printed),
-            Heard::Frame(_) => return,
+            Heard::Mark(name) => self.writer.mark(name, &mut self.printed),
+            Heard::Cleared { .. } | Heard::Answered(_) => return,
         }
         self.send_printed();
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Says> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wants> {
         loop {
             return Poll::Ready(match std::task::ready!(self.socket.poll(cx)) {
-                Came::Room => Says::Ready,
+                Came::Room => Wants::More,
                 Came::Frame(frame) => match self.read(&frame) {
-                    Some(says) => says,
+                    Some(says) => says.into(),
                     None => continue,
                 },
-                Came::Closed => Says::Done,
-                Came::Failed(why) => Says::Failed(why),
+                Came::Closed => Says::Done.into(),
+                Came::Failed(_, why) => Says::Failed(why).into(),
             });
         }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !std::mem::replace(&mut self.stopped, true) {
+        if self.begun && !std::mem::replace(&mut self.stopped, true) {
             let Self { writer, printed, stream_sid, call_sid, account_sid, .. } = self;
             let told = twilio::Call { stream_sid, call_sid, account_sid, parameters: &[] };
             writer.stop(&told, printed);
