@@ -129,9 +129,7 @@ fn open(request: &HttpRequest, services: Data<Services>, whom: For) -> HttpRespo
         return count(&services, HttpResponse::BadRequest().content_type("text/plain").body("This is no websocket.\n"));
     };
     let of = Data::clone(&services);
-    takeover.by(|stream, early| {
-        async move { session::run(of, whom, waiting, Line::new(stream, early).await).await }.boxed_local()
-    });
+    takeover.by(|stream, early| session::run(of, whom, waiting, Line::new(stream, early)).boxed_local());
     count(&services, answer.finish().map_into_boxed_body().into())
 }
 

@@ -7,22 +7,19 @@ use bytestring::ByteString;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt, future::poll_fn};
 use patchbay_voice::Limits;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Utf8Bytes,
-        error::{Error, ProtocolError},
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    self, Utf8Bytes,
+    error::{Error, ProtocolError},
+    protocol::{CloseFrame, Role, frame::coding::CloseCode},
 };
+
+use super::websocket::WebSocket;
 
 /// How long a frame may take to go out before Exotel is taken for dead: it reads fifty of them a second.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long Exotel may take to close, too, once it was told. Before that the connection is not let go: what is unread
 /// then breaks it off, and what we said last with it.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Of each buffer: a frame of a call has some 600 bytes, and there are thousands of calls.
-const BUFFER_BYTES: usize = 4096;
 
 /// A frame as it came, and as it goes on where nobody is to change it.
 #[derive(Clone, Debug)]
@@ -36,14 +33,6 @@ impl Message {
         match self {
             Self::Text(text) => text.as_bytes(),
             Self::Binary(bytes) => bytes,
-        }
-    }
-
-    /// Of its own memory: as it came it holds on to all that was read with it.
-    pub(super) fn to_keep(&self) -> Self {
-        match self {
-            Self::Text(text) => Self::Text(ByteString::from(&**text)),
-            Self::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(bytes)),
         }
     }
 }
@@ -72,32 +61,14 @@ pub(super) enum Came {
 #[derive(Debug)]
 pub(super) struct Gone;
 
-/// How a call's connections are read and written, at either end. `limit`: of a message's bytes.
-pub(super) fn settings(limit: usize) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * limit)
-        .max_message_size(Some(limit))
-        .max_frame_size(Some(limit))
-}
-
-pub(super) struct Line(WebSocketStream<TcpStream>);
+pub(super) struct Line(WebSocket<TcpStream>);
 
 impl Line {
     /// Of a connection whose handshake is over, and what was read of it already.
-    pub(super) async fn new(stream: TcpStream, early: BytesMut) -> Self {
+    pub(super) fn new(stream: TcpStream, early: BytesMut) -> Self {
         // A frame is due when it is there.
         let _ = stream.set_nodelay(true);
-        Self(
-            WebSocketStream::from_partially_read(
-                stream,
-                early.into(),
-                Role::Server,
-                Some(settings(Limits::DEFAULT.frame_bytes)),
-            )
-            .await,
-        )
+        Self(WebSocket::new(stream, Role::Server, Limits::DEFAULT.frame_bytes, early.into()))
     }
 
     /// What comes next. It may be given up at any moment.
@@ -150,7 +121,7 @@ impl Line {
     /// Exotel goes on to the flow's next applet.
     pub(super) async fn close(mut self, code: CloseCode, why: &'static str) {
         let reason = CloseFrame { code, reason: why.into() };
-        if let Ok(Ok(())) = timeout(PATIENCE, self.0.close(Some(reason))).await {
+        if let Ok(Ok(())) = timeout(PATIENCE, self.0.send(tungstenite::Message::Close(Some(reason)))).await {
             let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = self.0.next().await {} }).await;
         }
     }

@@ -12,6 +12,7 @@ mod session;
 mod sessions;
 mod story;
 mod takeover;
+mod websocket;
 
 pub use door::routes;
 pub use sessions::Sessions;

@@ -109,7 +109,7 @@ async fn started(line: &mut Line, reader: &mut Reader, early: &mut Vec<Message>)
                 let read = reader.read(frame.bytes(), &mut pcm);
                 pcm.clear();
                 if early.len() < EARLY || matches!(read, Ok(Frame::Start(_))) {
-                    early.push(frame.to_keep());
+                    early.push(frame);
                 }
                 match read {
                     Ok(Frame::Start(start)) => return Ok(start),
@@ -292,7 +292,7 @@ impl Session {
         self.story.tally.heard += audio;
         match self.form {
             // What we cannot read, whoever it is for may.
-            Form::Frames => self.frames.push(frame.to_keep(), audio),
+            Form::Frames => self.frames.push(frame, audio),
             Form::Audio => self.inbound.push(&self.pcm),
         }
         match read {

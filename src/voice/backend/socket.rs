@@ -22,20 +22,17 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self,
-        client::IntoClientRequest,
-        error::{Error, ProtocolError},
-        handshake::client::Request,
-        protocol::{CloseFrame, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    self,
+    client::IntoClientRequest,
+    error::{Error, ProtocolError},
+    handshake::client::Request,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 use url::{Host, Url};
 
 use super::Message;
-use crate::{directory::Bot, voice::line::settings};
+use crate::{directory::Bot, voice::websocket::WebSocket};
 
 /// Frames that may wait here; what comes beyond stays where what is too old is dropped.
 const ROOM: usize = 8;
@@ -43,7 +40,7 @@ const ROOM: usize = 8;
 trait Wire: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
 
-type Open = WebSocketStream<Box<dyn Wire>>;
+type Open = WebSocket<Box<dyn Wire>>;
 type Opening = Pin<Box<dyn Future<Output = Result<Open, String>>>>;
 
 enum State {
@@ -262,8 +259,7 @@ async fn connect(url: Url, request: Request, tls: Arc<rustls::ClientConfig>, lim
     } else {
         Box::new(tcp)
     };
-    let opened = tokio_tungstenite::client_async_with_config(request, wire, Some(settings(limit))).await;
-    opened.map(|(open, _)| open).map_err(|error| why(&error, limit))
+    WebSocket::connect(wire, request, limit).await.map_err(|error| why(&error, limit))
 }
 
 fn closed(said: Option<CloseFrame>) -> Came {
