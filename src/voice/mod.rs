@@ -7,6 +7,7 @@ mod backend;
 mod call;
 mod door;
 mod frames;
+mod hang_up;
 mod line;
 mod session;
 mod sessions;
@@ -14,6 +15,6 @@ mod story;
 mod takeover;
 mod websocket;
 
-pub use door::routes;
+pub use door::{routes, stream_url};
 pub use sessions::Sessions;
 pub use takeover::{Takeover, Taker};

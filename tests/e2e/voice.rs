@@ -21,8 +21,8 @@ const BOT: &str = "bot-token-0123456789abcdef";
 const OTHER_BOT: &str = "other-token-0123456789abcd";
 /// Of the backend: in no log and no timeline.
 const SECRET: &str = "backend-hunter2";
-const CALLER: &str = "09052161119";
-const STREAM: &str = "3357459ca698d8c765bac10b0ec418bl";
+pub(crate) const CALLER: &str = "09052161119";
+pub(crate) const STREAM: &str = "3357459ca698d8c765bac10b0ec418bl";
 /// 20 ms at 8 kHz.
 const FRAME: usize = 320;
 
@@ -43,14 +43,18 @@ fn with_server(backend: &str, url: &str) -> Rig {
 }
 
 /// Exotel, with one connection.
-struct Line {
-    ws: WebSocketStream<TcpStream>,
+pub(crate) struct Line {
+    pub(crate) ws: WebSocketStream<TcpStream>,
     call_sid: String,
     sequence: u32,
 }
 
 impl Line {
-    async fn try_dial(
+    pub(crate) fn on(ws: WebSocketStream<TcpStream>, call_sid: &str) -> Self {
+        Self { ws, call_sid: call_sid.to_owned(), sequence: 0 }
+    }
+
+    pub(crate) async fn try_dial(
         rig: &Rig,
         path: &str,
         credential: Option<(&str, &str)>,
@@ -72,7 +76,7 @@ impl Line {
     }
 
     /// Connected and started, as captured on a real call.
-    async fn started(rig: &Rig, path: &str, credential: Option<(&str, &str)>, call_sid: &str) -> Self {
+    pub(crate) async fn started(rig: &Rig, path: &str, credential: Option<(&str, &str)>, call_sid: &str) -> Self {
         let ws = Self::try_dial(rig, path, credential).await.expect("a handshake");
         let mut line = Self { ws, call_sid: call_sid.to_owned(), sequence: 0 };
         line.send(json!({ "event": "connected" })).await;
@@ -95,7 +99,7 @@ impl Line {
         self.send(start).await;
     }
 
-    async fn send(&mut self, frame: Value) {
+    pub(crate) async fn send(&mut self, frame: Value) {
         self.ws.send(Message::text(frame.to_string())).await.expect("it is taken");
     }
 
@@ -110,7 +114,7 @@ impl Line {
         })
     }
 
-    async fn say(&mut self, pcm: &[u8]) {
+    pub(crate) async fn say(&mut self, pcm: &[u8]) {
         let frame = self.media(pcm);
         self.send(frame).await;
     }
@@ -121,19 +125,19 @@ impl Line {
         self.send(frame).await;
     }
 
-    async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let frame = json!({ "event": "stop", "sequence_number": "20", "stream_sid": STREAM,
             "stop": { "call_sid": self.call_sid, "account_sid": SID, "reason": "callended" } });
         self.send(frame).await;
     }
 
     /// The next frame; `Err` with the code once it is closed.
-    async fn next(&mut self) -> Result<String, CloseCode> {
+    pub(crate) async fn next(&mut self) -> Result<String, CloseCode> {
         next(&mut self.ws).await
     }
 
     /// So much audio, in frames that Exotel plays without a gap.
-    async fn hears(&mut self, bytes: usize) -> Vec<u8> {
+    pub(crate) async fn hears(&mut self, bytes: usize) -> Vec<u8> {
         let mut heard = Vec::new();
         while heard.len() < bytes {
             let text = self.next().await.expect("audio");
@@ -152,14 +156,14 @@ impl Line {
     }
 
     /// Sends the mark back that comes, once what was before it is played.
-    async fn echo_mark(&mut self) {
+    pub(crate) async fn echo_mark(&mut self) {
         let text = self.next().await.expect("a mark");
         let frame: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(frame["event"], "mark", "{text}");
         self.send(frame).await;
     }
 
-    async fn closed(&mut self) -> CloseCode {
+    pub(crate) async fn closed(&mut self) -> CloseCode {
         loop {
             if let Err(code) = self.next().await {
                 return code;
@@ -168,7 +172,7 @@ impl Line {
     }
 }
 
-async fn next(ws: &mut WebSocketStream<TcpStream>) -> Result<String, CloseCode> {
+pub(crate) async fn next(ws: &mut WebSocketStream<TcpStream>) -> Result<String, CloseCode> {
     loop {
         match timeout(PATIENCE, ws.next()).await.expect("something comes") {
             Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
@@ -181,12 +185,12 @@ async fn next(ws: &mut WebSocketStream<TcpStream>) -> Result<String, CloseCode> 
 }
 
 /// 20 ms that are told apart from any other.
-fn sound(number: u16) -> Vec<u8> {
+pub(crate) fn sound(number: u16) -> Vec<u8> {
     (number + 1).to_le_bytes().repeat(FRAME / 2)
 }
 
 /// Speaks for so many frames, a few at a time, and hears them all again.
-async fn is_echoed(line: &mut Line, frames: u16) {
+pub(crate) async fn is_echoed(line: &mut Line, frames: u16) {
     let (mut said, mut heard) = (Vec::new(), Vec::new());
     for number in 0..frames {
         line.say(&sound(number)).await;
@@ -199,7 +203,7 @@ async fn is_echoed(line: &mut Line, frames: u16) {
 }
 
 /// How the call's sessions ended, as its timeline says, once there are so many.
-async fn ends(rig: &Rig, call_sid: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn ends(rig: &Rig, call_sid: &str, count: usize) -> Vec<Value> {
     rig.until_api(&format!("/calls/{call_sid}"), |call| {
         let events = call["timeline"].as_array()?.iter().filter(|entry| entry["kind"] == "bot_ended");
         let ends: Vec<Value> = events.map(|entry| entry["bot"].clone()).collect();
@@ -209,12 +213,12 @@ async fn ends(rig: &Rig, call_sid: &str, count: usize) -> Vec<Value> {
 }
 
 /// The same; the API knows the call once its first receipt was read.
-async fn known(rig: &Rig, call_sid: &str) {
+pub(crate) async fn known(rig: &Rig, call_sid: &str) {
     let path = format!("/api/v1/accounts/{SID}/calls/{call_sid}");
     rig.until_async("the call is known", async || rig.get(&path).await.0 == 200).await;
 }
 
-async fn end(rig: &Rig, call_sid: &str) -> Value {
+pub(crate) async fn end(rig: &Rig, call_sid: &str) -> Value {
     known(rig, call_sid).await;
     ends(rig, call_sid, 1).await[0]["end"].clone()
 }
@@ -432,7 +436,7 @@ async fn a_service_that_stops_lets_calls_end_and_then_ends_them() {
 }
 
 /// A bot's server: one connection, with the headers that it came with.
-async fn serve(listener: &TcpListener) -> (WebSocketStream<TcpStream>, HeaderMap, String) {
+pub(crate) async fn serve(listener: &TcpListener) -> (WebSocketStream<TcpStream>, HeaderMap, String) {
     let (tcp, _) = timeout(PATIENCE, listener.accept()).await.expect("somebody connects").expect("a connection");
     let (mut headers, mut uri) = (HeaderMap::new(), String::new());
     #[allow(clippy::result_large_err, reason = "the refusal is the library's own type")]
