@@ -1,6 +1,7 @@
 //! Builds the service from a configuration. `main.rs`, the demo and the tests all run what is built here.
 
 mod open;
+mod serve;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -9,10 +10,8 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpServer,
-    dev::{Server, ServerHandle},
-    http::KeepAlive,
-    web::{self, Data, ServiceConfig},
+    dev::ServerHandle,
+    web::{self, Data},
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -44,6 +43,7 @@ use crate::{
     web as pages,
 };
 pub use open::{open_store, open_vault, redis_options, try_store};
+pub use serve::http_server;
 
 /// How often settled calls that are old enough are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
@@ -418,26 +418,6 @@ fn plan_meantime(services: &Arc<Services>, were: &Roll) {
             }
         });
     }
-}
-
-/// The HTTP server as the service runs it, with what `routes` puts there; the benchmark measures others in it.
-///
-/// # Errors
-/// When the socket cannot be listened on.
-pub fn http_server<F>(config: &config::Server, listener: TcpListener, routes: F) -> std::io::Result<Server>
-where
-    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
-{
-    let server = HttpServer::new(move || App::new().configure(&routes))
-        .workers(config.workers)
-        .max_connections(config.connections.div_ceil(config.workers))
-        .backlog(4096)
-        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
-        .client_request_timeout(config.request_timeout)
-        .shutdown_timeout(config.drain_timeout.as_secs().max(1))
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
 }
 
 async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToken) {

@@ -12,6 +12,9 @@ mod line;
 mod session;
 mod sessions;
 mod story;
+mod takeover;
+mod websocket;
 
 pub use door::{routes, stream_url};
 pub use sessions::Sessions;
+pub use takeover::{Takeover, Taker};

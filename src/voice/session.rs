@@ -1,10 +1,9 @@
 //! One call, from its `start` to its end: what the caller says goes to the backend, what the backend says goes to him at
 //! the pace that the ear has.
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, pin::pin, time::Duration};
 
 use actix_web::web::Data;
-use actix_ws::CloseCode;
 use bytestring::ByteString;
 use futures_util::FutureExt;
 use patchbay_voice::{
@@ -15,6 +14,7 @@ use patchbay_voice::{
     outbound::{Cleared, Due, Echo, Outbound, Pace, Pushed},
 };
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
     backend::{self, Backend, Form, Wants},
@@ -111,7 +111,7 @@ async fn started(line: &mut Line, reader: &mut Reader, early: &mut Vec<Message>)
                 let read = reader.read(frame.bytes(), &mut pcm);
                 pcm.clear();
                 if early.len() < EARLY || matches!(read, Ok(Frame::Start(_))) {
-                    early.push(frame.to_keep());
+                    early.push(frame);
                 }
                 match read {
                     Ok(Frame::Start(start)) => return Ok(start),
@@ -206,12 +206,18 @@ impl Session {
             _ => "",
         };
         // Whatever it was, the flow is to go on: this is the one code of which that is documented.
-        line.close(CloseCode::Normal, why).await;
-        let _ = tokio::time::timeout(LET_GO, poll_fn(|cx| backend.poll_close(cx))).await;
+        let let_go = tokio::time::timeout(LET_GO, poll_fn(|cx| backend.poll_close(cx)));
+        let _ = tokio::join!(line.close(CloseCode::Normal, why), let_go);
     }
 
     async fn talk(&mut self, place: &Place) -> Result<std::convert::Infallible, Over> {
         let services = self.services.clone();
+        // All of these are waited for as one for the whole of the call: to begin anew with every frame costs more than
+        // the frame.
+        let mut replaced = pin!(place.replaced.cancelled());
+        let mut hung_up = pin!(place.ended.cancelled());
+        let mut stopping = pin!(services.stopping.cancelled());
+        let mut clock = pin!(tokio::time::sleep_until(self.ping_at));
         loop {
             self.on_time()?;
             self.pass_on();
@@ -222,14 +228,17 @@ impl Session {
             }
             self.send_due().await?;
             let wake = self.wake();
+            if clock.deadline() != wake {
+                clock.as_mut().reset(wake);
+            }
             let Self { line, backend, .. } = self;
             tokio::select! {
                 biased;
-                () = place.replaced.cancelled() => return Err((End::Replaced, None)),
-                () = place.ended.cancelled(), if self.ending.is_none() => {
+                () = &mut replaced => return Err((End::Replaced, None)),
+                () = &mut hung_up, if self.ending.is_none() => {
                     self.goodbye(End::BotDone, Some("it was hung up by the API".to_owned()))?;
                 }
-                () = services.stopping.cancelled(), if self.stop_at.is_none() => {
+                () = &mut stopping, if self.stop_at.is_none() => {
                     let drain = services.config.server.drain_timeout;
                     self.stop_at = Some(Instant::now() + drain - FAREWELL.min(drain / 2));
                 }
@@ -242,7 +251,7 @@ impl Session {
                     }
                 }
                 wants = poll_fn(|cx| backend.poll(cx)) => self.wants(wants).await?,
-                () = tokio::time::sleep_until(wake) => {}
+                () = &mut clock => {}
             }
         }
     }
@@ -292,7 +301,7 @@ impl Session {
         self.story.tally.heard += audio;
         match self.form {
             // What we cannot read, whoever it is for may.
-            Form::Frames => self.frames.push(frame.to_keep(), audio),
+            Form::Frames => self.frames.push(frame, audio),
             Form::Audio => {
                 if self.backend.away() {
                     self.inbound.away();
