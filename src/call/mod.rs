@@ -24,7 +24,7 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
-pub use bot::{BotSession, BotTold, SessionEnd};
+pub use bot::{BotPart, BotSession, BotTold, HandOver, Line, SessionEnd, Speaker, ToolTally, Turns};
 pub use calling_times::CallingTimes;
 pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};
@@ -36,4 +36,4 @@ pub use placed::PlacedCall;
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
-pub use state::{AgentAttempt, CallState, Seen, SeenPopups};
+pub use state::{AgentAttempt, BotTalk, CallState, Seen, SeenPopups};

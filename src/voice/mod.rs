@@ -11,6 +11,8 @@ mod line;
 mod session;
 mod sessions;
 mod story;
+mod talk;
+mod tools;
 
 pub use door::routes;
 pub use sessions::Sessions;

@@ -181,6 +181,7 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         custom_field: None,
         choices: Default::default(),
         follow_ups: Default::default(),
+        talks: Vec::new(),
         events: 1,
     }
 }

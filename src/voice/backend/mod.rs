@@ -12,14 +12,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says, Tool};
+use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says};
 
-use super::{call::Call, line::Message};
-use crate::{
-    app::Services,
-    config::{Backend as Which, tool::HttpTool},
-    directory::Bot,
-};
+use super::{call::Call, line::Message, tools};
+use crate::{app::Services, config::Backend as Which, directory::Bot};
 use service::Service;
 use socket::{Reach, Socket};
 
@@ -98,18 +94,13 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
 
 /// Who the bot is, for a service.
 #[expect(dead_code, reason = "no service is built yet")]
-fn persona(bot: &Bot, call: &Call) -> Persona {
+fn persona(services: &Services, bot: &Bot, call: &Call) -> Persona {
     Persona {
         instructions: bot.instructions.clone(),
         greeting: bot.greeting.clone(),
         options: bot.options().clone(),
-        tools: bot.tools().iter().map(tool).collect(),
+        tools: tools::declared(services, &call.account, bot),
         rate: call.rate,
         url: bot.url().unwrap_or_default().to_owned(),
     }
-}
-
-fn tool(own: &HttpTool) -> Tool {
-    let HttpTool { name, description, parameters, .. } = own;
-    Tool { name: name.clone(), description: description.clone(), parameters: parameters.clone() }
 }
