@@ -25,5 +25,6 @@ mod operations;
 mod owners;
 mod recordings;
 mod rig;
+mod stream;
 mod users;
 mod voice;
