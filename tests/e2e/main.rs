@@ -28,3 +28,5 @@ mod rig;
 mod stream;
 mod users;
 mod voice;
+mod voice_deepgram;
+mod voice_elevenlabs;
