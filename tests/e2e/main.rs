@@ -25,5 +25,8 @@ mod operations;
 mod owners;
 mod recordings;
 mod rig;
+mod stream;
 mod users;
 mod voice;
+mod voice_deepgram;
+mod voice_elevenlabs;

@@ -3,234 +3,27 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use http::HeaderMap;
+use patchbay_sandbox::backends::sound::{is_speech, loudness, share_of, tone};
+use patchbay_voice::Rate;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest, handshake::server, protocol::frame::coding::CloseCode},
+    WebSocketStream, accept_hdr_async,
+    tungstenite::{Message, handshake::server, protocol::frame::coding::CloseCode},
 };
 
-use crate::rig::{EXOPHONE, KEY, PATIENCE, Rig, SID, TOKEN};
-
-const BOT: &str = "bot-token-0123456789abcdef";
-const OTHER_BOT: &str = "other-token-0123456789abcd";
-/// Of the backend: in no log and no timeline.
-const SECRET: &str = "backend-hunter2";
-const CALLER: &str = "09052161119";
-const STREAM: &str = "3357459ca698d8c765bac10b0ec418bl";
-/// 20 ms at 8 kHz.
-const FRAME: usize = 320;
-
-/// A rig with one bot that echoes.
-fn rig(more: &str) -> Rig {
-    let mut rig = Rig::new();
-    rig.account = format!(
-        "[[account.bot]]\nid = \"echo\"\ntoken = \"{BOT}\"\nbackend = \"echo\"\nexophones = [\"{EXOPHONE}\"]\n{more}"
-    );
-    rig
-}
-
-fn with_server(backend: &str, url: &str) -> Rig {
-    rig(&format!(
-        "[[account.bot]]\nid = \"sales\"\ntoken = \"{OTHER_BOT}\"\nbackend = \"{backend}\"\nurl = \"{url}\"\n\
-         api_key = \"key:{SECRET}\"\nheaders = {{ X-Team = \"calls\" }}\n"
-    ))
-}
-
-/// Exotel, with one connection.
-struct Line {
-    ws: WebSocketStream<TcpStream>,
-    call_sid: String,
-    sequence: u32,
-}
-
-impl Line {
-    async fn try_dial(
-        rig: &Rig,
-        path: &str,
-        credential: Option<(&str, &str)>,
-    ) -> Result<WebSocketStream<TcpStream>, u16> {
-        let url = rig.url(path);
-        let addr = url.trim_start_matches("http://").split('/').next().expect("an address").to_owned();
-        let mut request = format!("ws://{addr}{path}").into_client_request().expect("a request");
-        request.headers_mut().insert("User-Agent", "Go-http-client/1.1".parse().expect("a value"));
-        if let Some((key, token)) = credential {
-            let value = format!("Basic {}", STANDARD.encode(format!("{key}:{token}")));
-            request.headers_mut().insert("Authorization", value.parse().expect("a value"));
-        }
-        let tcp = TcpStream::connect(addr).await.expect("it listens");
-        match client_async(request, tcp).await {
-            Ok((ws, _)) => Ok(ws),
-            Err(Error::Http(answer)) => Err(answer.status().as_u16()),
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Connected and started, as captured on a real call.
-    async fn started(rig: &Rig, path: &str, credential: Option<(&str, &str)>, call_sid: &str) -> Self {
-        let ws = Self::try_dial(rig, path, credential).await.expect("a handshake");
-        let mut line = Self { ws, call_sid: call_sid.to_owned(), sequence: 0 };
-        line.send(json!({ "event": "connected" })).await;
-        line.start(json!({ "encoding": "base64", "sample_rate": "8000", "bit_rate": "128kbps" })).await;
-        line
-    }
-
-    async fn of_bot(rig: &Rig, call_sid: &str) -> Self {
-        Self::started(rig, &format!("/voicebot/{BOT}"), None, call_sid).await
-    }
-
-    async fn start(&mut self, format: Value) {
-        let start = json!({
-            "event": "start", "stream_sid": STREAM, "sequence_number": "1",
-            "start": {
-                "stream_sid": STREAM, "call_sid": self.call_sid, "account_sid": SID, "from": CALLER, "to": EXOPHONE,
-                "media_format": format,
-            }
-        });
-        self.send(start).await;
-    }
-
-    async fn send(&mut self, frame: Value) {
-        self.ws.send(Message::text(frame.to_string())).await.expect("it is taken");
-    }
-
-    fn media(&mut self, pcm: &[u8]) -> Value {
-        self.sequence += 1;
-        json!({
-            "event": "media", "sequence_number": (self.sequence + 1).to_string(), "stream_sid": STREAM,
-            "media": {
-                "chunk": self.sequence.to_string(), "timestamp": (self.sequence * 20).to_string(),
-                "payload": STANDARD.encode(pcm),
-            }
-        })
-    }
-
-    async fn say(&mut self, pcm: &[u8]) {
-        let frame = self.media(pcm);
-        self.send(frame).await;
-    }
-
-    async fn press(&mut self, digit: &str) {
-        let frame = json!({ "event": "dtmf", "sequence_number": "7", "stream_sid": STREAM,
-            "dtmf": { "digit": digit, "duration": "100" } });
-        self.send(frame).await;
-    }
-
-    async fn stop(&mut self) {
-        let frame = json!({ "event": "stop", "sequence_number": "20", "stream_sid": STREAM,
-            "stop": { "call_sid": self.call_sid, "account_sid": SID, "reason": "callended" } });
-        self.send(frame).await;
-    }
-
-    /// The next frame; `Err` with the code once it is closed.
-    async fn next(&mut self) -> Result<String, CloseCode> {
-        next(&mut self.ws).await
-    }
-
-    /// So much audio, in frames that Exotel plays without a gap.
-    async fn hears(&mut self, bytes: usize) -> Vec<u8> {
-        let mut heard = Vec::new();
-        while heard.len() < bytes {
-            let text = self.next().await.expect("audio");
-            let frame: Value = serde_json::from_str(&text).expect("JSON");
-            if frame["event"] == "clear" {
-                continue;
-            }
-            assert_eq!((&frame["event"], &frame["stream_sid"]), (&json!("media"), &json!(STREAM)), "{text}");
-            let payload = frame["media"]["payload"].as_str().expect("a payload");
-            let pcm = STANDARD.decode(payload).expect("base64");
-            assert_eq!(pcm.len() % FRAME, 0, "a gap is heard where a message is no multiple of {FRAME}");
-            heard.extend(pcm);
-        }
-        assert_eq!(heard.len(), bytes);
-        heard
-    }
-
-    /// Sends the mark back that comes, once what was before it is played.
-    async fn echo_mark(&mut self) {
-        let text = self.next().await.expect("a mark");
-        let frame: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(frame["event"], "mark", "{text}");
-        self.send(frame).await;
-    }
-
-    async fn closed(&mut self) -> CloseCode {
-        loop {
-            if let Err(code) = self.next().await {
-                return code;
-            }
-        }
-    }
-}
-
-async fn next(ws: &mut WebSocketStream<TcpStream>) -> Result<String, CloseCode> {
-    loop {
-        match timeout(PATIENCE, ws.next()).await.expect("something comes") {
-            Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-            Some(Ok(Message::Close(said))) => return Err(said.map_or(CloseCode::Status, |said| said.code)),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(other)) => panic!("{other:?}"),
-            Some(Err(_)) | None => return Err(CloseCode::Abnormal),
-        }
-    }
-}
-
-/// 20 ms that are told apart from any other.
-fn sound(number: u16) -> Vec<u8> {
-    (number + 1).to_le_bytes().repeat(FRAME / 2)
-}
-
-/// Speaks for so many frames, a few at a time, and hears them all again.
-async fn is_echoed(line: &mut Line, frames: u16) {
-    let (mut said, mut heard) = (Vec::new(), Vec::new());
-    for number in 0..frames {
-        line.say(&sound(number)).await;
-        said.extend(sound(number));
-        if number % 5 == 4 {
-            heard.extend(line.hears(5 * FRAME).await);
-        }
-    }
-    assert!(heard == said, "whole and in order");
-}
-
-/// How the call's sessions ended, as its timeline says, once there are so many.
-async fn ends(rig: &Rig, call_sid: &str, count: usize) -> Vec<Value> {
-    rig.until_api(&format!("/calls/{call_sid}"), |call| {
-        let events = call["timeline"].as_array()?.iter().filter(|entry| entry["kind"] == "bot_ended");
-        let ends: Vec<Value> = events.map(|entry| entry["bot"].clone()).collect();
-        (ends.len() == count).then_some(ends)
-    })
-    .await
-}
-
-/// The same; the API knows the call once its first receipt was read.
-async fn known(rig: &Rig, call_sid: &str) {
-    let path = format!("/api/v1/accounts/{SID}/calls/{call_sid}");
-    rig.until_async("the call is known", async || rig.get(&path).await.0 == 200).await;
-}
-
-async fn end(rig: &Rig, call_sid: &str) -> Value {
-    known(rig, call_sid).await;
-    ends(rig, call_sid, 1).await[0]["end"].clone()
-}
-
-async fn metric(rig: &Rig, line: &str) -> bool {
-    let text = rig.http.get(rig.url("/metrics")).send().await.expect("metrics").text().await.expect("text");
-    text.lines().any(|one| one == line)
-}
-
-fn keeps_quiet(rig: &Rig) {
-    for line in rig.logs() {
-        for secret in [BOT, OTHER_BOT, SECRET, CALLER, TOKEN] {
-            assert!(!line.contains(secret), "{secret}: {line}");
-        }
-    }
-}
+use crate::{
+    rig::{EXOPHONE, KEY, PATIENCE, Rig, SID, TOKEN},
+    stream::{
+        BOT, CALLER, Caller, FRAME, Line, OTHER_BOT, SECRET, STREAM, end, ends, is_echoed, keeps_quiet, known, metric,
+        next, rig, sound, with_server,
+    },
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_hears_himself_whole_and_the_call_tells_of_it() {
@@ -308,7 +101,7 @@ async fn what_peers_get_wrong_is_heard_all_the_same() {
     let mut rig = rig("");
     rig.start();
     let ws = Line::try_dial(&rig, &format!("/voicebot/{BOT}/"), None).await.expect("a handshake");
-    let mut line = Line { ws, call_sid: "odd".to_owned(), sequence: 0 };
+    let mut line = Line::over(ws, "odd");
     line.send(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" })).await;
     line.start(json!({ "encoding": "audio/x-raw", "sample_rate": 8000, "bit_rate": "16" })).await;
     let pcm: Vec<u8> = (0..5).flat_map(sound).collect();
@@ -336,7 +129,7 @@ async fn what_peers_get_wrong_is_heard_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_who_may_gets_a_bot() {
     let mut rig = rig(&format!(
-        "[[account.bot]]\nid = \"second\"\ntoken = \"{OTHER_BOT}\"\nbackend = \"deepgram\"\nurl = \"wss://agent.example.com\"\n\
+        "[[account.bot]]\nid = \"second\"\ntoken = \"{OTHER_BOT}\"\nbackend = \"gemini_live\"\nurl = \"wss://agent.example.com\"\n\
          sample_rate = 16000\n"
     ));
     rig.start();
@@ -367,7 +160,7 @@ async fn only_who_may_gets_a_bot() {
     assert_eq!(line.closed().await, CloseCode::Normal);
     let told = end(&rig, "unbuilt").await;
     assert_eq!(told["reason"], "no_bot");
-    assert!(told["told"].as_str().is_some_and(|why| why.contains("deepgram is not built")), "{told}");
+    assert!(told["told"].as_str().is_some_and(|why| why.contains("gemini_live is not built")), "{told}");
     let warned = rig.logs().into_iter().filter(|line| line.contains("not built into this version: nothing answers"));
     let warned: Vec<String> = warned.collect();
     assert!(warned.len() == 1 && warned[0].contains("second") && !warned[0].contains("echo"), "{warned:?}");
@@ -431,6 +224,26 @@ async fn a_service_that_stops_lets_calls_end_and_then_ends_them() {
     assert_eq!(end(&rig, "stays").await["reason"], "stopping");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn at_each_rate_a_tone_stays_a_tone() {
+    let mut rig = rig("");
+    rig.start();
+    for rate in Rate::ALL {
+        let call_sid = format!("tone-{}", rate.hz());
+        let caller = Caller::of(&rig, &format!("/voicebot/{BOT}"), &call_sid, rate).await;
+        caller.says(&tone(440.0, rate.hz(), 400));
+        let heard =
+            caller.until("he hears himself", |ears| (loudness(&ears.heard) > 500.0).then(|| ears.heard.clone()));
+        heard.await;
+        caller.presses("#");
+        assert_eq!(caller.closed().await, CloseCode::Normal);
+        let loud: Vec<u8> =
+            caller.with(|ears| ears.heard.chunks(320).filter(|some| is_speech(some)).flatten().copied().collect());
+        assert!(share_of(440.0, rate.hz(), &loud) > 0.9, "at {}", rate.hz());
+        assert_eq!(end(&rig, &call_sid).await["barge_ins"], 0);
+    }
+}
+
 /// A bot's server: one connection, with the headers that it came with.
 async fn serve(listener: &TcpListener) -> (WebSocketStream<TcpStream>, HeaderMap, String) {
     let (tcp, _) = timeout(PATIENCE, listener.accept()).await.expect("somebody connects").expect("a connection");
@@ -451,7 +264,7 @@ async fn frames_go_through_unchanged_to_a_server_that_speaks_exotel() {
     let mut rig = with_server("exotel", &url);
     rig.start();
     let ws = Line::try_dial(&rig, &format!("/voicebot/{OTHER_BOT}"), None).await.expect("a handshake");
-    let mut line = Line { ws, call_sid: "through".to_owned(), sequence: 0 };
+    let mut line = Line::over(ws, "through");
     // What is said before the server is there is kept. Odd writings are its own to read.
     let mut said = vec![json!({ "event": "connected", "version": 2 }).to_string()];
     said.push(format!(

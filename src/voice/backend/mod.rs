@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says};
+use patchbay_voice::backend::{Brief, Deepgram, Dialect, Elevenlabs, Heard, Persona, Says};
 
 use super::{call::Call, line::Message, tools};
 use crate::{app::Services, config::Backend as Which, directory::Bot};
@@ -78,7 +78,7 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
     }
     let (tls, patience) = (services.sessions.tls(), services.config.voicebot.connect_timeout);
     let socket = || Ok::<Socket, String>(Reach::of(bot, Arc::clone(&tls), patience)?.connect());
-    let _service = |dialect: Box<dyn Dialect>| -> Result<Box<dyn Backend>, String> {
+    let service = |dialect: Box<dyn Dialect>| -> Result<Box<dyn Backend>, String> {
         let reach = Reach::with_credential(bot, Arc::clone(&tls), patience, |key| dialect.credential(key))?;
         Ok(Box::new(Service::new(reach, dialect)))
     };
@@ -86,14 +86,15 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
         Which::Echo => Ok(Box::<echo::Echo>::default()),
         Which::Exotel => Ok(Box::new(exotel::Exotel::new(socket()?))),
         Which::Twilio => Ok(Box::new(twilio::Twilio::new(socket()?, call))),
-        Which::OpenaiRealtime | Which::GeminiLive | Which::Elevenlabs | Which::Deepgram => {
+        Which::Elevenlabs => service(Box::new(Elevenlabs::new(persona(services, bot, call)))),
+        Which::Deepgram => service(Box::new(Deepgram::new(persona(services, bot, call)))),
+        Which::OpenaiRealtime | Which::GeminiLive => {
             Err(format!("the backend {} is not built into this version", bot.backend.as_str()))
         }
     }
 }
 
 /// Who the bot is, for a service.
-#[expect(dead_code, reason = "no service is built yet")]
 fn persona(services: &Services, bot: &Bot, call: &Call) -> Persona {
     Persona {
         instructions: bot.instructions.clone(),

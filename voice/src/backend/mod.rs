@@ -2,7 +2,11 @@
 //! sent, and what its messages mean. No dialect knows a socket, a clock or another dialect.
 
 mod brief;
+mod deepgram;
+mod elevenlabs;
+mod keys;
 pub mod sound;
+mod spoken;
 mod talk;
 pub mod tool;
 
@@ -13,6 +17,8 @@ use serde_json::{Map, Value};
 use crate::{Dtmf, Rate};
 
 pub use brief::{Brief, Contact, Ticket};
+pub use deepgram::Deepgram;
+pub use elevenlabs::Elevenlabs;
 pub use talk::{Speaker, Utterance};
 pub use tool::{Answer, Tool, ToolCall};
 
@@ -184,6 +190,12 @@ pub fn lay_over(under: &mut Value, over: &Value) {
         }
         (under, over) => *under = over.clone(),
     }
+}
+
+/// A code that a service uses, if it is one: whatever else it says may hold what somebody said.
+fn code(said: &Value) -> Option<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    said.as_str().filter(|said| (1..=48).contains(&said.len()) && said.chars().all(plain))
 }
 
 #[cfg(test)]
