@@ -129,12 +129,12 @@ pub struct SessionEnd {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolTally>,
     /// What was said beyond what one session may say.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub lost_lines: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
-fn is_none(count: &u32) -> bool {
+fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 

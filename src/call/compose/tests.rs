@@ -91,7 +91,7 @@ fn talk(lines: u32) -> BotTalk {
     let line = |n: u32| Line {
         n,
         at_ms: 65_000 + u64::from(n),
-        speaker: if n % 2 == 0 { Speaker::Bot } else { Speaker::Caller },
+        speaker: if n.is_multiple_of(2) { Speaker::Bot } else { Speaker::Caller },
         text: format!("<b>words {n}</b>\n{}", "x".repeat(40)),
         cut: n == 0,
     };

@@ -202,6 +202,7 @@ fn activity(sid: &str, text: &str) -> CallActivity {
         recording_link: None,
         talk_seconds: None,
         digits: Vec::new(),
+        disposition: None,
         contact: None,
         agent: None,
     }

@@ -12,6 +12,8 @@ use crate::call::HandOver;
 const NAME_CHARS: usize = 64;
 const VALUE_CHARS: usize = 1000;
 const TEXT_CHARS: usize = 4000;
+/// CRMs have a field for it.
+const OUTCOME_CHARS: usize = 100;
 
 /// What a model wants, checked.
 #[derive(PartialEq, Eq)]
@@ -99,7 +101,7 @@ pub(super) fn read(name: &str, arguments: Value, targets: &Targets) -> Result<Wi
             let (reason, summary) = (said.text("reason", VALUE_CHARS)?, said.text("summary", TEXT_CHARS)?);
             Wish::HandOver(HandOver { target, reason, summary })
         }
-        "end_call" => Wish::End { outcome: said.text("outcome", VALUE_CHARS)? },
+        "end_call" => Wish::End { outcome: said.text("outcome", OUTCOME_CHARS)? },
         "set_field" => {
             let name = said.needed("name", NAME_CHARS)?;
             Wish::Field { name, value: said.needed("value", VALUE_CHARS)? }

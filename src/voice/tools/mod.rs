@@ -137,14 +137,26 @@ impl Tools {
                 Some(Came { leaves, ..Came::last(&id, &name, "the call ends", begun) })
             }
             Ok(Wish::HandOver(wish)) => {
-                let (services, call) = (self.services.clone(), self.call.clone());
+                let (services, call, usual) = (self.services.clone(), self.call.clone(), targets.usual.clone());
                 let (of, called) = (id.clone(), name.clone());
                 self.run(id, name, async move {
                     // Known before anything is closed: the flow asks as soon as the stream has ended.
-                    let noted = match &wish.target {
+                    let mut wish = wish;
+                    let mut noted = match &wish.target {
                         Some(target) => app::hand_over(&services, &call, target).await,
                         None => Ok(()),
                     };
+                    // Who is set up for all cases may be gone: the caller is put through all the same.
+                    if let Err(why) = &noted
+                        && wish.target == usual
+                    {
+                        tracing::warn!(
+                            call = call.call_sid,
+                            why,
+                            "a bot's transfer_to reaches nobody: the flow decides"
+                        );
+                        (wish.target, noted) = (None, Ok(()));
+                    }
                     match noted {
                         Ok(()) => Came {
                             leaves: Some((End::HandedOver, None)),
