@@ -298,11 +298,17 @@ impl Dialect for Elevenlabs {
         match ended {
             Ended::Closed if self.sounds.is_some() => Then::Done,
             Ended::Closed => Then::Failed("closed the connection before the conversation had begun".to_owned()),
-            // Which of them it was stands in its own words, which could hold anything.
-            Ended::Failed { code: Some(1008), why } => Then::Failed(format!(
-                "{why}, as it does when it does not take what it is sent: look whether the key is one of the agent's \
-                 workspace, whether the agent allows what the bot overrides, and whether all its dynamic variables are given"
-            )),
+            Ended::Failed { code: Some(1008), why, said } => {
+                let said = said.to_ascii_lowercase();
+                Then::Failed(match () {
+                    () if said.contains("override") => REFUSES_OVERRIDES.to_owned(),
+                    () if said.contains("dynamic variable") => MISSING_VARIABLE.to_owned(),
+                    () => format!(
+                        "{why}, as it does when it does not take what it is sent: look whether the key is one of the \
+                         agent's workspace, and whether the agent allows what the bot overrides"
+                    ),
+                })
+            }
             Ended::Failed { why, .. } => Then::Failed(why),
         }
     }
