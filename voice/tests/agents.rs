@@ -217,7 +217,7 @@ fn a_conversation_with_elevenlabs_goes_as_published() {
             cut("Hello! How can I", "agent-1"),
             Says::CallerDone,
             by_caller("Where is my order?", Some("caller-3")),
-            by_agent("Let me look.", "agent-1-unnamed"),
+            by_agent("Let me look.", "agent-2"),
             Says::Calls(ToolCall {
                 id: "toolu_1".to_owned(),
                 name: "note".to_owned(),
@@ -347,13 +347,13 @@ fn audio_that_elevenlabs_has_interrupted_is_not_heard() {
     assert_eq!(talk.says(), [Says::Clear, Says::Audio(vec![2; 320])], "what comes after it is new");
     // Without a correction of the service's own, what was heard decides.
     talk.hear(Heard::Cleared { heard: Duration::from_millis(2100) });
-    assert_eq!(talk.says(), [cut("one two", "agent-1-unnamed")]);
+    assert_eq!(talk.says(), [cut("one two", "agent-1")]);
 }
 
 #[test]
 fn elevenlabs_corrections_find_their_response() {
     let mut talk = elevenlabs(persona(Rate::Hz8000), "pcm_8000", "pcm_8000");
-    for (text, id) in [("first", json!(1)), ("second", Value::Null), ("third", json!(3))] {
+    for (text, id) in [("first", json!(1)), ("second", Value::Null), ("third", json!(3)), ("fourth", json!(3))] {
         talk.told(
             json!({ "type": "agent_response", "agent_response_event": { "agent_response": text, "event_id": id } }),
         );
@@ -361,8 +361,10 @@ fn elevenlabs_corrections_find_their_response() {
     talk.says();
     for (event, id) in [
         (json!({ "corrected_agent_response": "a", "event_id": 1 }), "agent-1"),
-        (json!({ "corrected_agent_response": "a", "original_agent_response": "second " }), "agent-1-unnamed"),
-        (json!({ "agent_response": "a" }), "agent-3"),
+        (json!({ "corrected_agent_response": "a", "original_agent_response": "second " }), "agent-2"),
+        (json!({ "corrected_agent_response": "a", "original_agent_response": "third", "event_id": 3 }), "agent-3"),
+        (json!({ "corrected_agent_response": "a", "event_id": "3" }), "agent-4"),
+        (json!({ "agent_response": "a" }), "agent-4"),
     ] {
         talk.told(json!({ "type": "agent_response_correction", "agent_response_correction_event": event }));
         assert_eq!(talk.says(), [cut("a", id)]);
