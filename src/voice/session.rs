@@ -208,7 +208,10 @@ impl Session {
 
     async fn run(mut self, place: Place) {
         let Err((end, told)) = self.talk(&place).await;
-        let Self { line, mut backend, mut story, out, inbound, frames, .. } = self;
+        let Self { line, mut backend, mut story, mut out, inbound, frames, began, .. } = self;
+        backend.hear(Heard::Cleared { heard: out.clear(began.elapsed()).heard });
+        // What was said last and not told yet. Nothing is made of it so far.
+        drop(backend.rest());
         story.tally.underruns = out.underruns();
         story.tally.dropped = inbound.dropped() + frames.dropped();
         story.end(end, told);
@@ -315,7 +318,12 @@ impl Session {
         match self.form {
             // What we cannot read, whoever it is for may.
             Form::Frames => self.frames.push(frame.to_keep(), audio),
-            Form::Audio => self.inbound.push(&self.pcm),
+            Form::Audio => {
+                if self.backend.away() {
+                    self.inbound.away();
+                }
+                self.inbound.push(&self.pcm);
+            }
         }
         match read {
             Ok(Frame::Dtmf(key)) if self.form == Form::Audio => {

@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    rig::{EXOPHONE, KEY, PATIENCE, Rig, SID, TOKEN},
+    rig::{KEY, PATIENCE, TOKEN},
     stream::{
         BOT, CALLER, Caller, FRAME, Line, OTHER_BOT, SECRET, STREAM, end, ends, is_echoed, keeps_quiet, known, metric,
         next, rig, sound, with_server,

@@ -112,7 +112,9 @@ async fn a_caller_who_speaks_over_a_deepgram_agent_is_listened_to() {
     let heard = caller.until("the answer", |ears| (ears.heard.len() >= wanted).then(|| ears.heard.split_off(at))).await;
     assert!(heard[..answer.len()] == answer, "nothing of the old is in it, nor what came late");
     // He speaks again once all of that was heard: nothing is taken back.
-    caller.until("a pause", |ears| (ears.clears.len() == 1).then_some(())).await;
+    let pause = vec![0; Rate::Hz8000.bytes_of_ms(2000) as usize];
+    caller.says(&[pause, sound::tone(CALLERS, 8000, 400)].concat());
+    stage.until(0, "his next turn", |talk| (talk.turns == 2).then_some(())).await;
     stage.with(0, |talk| talk.fails("CLIENT_MESSAGE_TIMEOUT"));
     assert_eq!(caller.closed().await, CloseCode::Normal);
     let told = end(&rig, "over").await;
@@ -163,6 +165,14 @@ async fn where_a_deepgram_agent_fails_the_flow_goes_on_and_the_call_says_why() {
         assert!(why.contains(told), "{why}");
         keeps_quiet(&rig);
     }
+    // One that never says Welcome keeps no caller waiting.
+    let silent = stage(Agent { welcomes: false, ..right.clone() });
+    let mut impatient = rig(&silent, "");
+    impatient.extra += "\n[voicebot]\nconnect_timeout = \"2s\"\n";
+    impatient.start();
+    let caller = call(&impatient, "silent", Rate::Hz8000).await;
+    assert_eq!(caller.closed().await, CloseCode::Normal);
+    assert_eq!(end(&impatient, "silent").await["told"], "is connected, and did not get ready in time");
     let stage = stage(right);
     let mut rig = rig(&stage, "");
     rig.start();

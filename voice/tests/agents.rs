@@ -1,7 +1,9 @@
 //! ElevenLabs and Deepgram as dialects, driven through what the services have published: an agent that is set up there or
 //! by its settings, and does the rest itself.
 
-use std::{fs, path::Path, time::Duration};
+mod support;
+
+use std::time::Duration;
 
 use patchbay_voice::{
     Dtmf, Rate,
@@ -11,35 +13,24 @@ use patchbay_voice::{
     },
     payload,
 };
-use proptest::{collection::vec, prelude::*, sample::Index};
+use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
+use support::{broken, events};
 
 /// 20 ms at 8 kHz.
 const FRAME: [u8; 320] = [1; 320];
 
-/// One line of a fixture.
-struct Line {
-    service: bool,
-    message: Message,
-}
-
-fn fixture(name: &str) -> Vec<Line> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/backends/{name}.jsonl"));
-    let text = fs::read_to_string(path).expect("a fixture");
-    let lines = text.lines().map(|line| {
-        let line: Value = serde_json::from_str(line).expect("a line of JSON");
-        assert!(line["source"].as_str().is_some_and(|source| !source.is_empty()), "where is it from? {line}");
-        let message = match line["audio"].as_str() {
-            Some(audio) => {
-                let mut bytes = Vec::new();
-                assert!(payload::decode(audio.as_bytes(), &mut bytes));
-                Message::Binary(bytes)
-            }
-            None => Message::Text(line["message"].to_string()),
-        };
-        Line { service: line["from"] == "service", message }
+/// What a service is published to say. Audio without JSON stands there as base64.
+fn published(service: &str) -> Vec<Message> {
+    let messages = events(service, "from").into_iter().map(|event| match event["binary"].as_str() {
+        Some(audio) => {
+            let mut bytes = Vec::new();
+            assert!(payload::decode(audio.as_bytes(), &mut bytes));
+            Message::Binary(bytes)
+        }
+        None => Message::Text(event.to_string()),
     });
-    lines.collect()
+    messages.collect()
 }
 
 fn tool() -> Tool {
@@ -189,12 +180,7 @@ fn same_shape(sent: &Value, published: &Value, at: &str) {
 
 /// Each message that was sent, beside the published one of its type.
 fn as_published(name: &str, sent: &[Value]) {
-    let lines = fixture(name);
-    let published: Vec<Value> = lines
-        .iter()
-        .filter(|line| !line.service)
-        .map(|line| serde_json::from_slice(line.message.bytes()).expect("JSON"))
-        .collect();
+    let published = events(name, "to");
     for message in sent {
         let like = published.iter().find(|one| one["type"] == message["type"]);
         let like = like.unwrap_or_else(|| panic!("nobody has published {message}"));
@@ -221,9 +207,7 @@ fn agent_audio(bytes: &[u8], id: i64) -> Value {
 fn a_conversation_with_elevenlabs_goes_as_published() {
     let mut talk = Talk::new(Elevenlabs::new(persona(Rate::Hz8000)));
     let mut sent = talk.sent();
-    for line in fixture("elevenlabs").iter().filter(|line| line.service) {
-        talk.came(&line.message);
-    }
+    published("elevenlabs").iter().for_each(|message| talk.came(message));
     assert_eq!(
         talk.says(),
         [
@@ -233,7 +217,7 @@ fn a_conversation_with_elevenlabs_goes_as_published() {
             cut("Hello! How can I", "agent-1"),
             Says::CallerDone,
             by_caller("Where is my order?", Some("caller-3")),
-            by_agent("Let me look.", "agent-1-unnamed"),
+            by_agent("Let me look.", "agent-2"),
             Says::Calls(ToolCall {
                 id: "toolu_1".to_owned(),
                 name: "note".to_owned(),
@@ -363,13 +347,13 @@ fn audio_that_elevenlabs_has_interrupted_is_not_heard() {
     assert_eq!(talk.says(), [Says::Clear, Says::Audio(vec![2; 320])], "what comes after it is new");
     // Without a correction of the service's own, what was heard decides.
     talk.hear(Heard::Cleared { heard: Duration::from_millis(2100) });
-    assert_eq!(talk.says(), [cut("one two", "agent-1-unnamed")]);
+    assert_eq!(talk.says(), [cut("one two", "agent-1")]);
 }
 
 #[test]
 fn elevenlabs_corrections_find_their_response() {
     let mut talk = elevenlabs(persona(Rate::Hz8000), "pcm_8000", "pcm_8000");
-    for (text, id) in [("first", json!(1)), ("second", Value::Null), ("third", json!(3))] {
+    for (text, id) in [("first", json!(1)), ("second", Value::Null), ("third", json!(3)), ("fourth", json!(3))] {
         talk.told(
             json!({ "type": "agent_response", "agent_response_event": { "agent_response": text, "event_id": id } }),
         );
@@ -377,8 +361,10 @@ fn elevenlabs_corrections_find_their_response() {
     talk.says();
     for (event, id) in [
         (json!({ "corrected_agent_response": "a", "event_id": 1 }), "agent-1"),
-        (json!({ "corrected_agent_response": "a", "original_agent_response": "second " }), "agent-1-unnamed"),
-        (json!({ "agent_response": "a" }), "agent-3"),
+        (json!({ "corrected_agent_response": "a", "original_agent_response": "second " }), "agent-2"),
+        (json!({ "corrected_agent_response": "a", "original_agent_response": "third", "event_id": 3 }), "agent-3"),
+        (json!({ "corrected_agent_response": "a", "event_id": "3" }), "agent-4"),
+        (json!({ "agent_response": "a" }), "agent-4"),
     ] {
         talk.told(json!({ "type": "agent_response_correction", "agent_response_correction_event": event }));
         assert_eq!(talk.says(), [cut("a", id)]);
@@ -440,8 +426,19 @@ fn why_elevenlabs_fails_is_told_in_words_that_are_not_its_own() {
     assert_eq!(talk.dialect.ended(Ended::Closed), Then::Done);
     let mut early = Elevenlabs::new(persona(Rate::Hz8000));
     assert!(matches!(early.ended(Ended::Closed), Then::Failed(why) if why.contains("before the conversation")));
-    let failed = Ended::Failed { code: Some(1008), why: "closed the connection with code 1008".to_owned() };
-    assert!(matches!(early.ended(failed), Then::Failed(why) if why.contains("1008") && why.contains("overrides")));
+    for (said, told) in [
+        (
+            "Override for field 'first_message' is not allowed by config. hunter2",
+            "does not allow what the bot overrides",
+        ),
+        ("Missing required dynamic variables in first message: {'hunter2'}", "names a dynamic variable"),
+        ("hunter2", "1008, as it does when"),
+    ] {
+        let why = "closed the connection with code 1008".to_owned();
+        let failed = Ended::Failed { code: Some(1008), why, said: said.to_owned() };
+        let Then::Failed(why) = early.ended(failed) else { panic!("it goes on") };
+        assert!(why.contains(told) && !why.contains("hunter2"), "{why}");
+    }
 }
 
 fn deepgram(persona: Persona) -> Talk<Deepgram> {
@@ -475,9 +472,7 @@ fn text(role: &str, content: &str) -> Value {
 #[test]
 fn a_conversation_with_deepgram_goes_as_published() {
     let mut talk = Talk::new(Deepgram::new(persona(Rate::Hz8000)));
-    for line in fixture("deepgram").iter().filter(|line| line.service) {
-        talk.came(&line.message);
-    }
+    published("deepgram").iter().for_each(|message| talk.came(message));
     assert_eq!(
         talk.says(),
         [
@@ -715,26 +710,12 @@ enum Step {
 }
 
 fn steps(name: &'static str) -> impl Strategy<Value = Vec<Step>> {
-    let service = fixture(name).into_iter().filter(|line| line.service);
+    let is_binary = |message: &Message| matches!(message, Message::Binary(_));
     let messages: Vec<(Vec<u8>, bool)> =
-        service.map(|line| (line.message.bytes().to_vec(), matches!(line.message, Message::Binary(_)))).collect();
-    let piece = prop_oneof![
-        vec(any::<u8>(), 0..4),
-        proptest::sample::select(vec!["\"", "{", "}", ":", ",", "null", "-1", "[]", "1e99", "\\u0000", "=", "💬"])
-            .prop_map(|text| text.as_bytes().to_vec()),
-    ];
-    let edits = vec((any::<Index>(), 0usize..6, piece), 0..3);
-    let mutated = (proptest::sample::select(messages.clone()), edits).prop_map(|((mut bytes, binary), edits)| {
-        for (at, removed, piece) in edits {
-            let at = at.index(bytes.len() + 1);
-            let end = (at + removed).min(bytes.len());
-            bytes.splice(at..end, piece);
-        }
-        Step::Came(bytes, binary)
-    });
+        published(name).iter().map(|message| (message.bytes().to_vec(), is_binary(message))).collect();
     let step = prop_oneof![
         6 => proptest::sample::select(messages).prop_map(|(bytes, binary)| Step::Came(bytes, binary)),
-        4 => mutated,
+        4 => broken(events(name, "from")).prop_map(|bytes| Step::Came(bytes, false)),
         1 => (vec(any::<u8>(), 0..400), any::<bool>()).prop_map(|(bytes, binary)| Step::Came(bytes, binary)),
         3 => (0usize..400).prop_map(|samples| Step::Audio(samples * 2)),
         1 => any::<char>().prop_map(Step::Press),

@@ -54,6 +54,11 @@ pub(super) trait Backend {
     /// Whether it takes the caller's audio or frames now. Keys, marks and answers it takes at any time.
     fn takes(&self) -> bool;
 
+    /// Whether it is making its connection anew: what the caller says meanwhile is all kept, as before the first one.
+    fn away(&self) -> bool {
+        false
+    }
+
     /// A frame of Exotel's, where it has frames.
     fn frame(&mut self, _: Message) {}
 
@@ -61,6 +66,11 @@ pub(super) trait Backend {
 
     /// What it wants next. It is asked again after whatever it heard.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wants>;
+
+    /// The session is over: what somebody said and was not told of yet.
+    fn rest(&mut self) -> Vec<Says> {
+        Vec::new()
+    }
 
     /// The session is over: what was given to it goes out, as long as somebody waits for that.
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {

@@ -1,8 +1,10 @@
 //! A service as a backend: the connection under a dialect of the voice crate, made again where the service wants that.
 
 use std::{
+    mem,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytestring::ByteString;
@@ -11,13 +13,13 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     Backend, Form, Message, Wants,
-    socket::{Came, Reach, Socket},
+    socket::{Came, Failure, Reach, Socket},
 };
 
 /// A service sends seconds of audio in one message.
 const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-/// Connections in a row on which nothing came: a service that ends each of them is not there.
-const IN_VAIN: u32 = 3;
+/// Connections in a row on which nothing came: a service that ends each of them is not there. The next one waits so long.
+const IN_VAIN: [Duration; 3] = [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(750)];
 
 pub(super) struct Service {
     reach: Reach,
@@ -27,15 +29,27 @@ pub(super) struct Service {
     brief: Option<Brief>,
     /// The socket is open, and the dialect knows.
     opened: bool,
-    in_vain: u32,
+    in_vain: usize,
     quiet: Option<Pin<Box<Sleep>>>,
+    /// Until when it must take the caller's audio: he hears nothing meanwhile.
+    ready_by: Option<Pin<Box<Sleep>>>,
 }
 
 impl Service {
     pub(super) fn new(reach: Reach, dialect: Box<dyn Dialect>) -> Self {
         let reach = reach.limit(MESSAGE_BYTES);
         let socket = reach.connect();
-        Self { reach, socket, dialect, out: Out::default(), brief: None, opened: false, in_vain: 0, quiet: None }
+        Self {
+            reach,
+            socket,
+            dialect,
+            out: Out::default(),
+            brief: None,
+            opened: false,
+            in_vain: 0,
+            quiet: None,
+            ready_by: None,
+        }
     }
 
     /// The dialect speaks once there is a connection, and somebody to speak of.
@@ -46,6 +60,7 @@ impl Service {
         {
             self.opened = true;
             self.dialect.opened(brief, &mut self.out);
+            self.ready_by = Some(Box::pin(tokio::time::sleep(self.reach.patience())));
             self.send();
         }
     }
@@ -80,7 +95,10 @@ impl Service {
     fn connect_again(&mut self) {
         self.out.reconnect = false;
         self.out.send.clear();
-        self.socket = self.reach.connect();
+        // A session that is still open elsewhere is not gone on with: it is said that this one ends, if it can be.
+        let _ = self.socket.poll_close(&mut Context::from_waker(Waker::noop()));
+        let wait = IN_VAIN.get(self.in_vain).or(IN_VAIN.last()).copied().unwrap_or_default();
+        self.socket = self.reach.connect_after(wait);
         self.opened = false;
         self.in_vain += 1;
     }
@@ -97,12 +115,24 @@ impl Service {
         };
         match then {
             Then::Done => Some(Says::Done),
-            Then::Reconnect if self.in_vain < IN_VAIN => {
+            Then::Reconnect if self.in_vain < IN_VAIN.len() => {
                 self.connect_again();
                 None
             }
             Then::Reconnect => Some(Says::Failed(told)),
             Then::Failed(why) => Some(Says::Failed(why)),
+        }
+    }
+
+    /// It is connected, and has been waited for in vain all the same.
+    fn poll_late(&mut self, cx: &mut Context<'_>) {
+        let Some(by) = &mut self.ready_by else { return };
+        let ready = !self.opened || self.dialect.takes();
+        if ready || by.as_mut().poll(cx).is_ready() {
+            self.ready_by = None;
+        }
+        if !ready && self.ready_by.is_none() {
+            self.out.say(Says::Failed("is connected, and did not get ready in time".to_owned()));
         }
     }
 
@@ -134,6 +164,10 @@ impl Backend for Service {
         self.opened && self.socket.has_room() && self.dialect.takes()
     }
 
+    fn away(&self) -> bool {
+        self.in_vain > 0
+    }
+
     fn hear(&mut self, heard: Heard<'_>) {
         self.dialect.hear(heard, &mut self.out);
         // What is said while there is no connection belongs to none; the dialect has been told.
@@ -145,6 +179,7 @@ impl Backend for Service {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wants> {
         self.poll_quiet(cx);
+        self.poll_late(cx);
         loop {
             if let Some(says) = self.out.says.pop_front() {
                 return Poll::Ready(says.into());
@@ -165,13 +200,18 @@ impl Backend for Service {
                         return Poll::Ready(says.into());
                     }
                 }
-                Came::Failed(code, why) => {
-                    if let Some(says) = self.ended(Ended::Failed { code, why }) {
+                Came::Failed(Failure { code, why, said }) => {
+                    if let Some(says) = self.ended(Ended::Failed { code, why, said }) {
                         return Poll::Ready(says.into());
                     }
                 }
             }
         }
+    }
+
+    fn rest(&mut self) -> Vec<Says> {
+        self.dialect.over(&mut self.out);
+        mem::take(&mut self.out.says).into()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {

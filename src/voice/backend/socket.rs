@@ -60,8 +60,17 @@ pub(super) enum Came {
     Room,
     Frame(Message),
     Closed,
-    /// In words, without the address: a credential may stand in it. With the code it was closed with, if it was.
-    Failed(Option<u16>, String),
+    /// In words, without the address: a credential may stand in it.
+    Failed(Failure),
+}
+
+/// How a connection was lost.
+pub(super) struct Failure {
+    /// It was closed with.
+    pub(super) code: Option<u16>,
+    pub(super) why: String,
+    /// The far side's own words. They are shown to nobody: anything could stand in them.
+    pub(super) said: String,
 }
 
 pub(super) struct Socket {
@@ -135,11 +144,24 @@ impl Reach {
         Self { limit: bytes, ..self }
     }
 
+    /// How long what a connection begins with may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// A connection, which begins to be made when it is polled.
     pub(super) fn connect(&self) -> Socket {
+        self.connect_after(Duration::ZERO)
+    }
+
+    /// The same, not at once.
+    pub(super) fn connect_after(&self, wait: Duration) -> Socket {
         let Self { url, headers, tls, patience, limit } = self;
         let (url, headers, tls, patience, limit) = (url.clone(), headers.clone(), Arc::clone(tls), *patience, *limit);
         let opening = async move {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             let mut request = url.as_str().into_client_request().map_err(|_| "its address is none".to_owned())?;
             request.headers_mut().extend(headers);
             let connected = tokio::time::timeout(patience, connect(url, request, tls, limit)).await;
@@ -175,7 +197,7 @@ impl Socket {
                     self.state = State::Open(Box::new(open));
                     return Poll::Ready(Came::Room);
                 }
-                Err(why) => Came::Failed(None, why),
+                Err(why) => Came::Failed(Failure { code: None, why, said: String::new() }),
             },
             State::Open(_) => ready!(self.poll_open(cx)),
             State::Gone => return Poll::Pending,
@@ -286,7 +308,8 @@ fn closed(said: Option<CloseFrame>) -> Came {
         Some(said) if matches!(said.code, CloseCode::Normal | CloseCode::Away | CloseCode::Status) => Came::Closed,
         Some(said) => {
             let code = u16::from(said.code);
-            Came::Failed(Some(code), format!("closed the connection with code {code}"))
+            let why = format!("closed the connection with code {code}");
+            Came::Failed(Failure { code: Some(code), why, said: said.reason.to_string() })
         }
     }
 }
@@ -294,7 +317,7 @@ fn closed(said: Option<CloseFrame>) -> Came {
 fn ended(error: &Error, limit: usize) -> Came {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => Came::Closed,
-        error => Came::Failed(None, why(error, limit)),
+        error => Came::Failed(Failure { code: None, why: why(error, limit), said: String::new() }),
     }
 }
 

@@ -42,6 +42,15 @@ const VARIABLES: [&str; 10] = [
 /// Responses that may still be corrected.
 const RESPONSES: usize = 16;
 
+/// What the agent has said.
+#[derive(Debug)]
+struct Response {
+    event: Option<i64>,
+    /// Of its utterance: nothing says that each response is an event of its own.
+    id: String,
+    text: String,
+}
+
 #[derive(Debug)]
 pub struct Elevenlabs {
     persona: Persona,
@@ -54,9 +63,8 @@ pub struct Elevenlabs {
     /// The latest audio, and the latest that was interrupted.
     audio_id: i64,
     interrupted_id: Option<i64>,
-    /// Responses by the id of their utterance, with their text.
-    responses: VecDeque<(String, String)>,
-    unnamed: u64,
+    responses: VecDeque<Response>,
+    said: u64,
     injected: Option<String>,
     coded: Vec<u8>,
 }
@@ -73,7 +81,7 @@ impl Elevenlabs {
             audio_id: 0,
             interrupted_id: None,
             responses: VecDeque::new(),
-            unnamed: 0,
+            said: 0,
             injected: None,
             coded: Vec::new(),
         }
@@ -148,30 +156,26 @@ impl Elevenlabs {
         if text.is_empty() {
             return;
         }
-        let id = match number(&event["event_id"]) {
-            Some(id) => format!("agent-{id}"),
-            None => {
-                self.unnamed += 1;
-                format!("agent-{}-unnamed", self.unnamed)
-            }
-        };
+        self.said += 1;
+        let id = format!("agent-{}", self.said);
         if self.responses.len() >= RESPONSES {
             self.responses.pop_front();
         }
-        self.responses.push_back((id.clone(), text.to_owned()));
         self.spoken.text(&id, text, out);
+        self.responses.push_back(Response { event: number(&event["event_id"]), id, text: text.to_owned() });
     }
 
-    /// By its id, else by what it was, else the last.
+    /// By what it was, of the same event if that is named; else by the event, else the last.
     fn corrected(&mut self, event: &Value, out: &mut Out) {
         let corrected = event["corrected_agent_response"].as_str().or_else(|| event["agent_response"].as_str());
         let Some(text) = corrected else { return };
-        let named = number(&event["event_id"]).map(|id| format!("agent-{id}"));
-        let was = event["original_agent_response"].as_str().map(str::trim);
-        let mut responses = self.responses.iter().rev();
-        let found = responses.clone().find(|(id, _)| Some(id) == named.as_ref());
-        let found = found.or_else(|| responses.clone().find(|(_, text)| Some(text.as_str()) == was));
-        if let Some((id, _)) = found.or_else(|| responses.next()).cloned() {
+        let (named, was) = (number(&event["event_id"]), event["original_agent_response"].as_str().map(str::trim));
+        let of_event = |one: &Response| named.is_some() && one.event == named;
+        let as_it_was = |one: &Response| was == Some(one.text.as_str());
+        let find = |wanted: &dyn Fn(&Response) -> bool| self.responses.iter().rev().find(|one| wanted(one));
+        let found = find(&|one| of_event(one) && as_it_was(one)).or_else(|| find(&of_event));
+        let found = found.or_else(|| find(&as_it_was)).or_else(|| self.responses.back());
+        if let Some(id) = found.map(|one| one.id.clone()) {
             self.spoken.corrected(&id, text, out);
         }
     }
@@ -298,11 +302,17 @@ impl Dialect for Elevenlabs {
         match ended {
             Ended::Closed if self.sounds.is_some() => Then::Done,
             Ended::Closed => Then::Failed("closed the connection before the conversation had begun".to_owned()),
-            // Which of them it was stands in its own words, which could hold anything.
-            Ended::Failed { code: Some(1008), why } => Then::Failed(format!(
-                "{why}, as it does when it does not take what it is sent: look whether the key is one of the agent's \
-                 workspace, whether the agent allows what the bot overrides, and whether all its dynamic variables are given"
-            )),
+            Ended::Failed { code: Some(1008), why, said } => {
+                let said = said.to_ascii_lowercase();
+                Then::Failed(match () {
+                    () if said.contains("override") => REFUSES_OVERRIDES.to_owned(),
+                    () if said.contains("dynamic variable") => MISSING_VARIABLE.to_owned(),
+                    () => format!(
+                        "{why}, as it does when it does not take what it is sent: look whether the key is one of the \
+                         agent's workspace, and whether the agent allows what the bot overrides"
+                    ),
+                })
+            }
             Ended::Failed { why, .. } => Then::Failed(why),
         }
     }

@@ -5,6 +5,7 @@ mod brief;
 mod deepgram;
 mod elevenlabs;
 mod keys;
+pub mod openai;
 pub mod sound;
 mod spoken;
 mod talk;
@@ -128,7 +129,8 @@ pub enum Ended {
     /// In order (close code 1000, 1001 or none).
     Closed,
     /// With another code, as far as there was one.
-    Failed { code: Option<u16>, why: String },
+    /// `said`: the service's own words, to be understood and not shown: anything could stand in them.
+    Failed { code: Option<u16>, why: String, said: String },
 }
 
 /// What follows from that.
@@ -159,6 +161,9 @@ pub trait Dialect: Send {
 
     /// What was heard. Audio only while it [takes](Dialect::takes) it; the rest at any time while the connection is open.
     fn hear(&mut self, heard: Heard<'_>, out: &mut Out);
+
+    /// The call is over, and nothing is sent any more: what was said and has not been told is told now.
+    fn over(&mut self, _: &mut Out) {}
 
     /// The connection has ended, whoever ended it.
     fn ended(&mut self, ended: Ended) -> Then {

@@ -166,6 +166,7 @@ fn first_part(text: &str, heard: u64, whole: u64) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbound::{Outbound, Pace};
 
     const RATE: Rate = Rate::Hz8000;
 
@@ -239,6 +240,31 @@ mod tests {
         out.says.clear();
         spoken.interrupt(&mut out);
         assert_eq!(out.says, [Says::Clear]);
+    }
+
+    #[test]
+    fn audio_is_counted_as_it_is_sent() {
+        let (mut spoken, mut out) = (Spoken::new(RATE), Out::default());
+        let mut outbound = Outbound::new(&Pace::of(RATE));
+        for samples in (1..100).map(|number| number * 37 % 400) {
+            spoken.audio(vec![1; 2 * samples], &mut out);
+            spoken.ended(&mut out);
+            for says in out.says.drain(..) {
+                match says {
+                    Says::Audio(pcm) => drop(outbound.push(Duration::ZERO, outbound.epoch(), &pcm)),
+                    Says::Finished => outbound.finish(),
+                    _ => {}
+                }
+            }
+            assert_eq!(outbound.position(), RATE.duration(spoken.bytes));
+        }
+        spoken.text("1", "one two", &mut out);
+        spoken.audio(seconds(1), &mut out);
+        out.says.clear();
+        let before = outbound.position();
+        spoken.interrupt(&mut out);
+        spoken.cleared(before + Duration::from_millis(500), &mut out);
+        assert_eq!(texts(&mut out), [line("1", "one", true)]);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Talk {
     pub settings: Option<Value>,
     rate: u32,
     pub ear: Ear,
+    /// How often the caller has begun to speak.
+    pub turns: usize,
     /// Messages beside settings and audio, in order.
     pub told: Vec<Value>,
     /// What is transcribed when the caller stops.
@@ -70,6 +72,7 @@ impl Talk {
             settings: None,
             rate: 0,
             ear: Ear::default(),
+            turns: 0,
             told: Vec::new(),
             transcript: "Where is my order?".to_owned(),
             response: 0,
@@ -158,6 +161,7 @@ impl Talk {
         }
         match self.ear.hears(pcm, self.rate) {
             Some(Turn::Starts) => {
+                self.turns += 1;
                 self.side.script.json(&json!({ "type": "UserStartedSpeaking" }));
                 if std::mem::take(&mut self.speaks) && self.side.script.take_back(self.response) > 0 {
                     let late = std::mem::take(&mut self.agent.late);
