@@ -13,6 +13,8 @@ mod session;
 mod sessions;
 mod story;
 mod takeover;
+mod talk;
+mod tools;
 mod websocket;
 
 pub use door::{routes, stream_url};
