@@ -60,8 +60,9 @@ impl Backend {
     /// Whether the bridge can be a client of it yet.
     pub fn is_built(self) -> bool {
         match self {
-            Self::Exotel | Self::Twilio | Self::Echo | Self::Elevenlabs | Self::Deepgram => true,
-            Self::OpenaiRealtime | Self::GeminiLive => false,
+            Self::Exotel | Self::Twilio | Self::Echo => true,
+            Self::OpenaiRealtime | Self::Elevenlabs | Self::Deepgram => true,
+            Self::GeminiLive => false,
         }
     }
 

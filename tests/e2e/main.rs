@@ -30,3 +30,4 @@ mod users;
 mod voice;
 mod voice_deepgram;
 mod voice_elevenlabs;
+mod voice_openai;

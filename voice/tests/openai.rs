@@ -7,8 +7,8 @@ use std::time::Duration;
 use patchbay_voice::{
     Dtmf, Rate,
     backend::{
-        Answer, Brief, Dialect, Ended, Heard, Message, Out, Persona, Says, Speaker, Then, Tool, ToolCall, Utterance,
-        openai::OpenAi,
+        Answer, Brief, Dialect, Ended, Heard, Message, OpenAi, Out, Persona, Says, Speaker, Then, Tool, ToolCall,
+        Utterance,
     },
     payload,
 };
@@ -207,8 +207,8 @@ fn it_greets_once_when_the_session_is_there_and_otherwise_waits_to_be_spoken_to(
     let instructions = sent[0]["response"]["instructions"].as_str().expect("instructions");
     assert!(sent.len() == 1 && instructions.ends_with("Namaste, this is Acme."), "{sent:?}");
     talk.came(json!({ "type": "session.updated", "session": {} }));
-    assert_eq!(talk.sent(), [json!(0); 0]);
-    assert_eq!(Talk::on().sent(), [json!(0); 0]);
+    assert_eq!(talk.sent(), Vec::<Value>::new());
+    assert_eq!(Talk::on().sent(), Vec::<Value>::new());
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn after_its_last_tool_it_is_asked_nothing_more() {
     talk.hear(Heard::Answered(&answer("call_1", true)));
     assert_eq!(talk.sent().len(), 1);
     talk.ends("r1", "completed");
-    assert_eq!(talk.sent(), [json!(0); 0]);
+    assert_eq!(talk.sent(), Vec::<Value>::new());
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn keys_are_one_message_when_no_more_come_and_interrupt_as_words_do() {
     sent.retain(|sent| sent["type"] != "input_audio_buffer.append");
     assert_eq!(
         sent[0]["item"]["content"],
-        json!([{ "type": "input_text", "text": "The caller pressed 1 2 on the keypad." }])
+        json!([{ "type": "input_text", "text": "The caller pressed 12 on the keypad." }])
     );
     assert_eq!((sent.len(), &sent[1]["type"]), (2, &json!("response.create")));
     talk.begins("r2");
@@ -435,7 +435,19 @@ fn keys_are_one_message_when_no_more_come_and_interrupt_as_words_do() {
     // With # nobody waits.
     talk.press("4");
     talk.press("#");
-    assert!(talk.sent()[0].to_string().contains("pressed 4 # on"));
+    talk.hear(Heard::Audio(&[0; 320]));
+    assert!(talk.sent()[1].to_string().contains("pressed 4# on"));
+}
+
+#[test]
+fn when_the_caller_hangs_up_the_texts_are_what_he_heard() {
+    let mut talk = Talk::on();
+    talk.came(json!({ "type": "input_audio_buffer.committed", "item_id": "u1" }));
+    talk.answer("r1", "i1", 1000, "One two three four.");
+    assert_eq!(texts(&talk.says()), [], "the caller's text is waited for");
+    talk.hear(Heard::Cleared { heard: MS(500) });
+    talk.dialect.over(&mut talk.out);
+    assert_eq!(texts(&talk.says()), [(Speaker::Bot, "One two", true)]);
 }
 
 #[test]
@@ -474,6 +486,11 @@ fn what_a_person_must_mend_ends_it_in_words_and_the_rest_does_not() {
     assert_eq!(talk.says(), [Says::Failed("the service fails to answer: rate_limit_exceeded".to_owned())]);
     let ended = talk.dialect.ended(Ended::Closed);
     assert!(matches!(ended, Then::Failed(why) if why.contains("an hour")));
+    for (said, told) in [("invalid_request_error.invalid_api_key", "api_key"), ("sk-hunter2", "code 3000")] {
+        let why = "closed the connection with code 3000".to_owned();
+        let ended = talk.dialect.ended(Ended::Failed { code: Some(3000), why, said: said.to_owned() });
+        assert!(matches!(ended, Then::Failed(why) if why.contains(told)), "{said}");
+    }
 }
 
 /// The documented conversation, from its first event to its last.

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use patchbay_voice::backend::{Brief, Deepgram, Dialect, Elevenlabs, Heard, Persona, Says, Tool};
+use patchbay_voice::backend::{Brief, Deepgram, Dialect, Elevenlabs, Heard, OpenAi, Persona, Says, Tool};
 
 use super::{call::Call, line::Message};
 use crate::{
@@ -100,11 +100,10 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
         Which::Echo => Ok(Box::<echo::Echo>::default()),
         Which::Exotel => Ok(Box::new(exotel::Exotel::new(socket()?))),
         Which::Twilio => Ok(Box::new(twilio::Twilio::new(socket()?, call))),
+        Which::OpenaiRealtime => service(Box::new(OpenAi::new(persona(bot, call)))),
         Which::Elevenlabs => service(Box::new(Elevenlabs::new(persona(bot, call)))),
         Which::Deepgram => service(Box::new(Deepgram::new(persona(bot, call)))),
-        Which::OpenaiRealtime | Which::GeminiLive => {
-            Err(format!("the backend {} is not built into this version", bot.backend.as_str()))
-        }
+        Which::GeminiLive => Err(format!("the backend {} is not built into this version", bot.backend.as_str())),
     }
 }
 

@@ -5,7 +5,7 @@ mod brief;
 mod deepgram;
 mod elevenlabs;
 mod keys;
-pub mod openai;
+mod openai;
 pub mod sound;
 mod spoken;
 mod talk;
@@ -20,6 +20,7 @@ use crate::{Dtmf, Rate};
 pub use brief::{Brief, Contact, Ticket};
 pub use deepgram::Deepgram;
 pub use elevenlabs::Elevenlabs;
+pub use openai::OpenAi;
 pub use talk::{Speaker, Utterance};
 pub use tool::{Answer, Tool, ToolCall};
 

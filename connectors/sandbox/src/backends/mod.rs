@@ -6,6 +6,7 @@
 pub mod deepgram;
 pub mod ear;
 pub mod elevenlabs;
+pub mod openai;
 pub mod sound;
 
 use std::{
@@ -108,6 +109,11 @@ impl Script {
         let before = self.0.len();
         self.0.retain(|(_, of, _)| *of != tag);
         before - self.0.len()
+    }
+
+    /// How many messages of this tag have not been sent yet.
+    pub fn waiting(&self, tag: u64) -> usize {
+        self.0.iter().filter(|(_, of, _)| *of == tag).count()
     }
 
     /// After all that.

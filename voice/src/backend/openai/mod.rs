@@ -20,19 +20,16 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Brief, Dialect, Ended, Heard, Message, Out, Persona, Says, Speaker, Then, ToolCall,
+    keys::Keys,
     sound::{Format, Sound},
 };
-use crate::{Law, Rate, payload};
+use crate::{Dtmf, Law, Rate, payload};
 use setup::{Session, plain};
 use turns::{Turns, heard_of, utterance};
 
 /// By which an error names what it is about.
 const SETUP: &str = "patchbay_session";
 const ASKED: &str = "patchbay_response";
-/// Keys that are pressed one soon after the other are one message.
-const KEYS_PAUSE: Duration = Duration::from_millis(1500);
-/// Nobody presses more before he waits.
-const KEYS: usize = 64;
 /// What is whole but for this was heard: the service counts a little less of its own sound than it has sent (PC #2106).
 const NEARLY: Duration = Duration::from_millis(100);
 /// Of each: what is beyond is from a service that does not know what it does.
@@ -99,8 +96,7 @@ pub struct OpenAi {
     calls: VecDeque<(String, bool)>,
     /// The names of calls that have not been made yet: where only their beginning says it.
     names: VecDeque<(String, String)>,
-    keys: String,
-    since_key: Duration,
+    keys: Keys,
     failures: u32,
     /// Nothing is to be asked of it any more.
     over: bool,
@@ -138,8 +134,7 @@ impl OpenAi {
             turns: Turns::default(),
             calls: VecDeque::new(),
             names: VecDeque::new(),
-            keys: String::new(),
-            since_key: Duration::ZERO,
+            keys: Keys::new(rate),
             failures: 0,
             over: false,
         }
@@ -484,28 +479,16 @@ impl OpenAi {
         }
     }
 
-    fn pressed(&mut self, digit: &str, out: &mut Out) {
-        if self.keys.len() < KEYS {
-            self.keys.extend(digit.chars().filter(|c| c.is_ascii_alphanumeric() || "*#".contains(*c)).take(1));
-        }
-        self.since_key = Duration::ZERO;
-        // A key interrupts as a word does; the service has not heard it.
+    /// A key interrupts as a word does; the service has not heard it.
+    fn pressed(&mut self, key: &Dtmf, out: &mut Out) {
+        self.keys.press(key);
         if self.response.as_ref().is_some_and(|on| !on.stale) {
             out.json(&json!({ "type": "response.cancel" }));
         }
         self.interrupt(out);
-        if digit == "#" {
-            self.tell_keys(out);
-        }
     }
 
-    fn tell_keys(&mut self, out: &mut Out) {
-        let keys = std::mem::take(&mut self.keys);
-        if keys.is_empty() {
-            return;
-        }
-        let apart: Vec<String> = keys.chars().map(String::from).collect();
-        let text = format!("The caller pressed {} on the keypad.", apart.join(" "));
+    fn tell(&mut self, text: &str, out: &mut Out) {
         out.json(&json!({
             "type": "conversation.item.create",
             "item": { "type": "message", "role": "user", "content": [{ "type": "input_text", "text": text }] },
@@ -593,24 +576,30 @@ impl Dialect for OpenAi {
                 payload::encode(self.to_service.code(pcm), &mut text);
                 text.extend_from_slice(b"\"}");
                 out.send.push_back(Message::Text(String::from_utf8(text).unwrap_or_default()));
-                // The only clock there is.
-                self.since_key += self.persona.rate.duration(pcm.len() as u64);
-                if self.since_key >= KEYS_PAUSE {
-                    self.tell_keys(out);
+                if let Some(keys) = self.keys.passed(pcm.len()) {
+                    self.tell(&keys, out);
                 }
             }
-            Heard::Dtmf(key) => self.pressed(&key.digit, out),
+            Heard::Dtmf(key) => self.pressed(key, out),
             Heard::Mark(item) => self.reached(item, out),
             Heard::Cleared { heard } => self.cleared(heard, out),
             Heard::Answered(answer) => self.answered(answer, out),
         }
     }
 
+    fn over(&mut self, out: &mut Out) {
+        self.turns.all(out);
+    }
+
     /// It never hangs up of itself: whoever closes has ended the session, as OpenAI does after 60 minutes.
     fn ended(&mut self, ended: Ended) -> Then {
         match ended {
             Ended::Closed => Then::Failed("ended the session, which lasts an hour at most".to_owned()),
-            Ended::Failed { why, .. } => Then::Failed(why),
+            // "invalid_request_error.invalid_api_key"
+            Ended::Failed { why, said, .. } => {
+                let code = said.rsplit('.').next().unwrap_or_default();
+                Then::Failed(fatal(&json!({ "code": code })).unwrap_or(why))
+            }
         }
     }
 }

@@ -141,12 +141,12 @@ fn format(said: &Value) -> Option<Result<Format, String>> {
         "audio/pcm" | "pcm16" | "pcm" => (Law::Linear, Rate::Hz24000),
         _ => return Some(Err(plain(&name))),
     };
+    // G.711 has one rate, whatever a service leaves standing beside it.
     let rate = match &said["rate"] {
-        Value::Null => Some(usual),
-        rate => Rate::read(&rate.to_string()),
+        rate if law == Law::Linear && !rate.is_null() => Rate::read(&rate.to_string()),
+        _ => Some(usual),
     };
-    // G.711 has one rate.
-    match rate.filter(|rate| law == Law::Linear || *rate == usual) {
+    match rate {
         Some(rate) => Some(Ok(Format { rate, law })),
         None => Some(Err(format!("{} at {}", plain(&name), plain(&said["rate"].to_string())))),
     }
@@ -156,4 +156,34 @@ fn format(said: &Value) -> Option<Result<Format, String>> {
 pub(super) fn plain(word: &str) -> String {
     let known = |c: &char| c.is_ascii_alphanumeric() || "_-./[] ".contains(*c);
     word.chars().filter(known).take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_read_in_every_writing_that_is_known() {
+        let law = |law| Some(Ok(Format { rate: Rate::Hz8000, law }));
+        for (said, read) in [
+            (json!({ "type": "audio/pcm", "rate": 24000 }), Some(Ok(Format::pcm(Rate::Hz24000)))),
+            (json!({ "type": "audio/pcm" }), Some(Ok(Format::pcm(Rate::Hz24000)))),
+            (json!({ "type": "audio/pcm", "rate": 8000.0 }), Some(Ok(Format::pcm(Rate::Hz8000)))),
+            (json!({ "type": "audio/pcm", "rate": 44100 }), Some(Err("audio/pcm at 44100".to_owned()))),
+            (json!("pcm16"), Some(Ok(Format::pcm(Rate::Hz24000)))),
+            (json!({ "type": "audio/pcmu" }), law(Law::Mu)),
+            (json!({ "type": "audio/pcma", "rate": 24000 }), law(Law::A)),
+            (json!("g711_ulaw"), law(Law::Mu)),
+            (json!("g711_alaw"), law(Law::A)),
+            (json!("mp3\u{7}"), Some(Err("mp3".to_owned()))),
+            (json!({ "rate": 8000 }), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(format(&said), read, "{said}");
+        }
+        let off = json!({ "audio": { "input": { "transcription": null, "turn_detection": null } } });
+        let read = Session::read(&off);
+        assert_eq!((read.transcribes, read.interrupts, read.hears), (Some(false), Some(true), None));
+        assert_eq!(Session::read(&json!(7)), Session::default());
+    }
 }
