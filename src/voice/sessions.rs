@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_is_ended_by_whoever_has_its_bot() {
-        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let sessions = sessions();
         let limits = limits(2, 2);
         let place = sessions.take(&call("a", "1"), "sales", &limits).expect("a place");
         for (of, bot) in [(call("a", "1"), Some("other")), (call("a", "2"), None), (call("b", "1"), None)] {
