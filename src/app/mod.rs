@@ -104,12 +104,7 @@ impl Services {
 
     /// Where websockets are opened: the same, in their scheme.
     pub fn websocket_base(&self) -> String {
-        let base = self.public_url();
-        match base.split_once("://") {
-            Some(("https", rest)) => format!("wss://{rest}"),
-            Some((_, rest)) => format!("ws://{rest}"),
-            None => base.to_owned(),
-        }
+        websocket(self.public_url())
     }
 
     pub fn account(&self, sid: &str) -> Option<Arc<Account>> {
@@ -147,6 +142,15 @@ impl Services {
         let roll = self.accounts.load();
         self.doors.store(Arc::new(Doors::new(roll.iter().map(|running| &*running.account), tokens, &self.key)));
         Ok(())
+    }
+}
+
+/// An address in the scheme of websockets.
+fn websocket(base: &str) -> String {
+    match base.split_once("://") {
+        Some(("https", rest)) => format!("wss://{rest}"),
+        Some((_, rest)) => format!("ws://{rest}"),
+        None => base.to_owned(),
     }
 }
 
@@ -218,7 +222,7 @@ impl Service {
             bots: Arc::clone(&bots),
             seen: seen.clone(),
             journal: Arc::clone(&journal),
-            links: links(&key, &public_url),
+            links: links(&key, &public_url, &bots),
             stopping: stopping.clone(),
         };
         let accounts = Accounts::start(around, of_file).await.map_err(store_error)?;
@@ -327,13 +331,15 @@ impl Service {
 }
 
 /// The links that are handed out for accounts.
-fn links(key: &MasterKey, public_url: &Arc<OnceLock<String>>) -> Links {
+fn links(key: &MasterKey, public_url: &Arc<OnceLock<String>>, bots: &Arc<Bots>) -> Links {
+    let (bots, there) = (Arc::clone(bots), Arc::clone(public_url));
     let (signs, at) = (key.clone(), Arc::clone(public_url));
     let (made_of, on) = (key.clone(), Arc::clone(public_url));
     let base = |url: &Arc<OnceLock<String>>| url.get().cloned().unwrap_or_default();
     Links {
         recording: Arc::new(move |sid, call_sid| pages::recording::link(&base(&at), &signs, sid, call_sid, None)),
         status: Arc::new(move |sid| format!("{}/h/{}/status", base(&on), hooks::status_token(sid, &made_of))),
+        stream: Arc::new(move |click| voice::stream_url(&bots, &websocket(&base(&there)), click, Timestamp::now())),
     }
 }
 

@@ -7,10 +7,11 @@ mod backend;
 mod call;
 mod door;
 mod frames;
+mod hang_up;
 mod line;
 mod session;
 mod sessions;
 mod story;
 
-pub use door::routes;
+pub use door::{routes, stream_url};
 pub use sessions::Sessions;

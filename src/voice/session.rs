@@ -61,12 +61,14 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     let account = whom.account(&start);
-    let Some(call) = Call::of(&services, &account, &start) else {
+    let Some(mut call) = Call::of(&services, &account, &start) else {
         story::count(&services, "none", End::NeverStarted);
         tracing::warn!(account, "Exotel has started a stream without saying of which call");
         return line.close(CloseCode::Normal, "no call is named").await;
     };
-    let bot = whom.bot(&services, &account, &start);
+    let placed = whom.placed(&services, &call).await;
+    call.add(placed.as_ref());
+    let bot = whom.bot(&services, &account, &start, placed.as_ref());
     let mut story = Story::of(&services, &call, bot.as_ref().ok());
     let bot = match bot {
         Ok(bot) => bot,
@@ -76,7 +78,7 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     let of = CallRef { account, call_sid: call.call_sid.clone() };
-    let Some(place) = services.sessions.take(&of, &services.config.voicebot) else {
+    let Some(place) = services.sessions.take(&of, &bot.id, &services.config.voicebot) else {
         story.end(End::Full, Some("there are as many sessions as there may be ([voicebot])".to_owned()));
         return line.close(CloseCode::Again, "there are too many sessions").await;
     };
@@ -224,6 +226,9 @@ impl Session {
             tokio::select! {
                 biased;
                 () = place.replaced.cancelled() => return Err((End::Replaced, None)),
+                () = place.ended.cancelled(), if self.ending.is_none() => {
+                    self.goodbye(End::BotDone, Some("it was hung up by the API".to_owned()))?;
+                }
                 () = services.stopping.cancelled(), if self.stop_at.is_none() => {
                     let drain = services.config.server.drain_timeout;
                     self.stop_at = Some(Instant::now() + drain - FAREWELL.min(drain / 2));

@@ -5,6 +5,7 @@ mod answers;
 mod api;
 mod auth;
 mod authed;
+mod bot_calls;
 mod clicks;
 mod connect;
 mod context;

@@ -245,7 +245,7 @@ async fn at_each_rate_a_tone_stays_a_tone() {
 }
 
 /// A bot's server: one connection, with the headers that it came with.
-async fn serve(listener: &TcpListener) -> (WebSocketStream<TcpStream>, HeaderMap, String) {
+pub(crate) async fn serve(listener: &TcpListener) -> (WebSocketStream<TcpStream>, HeaderMap, String) {
     let (tcp, _) = timeout(PATIENCE, listener.accept()).await.expect("somebody connects").expect("a connection");
     let (mut headers, mut uri) = (HeaderMap::new(), String::new());
     #[allow(clippy::result_large_err, reason = "the refusal is the library's own type")]
