@@ -1,6 +1,8 @@
 //! Builds the service from a configuration. `main.rs`, the demo and the tests all run what is built here.
 
+mod hand_over;
 mod open;
+mod serve;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -9,10 +11,8 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpServer,
-    dev::{Server, ServerHandle},
-    http::KeepAlive,
-    web::{self, Data, ServiceConfig},
+    dev::ServerHandle,
+    web::{self, Data},
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -43,7 +43,9 @@ use crate::{
     voice::{self, Sessions},
     web as pages,
 };
+pub use hand_over::hand_over;
 pub use open::{open_store, open_vault, redis_options, try_store};
+pub use serve::http_server;
 
 /// How often settled calls that are old enough are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
@@ -193,6 +195,7 @@ impl Service {
             reseal::all(store.as_ref(), &key).await.map_err(store_error)?;
         }
         let transport = Transport::new(config.delivery.connect_timeout).map_err(StartError::Transport)?;
+        let sessions = Arc::new(Sessions::new(transport.clone()).map_err(StartError::Transport)?);
         let stopping = CancellationToken::new();
         let journal = Arc::new(Notify::new());
         let mut workers = JoinSet::new();
@@ -271,7 +274,7 @@ impl Service {
             refusing: AtomicBool::new(false),
             backfills: Default::default(),
             streams: Default::default(),
-            sessions: Arc::new(Sessions::new().map_err(StartError::Transport)?),
+            sessions,
             stopping,
         });
         let changes = services.accounts.changes();
@@ -418,26 +421,6 @@ fn plan_meantime(services: &Arc<Services>, were: &Roll) {
             }
         });
     }
-}
-
-/// The HTTP server as the service runs it, with what `routes` puts there; the benchmark measures others in it.
-///
-/// # Errors
-/// When the socket cannot be listened on.
-pub fn http_server<F>(config: &config::Server, listener: TcpListener, routes: F) -> std::io::Result<Server>
-where
-    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
-{
-    let server = HttpServer::new(move || App::new().configure(&routes))
-        .workers(config.workers)
-        .max_connections(config.connections.div_ceil(config.workers))
-        .backlog(4096)
-        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
-        .client_request_timeout(config.request_timeout)
-        .shutdown_timeout(config.drain_timeout.as_secs().max(1))
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
 }
 
 async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToken) {

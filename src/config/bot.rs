@@ -60,9 +60,8 @@ impl Backend {
     /// Whether the bridge can be a client of it yet.
     pub fn is_built(self) -> bool {
         match self {
-            Self::Exotel | Self::Twilio | Self::Echo => true,
-            Self::OpenaiRealtime | Self::Elevenlabs | Self::Deepgram => true,
-            Self::GeminiLive => false,
+            Self::Exotel | Self::Twilio | Self::Echo | Self::OpenaiRealtime | Self::GeminiLive => true,
+            Self::Elevenlabs | Self::Deepgram => true,
         }
     }
 

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use actix_http::ws;
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::{
         Method,
         header::{self, HeaderValue},
     },
-    web::{self, Data, Path, Payload, ServiceConfig},
+    web::{self, Data, Path, ServiceConfig},
 };
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -19,6 +21,7 @@ use super::{
     line::Line,
     session,
     story::{self, End},
+    takeover::Takeover,
 };
 use crate::{
     app::Services,
@@ -43,12 +46,7 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 /// Its token is the bot's credential: what stands in a query does not reach us (exotel-voicebot §0.2).
-async fn by_token(
-    request: HttpRequest,
-    services: Data<Services>,
-    token: Path<String>,
-    payload: Payload,
-) -> HttpResponse {
+async fn by_token(request: HttpRequest, services: Data<Services>, token: Path<String>) -> HttpResponse {
     let now = Timestamp::now();
     let by_ticket = || {
         let (ticket, bot) = services.bots.with_ticket(&token, now)?;
@@ -60,7 +58,7 @@ async fn by_token(
         return count(&services, nothing);
     };
     if upgrades(&request) {
-        return open(&request, services, payload, For::Bot { account, bot: Box::new(bot), click });
+        return open(&request, services, For::Bot { account, bot: Box::new(bot), click });
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
         let answer = HttpResponse::MethodNotAllowed()
@@ -85,7 +83,7 @@ fn opened(services: &Services, authorization: Option<&[u8]>) -> Vec<String> {
 
 /// The paths of other bridges, whose flows go on working here. They hold no secret, so the account's own credential is
 /// asked for, which Exotel sends of `wss://key:token@…` (§1.4).
-async fn by_credential(request: HttpRequest, services: Data<Services>, payload: Payload) -> HttpResponse {
+async fn by_credential(request: HttpRequest, services: Data<Services>) -> HttpResponse {
     let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let accounts = opened(&services, authorization);
     if accounts.is_empty() {
@@ -117,7 +115,7 @@ async fn by_credential(request: HttpRequest, services: Data<Services>, payload: 
             .body("This is a websocket.\n");
         return count(&services, answer);
     }
-    open(&request, services, payload, whom)
+    open(&request, services, whom)
 }
 
 /// Where a bot is reached by one of its tokens, or a ticket.
@@ -141,7 +139,7 @@ fn upgrades(request: &HttpRequest) -> bool {
 }
 
 /// The handshake is answered at once: Exotel waits for it, for ten seconds, and for nothing after it (§1.5).
-fn open(request: &HttpRequest, services: Data<Services>, payload: Payload, whom: For) -> HttpResponse {
+fn open(request: &HttpRequest, services: Data<Services>, whom: For) -> HttpResponse {
     let stops = services.stopping.is_cancelled();
     let waiting = services.sessions.wait(&services.config.voicebot).filter(|_| !stops);
     let Some(waiting) = waiting else {
@@ -151,14 +149,17 @@ fn open(request: &HttpRequest, services: Data<Services>, payload: Payload, whom:
             .body("There are too many connections, or the service stops.\n");
         return count(&services, answer);
     };
-    match actix_ws::handle(request, payload) {
-        Ok((answer, out, frames)) => {
-            let line = Line::new(out, frames);
-            actix_web::rt::spawn(session::run(Data::clone(&services), whom, waiting, line));
-            count(&services, answer)
-        }
-        Err(error) => count(&services, error.as_response_error().error_response()),
-    }
+    let mut answer = match ws::handshake(request.head()) {
+        Ok(answer) => answer,
+        Err(error) => return count(&services, actix_http::Response::from(error).into()),
+    };
+    let Some(takeover) = request.extensions().get::<Takeover>().cloned() else {
+        // It says that it is one, and not in the way that makes it one.
+        return count(&services, HttpResponse::BadRequest().content_type("text/plain").body("This is no websocket.\n"));
+    };
+    let of = Data::clone(&services);
+    takeover.by(|stream, early| session::run(of, whom, waiting, Line::new(stream, early)).boxed_local());
+    count(&services, answer.finish().map_into_boxed_body().into())
 }
 
 pub(super) fn count(services: &Arc<Services>, answer: HttpResponse) -> HttpResponse {

@@ -12,6 +12,11 @@ mod line;
 mod session;
 mod sessions;
 mod story;
+mod takeover;
+mod talk;
+mod tools;
+mod websocket;
 
 pub use door::{routes, stream_url};
 pub use sessions::Sessions;
+pub use takeover::{Takeover, Taker};

@@ -14,7 +14,11 @@ use std::{
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Voicebot, connect::transport, store::CallRef};
+use crate::{
+    config::Voicebot,
+    connect::transport::{self, Transport},
+    store::CallRef,
+};
 
 pub struct Sessions {
     on: Mutex<On>,
@@ -25,6 +29,8 @@ pub struct Sessions {
     runtime: Handle,
     telling: TaskTracker,
     tls: Arc<rustls::ClientConfig>,
+    /// For bots' tools.
+    transport: Transport,
 }
 
 #[derive(Default)]
@@ -52,7 +58,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new() -> Result<Self, String> {
+    pub fn new(transport: Transport) -> Result<Self, String> {
         Ok(Self {
             on: Mutex::default(),
             next: AtomicU64::default(),
@@ -60,6 +66,7 @@ impl Sessions {
             runtime: Handle::current(),
             telling: TaskTracker::new(),
             tls: Arc::new(transport::tls()?),
+            transport,
         })
     }
 
@@ -69,6 +76,10 @@ impl Sessions {
 
     pub(super) fn tls(&self) -> Arc<rustls::ClientConfig> {
         Arc::clone(&self.tls)
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.transport.clone()
     }
 
     /// A place for a connection until its call starts. `None`: too many are waiting.
@@ -171,9 +182,13 @@ mod tests {
         Voicebot { sessions, sessions_per_account, silence: moment, connect_timeout: moment }
     }
 
+    fn sessions() -> Arc<Sessions> {
+        Arc::new(Sessions::new(Transport::new(Duration::from_secs(1)).expect("TLS")).expect("TLS"))
+    }
+
     #[tokio::test]
     async fn a_newer_connection_takes_its_calls_place_and_leaves_one() {
-        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let sessions = sessions();
         let limits = limits(2, 1);
         let first = sessions.take(&call("a", "1"), "sales", &limits).expect("a place");
         assert!(sessions.take(&call("a", "2"), "sales", &limits).is_none(), "the account's one is taken");
@@ -204,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_wait_than_may_talk() {
-        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let sessions = sessions();
         let limits = limits(1, 1);
         let first = sessions.wait(&limits);
         assert!(first.is_some() && sessions.wait(&limits).is_none());

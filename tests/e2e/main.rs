@@ -31,4 +31,6 @@ mod users;
 mod voice;
 mod voice_deepgram;
 mod voice_elevenlabs;
+mod voice_gemini;
 mod voice_openai;
+mod voice_tools;

@@ -22,30 +22,25 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Utf8Bytes,
-        client::IntoClientRequest,
-        error::{Error, ProtocolError},
-        handshake::client::Request,
-        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    self,
+    client::IntoClientRequest,
+    error::{Error, ProtocolError},
+    handshake::client::Request,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 use url::{Host, Url};
 
 use super::Message;
-use crate::directory::Bot;
+use crate::{directory::Bot, voice::websocket::WebSocket};
 
 /// Frames that may wait here; what comes beyond stays where what is too old is dropped.
 const ROOM: usize = 8;
-/// Of each buffer: a frame of a call has some 600 bytes, and there are thousands of calls.
-const BUFFER_BYTES: usize = 4096;
 
 trait Wire: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
 
-type Open = WebSocketStream<Box<dyn Wire>>;
+type Open = WebSocket<Box<dyn Wire>>;
 type Opening = Pin<Box<dyn Future<Output = Result<Open, String>>>>;
 
 enum State {
@@ -181,13 +176,7 @@ impl Socket {
     }
 
     pub(super) fn send(&mut self, frame: Message) {
-        self.waiting.push_back(match frame {
-            Message::Text(text) => {
-                // It is valid: it was one before.
-                tungstenite::Message::Text(Utf8Bytes::try_from(text.into_bytes()).unwrap_or_default())
-            }
-            Message::Binary(bytes) => tungstenite::Message::Binary(bytes),
-        });
+        self.waiting.push_back(frame.into());
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
@@ -292,14 +281,7 @@ async fn connect(url: Url, request: Request, tls: Arc<rustls::ClientConfig>, lim
     } else {
         Box::new(tcp)
     };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * limit)
-        .max_message_size(Some(limit))
-        .max_frame_size(Some(limit));
-    let opened = tokio_tungstenite::client_async_with_config(request, wire, Some(config)).await;
-    opened.map(|(open, _)| open).map_err(|error| why(&error, limit))
+    WebSocket::connect(wire, request, limit).await.map_err(|error| why(&error, limit))
 }
 
 fn closed(said: Option<CloseFrame>) -> Came {

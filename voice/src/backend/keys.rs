@@ -29,6 +29,10 @@ impl Keys {
         self.since = Duration::ZERO;
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.pressed.is_empty()
+    }
+
     /// So many bytes of the caller's audio have passed. What is to be told now, if anything: `#` ends a number.
     pub(super) fn passed(&mut self, bytes: usize) -> Option<String> {
         if self.pressed.is_empty() {

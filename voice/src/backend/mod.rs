@@ -4,8 +4,10 @@
 mod brief;
 mod deepgram;
 mod elevenlabs;
+mod gemini;
 mod keys;
 mod openai;
+mod pause;
 pub mod sound;
 mod spoken;
 mod talk;
@@ -20,6 +22,7 @@ use crate::{Dtmf, Rate};
 pub use brief::{Brief, Contact, Ticket};
 pub use deepgram::Deepgram;
 pub use elevenlabs::Elevenlabs;
+pub use gemini::Gemini;
 pub use openai::OpenAi;
 pub use talk::{Speaker, Utterance};
 pub use tool::{Answer, Tool, ToolCall};

@@ -6,6 +6,7 @@
 pub mod deepgram;
 pub mod ear;
 pub mod elevenlabs;
+pub mod gemini;
 pub mod openai;
 pub mod sound;
 
@@ -81,7 +82,8 @@ impl fmt::Debug for Handshake {
 #[derive(Debug)]
 enum Act {
     Send(Message),
-    Close(u16),
+    /// With words.
+    Close(u16, String),
     /// The connection is dropped without a close.
     Drop,
 }
@@ -118,7 +120,12 @@ impl Script {
 
     /// After all that.
     pub fn close(&mut self, code: u16) {
-        self.0.push_back((Duration::ZERO, 0, Act::Close(code)));
+        self.close_saying(code, "");
+    }
+
+    /// The same, with words of why.
+    pub fn close_saying(&mut self, code: u16, why: &str) {
+        self.0.push_back((Duration::ZERO, 0, Act::Close(code, why.to_owned())));
     }
 
     /// The same, as when a machine dies.
@@ -354,8 +361,8 @@ async fn talk<S: Session>(mut ws: WebSocketStream<TcpStream>, call: &Call<S>, ne
                 let sent = match act {
                     Act::Send(Message::Text(text)) => ws.send(tungstenite::Message::text(text)).await,
                     Act::Send(Message::Binary(bytes)) => ws.send(tungstenite::Message::binary(bytes)).await,
-                    Act::Close(code) => {
-                        let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+                    Act::Close(code, why) => {
+                        let frame = CloseFrame { code: CloseCode::from(code), reason: why.into() };
                         ws.close(Some(frame)).await
                     }
                     Act::Drop => return 1006,
