@@ -1,14 +1,18 @@
 //! Voicebots and the DIDs they answer, as the file names them; and what both must be, wherever they are named.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 use url::Url;
 
-use super::reader::{Problem, Reader};
+use super::{
+    reader::{Problem, Reader},
+    tool::{self, HttpTool},
+};
 use crate::call::phone;
 
 /// Said of bots whose backend is not built, wherever bots are told of.
@@ -71,7 +75,7 @@ impl Backend {
 }
 
 /// A voicebot of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bot {
     pub id: String,
     pub label: Option<String>,
@@ -84,8 +88,30 @@ pub struct Bot {
     /// Sent to the backend.
     pub headers: BTreeMap<String, SecretString>,
     pub instructions: Option<String>,
+    /// What it says first, of itself.
+    pub greeting: Option<String>,
+    /// Laid over what the service is sent first. A credential may stand in it.
+    pub options: Map<String, Json>,
+    /// Whom it hands callers over to where it names nobody.
+    pub transfer_to: Option<String>,
+    /// Of its own, beside those that every bot has.
+    pub tools: Vec<HttpTool>,
+    /// What is said is kept as sound.
+    pub record: bool,
     /// Samples per second of the audio between Exotel and the bridge.
     pub sample_rate: u32,
+}
+
+/// Of its options, that there are some.
+impl fmt::Debug for Bot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bot")
+            .field("id", &self.id)
+            .field("backend", &self.backend)
+            .field("options", &self.options.len())
+            .field("tools", &self.tools)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A DID: in the file a `[[account.did]]`, or one of a bot's `exophones`.
@@ -99,8 +125,8 @@ pub struct Did {
 }
 
 /// A number stands in it.
-impl std::fmt::Debug for Did {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Did({})", patchbay_kit::mask::number(&self.number))
     }
 }
@@ -110,9 +136,14 @@ pub const SAMPLE_RATES: [u32; 3] = [8000, 16_000, 24_000];
 /// Fewer characters of a token can be guessed.
 const TOKEN_CHARS: usize = 16;
 /// Exotel takes 600 in all (exotel-voicebot §1.2).
-const URL_CHARS: usize = 512;
+pub(super) const URL_CHARS: usize = 512;
 const ID_CHARS: usize = 64;
-const HEADER_CHARS: usize = 4096;
+pub(super) const HEADER_CHARS: usize = 4096;
+/// What a bot says first, in some half a minute.
+const GREETING_CHARS: usize = 2000;
+/// An e-mail address, or `sip:…`.
+pub const TARGET_CHARS: usize = 255;
+const OPTIONS_BYTES: usize = 64 * 1024;
 
 /// A bot's id: it stands in addresses.
 ///
@@ -191,6 +222,40 @@ pub fn header(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
+/// What a bot says first.
+///
+/// # Errors
+/// In words.
+pub fn greeting(text: &str) -> Result<String, String> {
+    match text.chars().count() <= GREETING_CHARS {
+        true => Ok(text.trim().to_owned()),
+        false => Err(format!("at most {GREETING_CHARS} characters")),
+    }
+}
+
+/// Whom a bot hands over to. Whether that is somebody is seen when it does: agents come and go.
+///
+/// # Errors
+/// In words.
+pub fn transfer_to(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() <= TARGET_CHARS && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("at most {TARGET_CHARS} characters, on one line")),
+    }
+}
+
+/// What is laid over a service's first message.
+///
+/// # Errors
+/// In words, without it.
+pub fn options(given: Map<String, Json>) -> Result<Map<String, Json>, String> {
+    match serde_json::to_vec(&given).is_ok_and(|text| text.len() <= OPTIONS_BYTES) {
+        true => Ok(given),
+        false => Err(format!("at most {OPTIONS_BYTES} bytes")),
+    }
+}
+
 /// # Errors
 /// In words.
 pub fn sample_rate(rate: i64) -> Result<u32, String> {
@@ -261,6 +326,11 @@ pub(super) fn bot(at: &str, table: &Table, country: &str, problems: &mut Vec<Pro
         }
     }
     let instructions = r.text("instructions");
+    let greeting = r.text("greeting").and_then(|text| checked(&mut r, "greeting", greeting(&text)));
+    let options = tool::object(&mut r, "options").and_then(|given| checked(&mut r, "options", options(given)));
+    let transfer_to = r.text("transfer_to").and_then(|text| checked(&mut r, "transfer_to", transfer_to(&text)));
+    let tools = r.tables("tool");
+    let record = r.bool("record", false);
     let rate = r.number("sample_rate", 1..=i64::from(u32::MAX)).unwrap_or(i64::from(SAMPLE_RATES[0]));
     let rate = checked(&mut r, "sample_rate", sample_rate(rate));
     let mut dids = Vec::new();
@@ -270,6 +340,7 @@ pub(super) fn bot(at: &str, table: &Table, country: &str, problems: &mut Vec<Pro
         }
     }
     r.finish();
+    let tools = tool::tools(tools, problems);
     let bot = Bot {
         id: own?,
         label,
@@ -279,6 +350,11 @@ pub(super) fn bot(at: &str, table: &Table, country: &str, problems: &mut Vec<Pro
         api_key,
         headers,
         instructions,
+        greeting: greeting.filter(|text| !text.is_empty()),
+        options: options.unwrap_or_default(),
+        transfer_to: transfer_to.filter(|text| !text.is_empty()),
+        tools,
+        record,
         sample_rate: rate?,
     };
     Some((bot, dids))
@@ -343,6 +419,23 @@ mod tests {
         instructions = "Be brief."
         sample_rate = 16000
         exophones = ["08047494574", "+918047494575"]
+        greeting = "Hello."
+        options = { session = { audio = { output = { voice = "cedar" } } }, key = "hunter4" }
+        transfer_to = "support"
+        record = true
+        [[account.bot.tool]]
+        name = "order_status"
+        description = "Looks up an order."
+        parameters = '{"type":"object","properties":{"order":{"type":"string"}}}'
+        url = "http://127.0.0.1:9000/orders?key=hunter5"
+        headers = { X-Key = "hunter6" }
+        timeout = "5s"
+        [[account.bot.tool]]
+        name = "open_door"
+        description = "Opens the door."
+        parameters = { type = "object" }
+        url = "https://doors.example.com/"
+        method = "PUT"
     "#;
 
     #[test]
@@ -351,6 +444,15 @@ mod tests {
         let bot = &account.bots[0];
         assert_eq!((bot.id.as_str(), bot.backend.as_str(), bot.sample_rate), ("sales", "openai_realtime", 16_000));
         assert_eq!(bot.headers["x-team"].expose_secret(), "hunter3");
+        assert_eq!((bot.greeting.as_deref(), bot.transfer_to.as_deref()), (Some("Hello."), Some("support")));
+        assert!(bot.record && bot.options["session"]["audio"]["output"]["voice"] == "cedar");
+        let [order, door] = &bot.tools[..] else { panic!("{:?}", bot.tools) };
+        assert_eq!(
+            (order.parameters["properties"]["order"]["type"].as_str(), order.timeout_seconds),
+            (Some("string"), 5)
+        );
+        assert_eq!((order.headers["x-key"].as_str(), order.method.as_str()), ("hunter6", "POST"));
+        assert_eq!((door.method.as_str(), door.timeout_seconds), ("PUT", 10));
         let numbers: Vec<_> = account.dids.iter().map(|did| did.number.as_str()).collect();
         assert_eq!(numbers, ["+918047494574", "+918047494575"]);
         let shown = format!("{account:?}");
@@ -378,6 +480,16 @@ mod tests {
             ("id = \"sales\"", "id = \"a b\"", "id: must be 1 to 64"),
             ("08047494574", "12", "exophones[0]: is not a phone number"),
             ("instructions", "instruction", "did you mean \"instructions\"?"),
+            ("options = { session", "options = 7 #", "options: must be a table, or an object in JSON"),
+            ("name = \"order_status\"", "name = \"end_call\"", "tool[0].name: is a tool that every bot has"),
+            ("name = \"order_status\"", "name = \"7up\"", "tool[0].name: must be 1 to 64"),
+            ("name = \"order_status\"", "name = \"open_door\"", "tool[1].name: \"open_door\" is the name of another"),
+            ("description = \"Looks up an order.\"", "", "tool[0].description: is missing"),
+            ("parameters = '{\"type\":\"object\",", "parameters = '{", "tool[0].parameters: must be a JSON Schema"),
+            ("http://127.0.0.1", "http://a:hunter2@127.0.0.1", "tool[0].url: is not an address"),
+            ("X-Key", "Host", "tool[0].headers.host: is not a header"),
+            ("\"5s\"", "\"5m\"", "tool[0].timeout: must be 1 to 60"),
+            ("\"PUT\"", "\"GET\"", "tool[1].method: must be POST"),
         ] {
             let error = read(&SALES.replacen(was, is, 1)).expect_err(told);
             assert!(error.contains(told) && !error.contains("hunter"), "{told}: {error}");

@@ -8,6 +8,7 @@ mod load;
 mod model;
 mod reader;
 mod routing;
+pub mod tool;
 
 pub use bot::{Backend, Bot, Did};
 pub use load::{DEFAULT, elsewhere, load, parse};

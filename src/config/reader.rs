@@ -56,7 +56,7 @@ impl<'t, 'p> Reader<'t, 'p> {
         self.problems.push(Problem { key, message: message.into() });
     }
 
-    fn value(&mut self, key: &str) -> Option<&'t Value> {
+    pub(super) fn value(&mut self, key: &str) -> Option<&'t Value> {
         self.asked.insert(key.to_owned());
         self.table.get(key)
     }

@@ -8,6 +8,7 @@ use actix_web::{
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     api::{Answer, ApiError, Removal, body, query},
@@ -17,7 +18,7 @@ use crate::{
     access::{Caller, Role},
     app::Services,
     config::Backend,
-    directory::{Bot, BotPatch, Entry, Made, Source},
+    directory::{Bot, BotPatch, Entry, Made, Source, ToolShown},
 };
 
 /// In the place of a token that is not shown.
@@ -68,6 +69,12 @@ struct BotShown {
     /// Their names.
     headers: Vec<String>,
     instructions: Option<String>,
+    greeting: Option<String>,
+    /// What is called as credentials are is hidden.
+    options: Map<String, Value>,
+    transfer_to: Option<String>,
+    tools: Vec<ToolShown>,
+    record: bool,
     sample_rate: u32,
     /// They were sealed with another master key, and have to be given anew.
     secrets_lost: bool,
@@ -103,6 +110,11 @@ fn shown(services: &Services, sid: &str, bot: &Entry<Bot>) -> BotShown {
         api_key_configured: profile.api_key().is_some(),
         headers: profile.headers().keys().cloned().collect(),
         instructions: profile.instructions.clone(),
+        greeting: profile.greeting.clone(),
+        options: profile.options_shown(),
+        transfer_to: profile.transfer_to.clone(),
+        tools: profile.tools_shown(),
+        record: profile.record,
         sample_rate: profile.sample_rate,
         secrets_lost: profile.secrets_lost,
         exophones: of_it.map(|did| did.profile.number.clone()).collect(),

@@ -104,7 +104,9 @@ fn sales() -> Value {
     json!({
         "id": "sales", "label": "Sales", "backend": "deepgram", "api_key": SECRETS[0],
         "url": format!("wss://agent.example.com/v1?model=x&key={}", SECRETS[1]), "headers": { "X-Team": SECRETS[2] },
-        "instructions": "Be brief.", "sample_rate": 16000
+        "instructions": "Be brief.", "sample_rate": 16000, "options": { "agent": { "headers": { "x-a": SECRETS[2] } } },
+        "tools": [{ "name": "order_status", "description": "Looks up an order.", "url": "http://127.0.0.1/?k=1",
+            "headers": { "X-Key": SECRETS[0] } }]
     })
 }
 
@@ -122,6 +124,8 @@ async fn a_bots_secrets_go_in_and_its_token_is_shown_once() {
     assert_eq!(shown.body["url"], "wss://agent.example.com/v1?model=x&key=***");
     assert_eq!((&shown.body["api_key_configured"], &shown.body["headers"]), (&json!(true), &json!(["x-team"])));
     assert_eq!((&shown.body["token"], &shown.body["sample_rate"]), (&Value::Null, &json!(16000)));
+    assert_eq!(shown.body["tools"][0]["headers"], json!(["x-key"]));
+    assert_eq!(shown.body["options"]["agent"]["headers"]["x-a"], "***");
     let rotated = own(&rig, "POST", "/bots/sales/rotate", Value::Null).await;
     let second = rotated.body["token"].as_str().expect("a token").to_owned();
     assert!(

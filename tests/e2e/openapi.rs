@@ -244,7 +244,8 @@ async fn every_operation_is_as_described() {
     walk.call("switch_device_too", json!({ "device": "d1", "on": true })).await;
 
     // Bots and DIDs, and another console's page of them.
-    let bot = json!({ "id": "sales", "backend": "echo" });
+    let tool = json!({ "name": "order_status", "description": "Looks up an order.", "url": "http://127.0.0.1/" });
+    let bot = json!({ "id": "sales", "backend": "echo", "options": { "voice": "cedar" }, "tools": [tool] });
     let made = walk.call("make_bot", bot).await;
     walk.put("id", &made["id"]);
     walk.call("rotate_bot", nothing()).await;

@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use url::Url;
 
+use super::{
+    hidden,
+    tool::{self, ToolPatch, ToolShown},
+};
 use crate::{
-    config::{self, Backend, bot as rules},
+    config::{self, Backend, bot as rules, tool::HttpTool},
     directory::{
         agent::{Problem, named},
         kept::{Known, Named},
@@ -50,6 +53,8 @@ struct Secrets {
     url: Option<String>,
     api_key: Option<String>,
     headers: BTreeMap<String, String>,
+    options: Map<String, Value>,
+    tools: Vec<HttpTool>,
 }
 
 /// What is known of a bot, checked.
@@ -58,6 +63,9 @@ pub struct Bot {
     pub label: Option<String>,
     pub backend: Backend,
     pub instructions: Option<String>,
+    pub greeting: Option<String>,
+    pub transfer_to: Option<String>,
+    pub record: bool,
     pub sample_rate: u32,
     tokens: Vec<Token>,
     secrets: Secrets,
@@ -77,6 +85,12 @@ struct Body {
     label: Option<String>,
     backend: Backend,
     instructions: Option<String>,
+    #[serde(default)]
+    greeting: Option<String>,
+    #[serde(default)]
+    transfer_to: Option<String>,
+    #[serde(default)]
+    record: bool,
     sample_rate: u32,
     tokens: Vec<Token>,
 }
@@ -100,6 +114,9 @@ impl Bot {
             label: None,
             backend: Backend::Echo,
             instructions: None,
+            greeting: None,
+            transfer_to: None,
+            record: false,
             sample_rate: rules::SAMPLE_RATES[0],
             tokens: vec![Token { hash: hash(token), expires_at: None }],
             secrets: Secrets::default(),
@@ -113,11 +130,16 @@ impl Bot {
             label: bot.label.clone(),
             backend: bot.backend,
             instructions: bot.instructions.clone(),
+            greeting: bot.greeting.clone(),
+            transfer_to: bot.transfer_to.clone(),
+            record: bot.record,
             sample_rate: bot.sample_rate,
             secrets: Secrets {
                 url: bot.url.as_ref().map(text),
                 api_key: bot.api_key.as_ref().map(text),
                 headers: bot.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+                options: bot.options.clone(),
+                tools: bot.tools.clone(),
             },
             ..Self::with_token(token)
         }
@@ -138,14 +160,26 @@ impl Bot {
 
     /// Where the backend is, without what may be a credential.
     pub fn url_shown(&self) -> Option<String> {
-        let mut url = Url::parse(self.url()?).ok()?;
-        let mut pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-        if !pairs.is_empty() {
-            let hidden = pairs.iter_mut().filter(|(name, _)| !SHOWN.contains(&name.as_str()));
-            hidden.for_each(|(_, value)| *value = "***".to_owned());
-            url.query_pairs_mut().clear().extend_pairs(pairs);
-        }
-        Some(url.into())
+        hidden::address(self.url()?, &SHOWN)
+    }
+
+    /// Laid over what the service is sent first.
+    pub fn options(&self) -> &Map<String, Value> {
+        &self.secrets.options
+    }
+
+    /// The same, without what is called as credentials are.
+    pub fn options_shown(&self) -> Map<String, Value> {
+        hidden::options(self.options())
+    }
+
+    /// Of its own, beside those that every bot has.
+    pub fn tools(&self) -> &[HttpTool] {
+        &self.secrets.tools
+    }
+
+    pub fn tools_shown(&self) -> Vec<ToolShown> {
+        self.tools().iter().map(tool::shown).collect()
     }
 
     /// When the token that was rotated away ends, as long as it still works.
@@ -181,6 +215,9 @@ impl Known for Bot {
             label: self.label.clone(),
             backend: self.backend,
             instructions: self.instructions.clone(),
+            greeting: self.greeting.clone(),
+            transfer_to: self.transfer_to.clone(),
+            record: self.record,
             sample_rate: self.sample_rate,
             tokens: self.tokens.clone(),
         };
@@ -192,7 +229,7 @@ impl Known for Bot {
 
     fn read(document: &Document, key: &MasterKey) -> Result<Self, StoreError> {
         let unreadable = |_| StoreError::Unreadable("stored bot is not of a known form".to_owned());
-        let Body { label, backend, instructions, sample_rate, tokens } =
+        let Body { label, backend, instructions, greeting, transfer_to, record, sample_rate, tokens } =
             serde_json::from_value(document.says.body.clone()).map_err(unreadable)?;
         let (account, id) = (&document.at.account, &document.at.id);
         let sealed = document.says.sealed.as_deref();
@@ -208,18 +245,32 @@ impl Known for Bot {
             );
         }
         let secrets = secrets.unwrap_or_default();
-        Ok(Self { label, backend, instructions, sample_rate, tokens, secrets, secrets_lost })
+        Ok(Self {
+            label,
+            backend,
+            instructions,
+            greeting,
+            transfer_to,
+            record,
+            sample_rate,
+            tokens,
+            secrets,
+            secrets_lost,
+        })
     }
 
     fn difference(was: Option<&Self>, now: Option<&Self>) -> Value {
         let of = |bot: Option<&Self>| {
             let url = bot.and_then(Self::url_shown);
             let names: Option<Vec<String>> = bot.map(|bot| bot.headers().keys().cloned().collect());
+            let tools: Option<Vec<&str>> = bot.map(|bot| bot.tools().iter().map(|tool| tool.name.as_str()).collect());
             [
                 ("label", json!(bot.and_then(|bot| bot.label.as_ref()))),
                 ("backend", json!(bot.map(|bot| bot.backend))),
                 ("url", json!(url)),
                 ("sample_rate", json!(bot.map(|bot| bot.sample_rate))),
+                ("record", json!(bot.map(|bot| bot.record))),
+                ("tools", json!(tools.filter(|tools| !tools.is_empty()))),
                 ("headers", json!(names.filter(|names| !names.is_empty()))),
             ]
         };
@@ -232,6 +283,10 @@ impl Known for Bot {
             ("headers", was.secrets.headers == now.secrets.headers),
             ("api_key", was.secrets.api_key == now.secrets.api_key),
             ("instructions", was.instructions == now.instructions),
+            ("greeting", was.greeting == now.greeting),
+            ("options", was.options() == now.options()),
+            ("transfer_to", was.transfer_to == now.transfer_to),
+            ("tools", was.tools() == now.tools()),
             ("token", was.tokens == now.tokens),
         ] {
             if !same {
@@ -269,6 +324,19 @@ pub struct BotPatch {
     pub headers: BTreeMap<String, Option<String>>,
     #[serde(deserialize_with = "named")]
     pub instructions: Option<Option<String>>,
+    /// What it says first, of itself.
+    #[serde(deserialize_with = "named")]
+    pub greeting: Option<Option<String>>,
+    /// Laid over what the service is sent first.
+    #[serde(deserialize_with = "named")]
+    pub options: Option<Option<Map<String, Value>>>,
+    /// Whom it hands callers over to where it names nobody.
+    #[serde(deserialize_with = "named")]
+    pub transfer_to: Option<Option<String>>,
+    /// All of its own.
+    #[serde(deserialize_with = "named")]
+    pub tools: Option<Option<Vec<ToolPatch>>>,
+    pub record: Option<bool>,
     pub sample_rate: Option<i64>,
     /// The version that was read: the change is refused if there is a newer one.
     pub version: Option<i64>,
@@ -289,6 +357,11 @@ impl BotPatch {
             label: Some(self.label.flatten()),
             url: Some(self.url.flatten()),
             instructions: Some(self.instructions.flatten()),
+            greeting: Some(self.greeting.flatten()),
+            options: Some(self.options.flatten()),
+            transfer_to: Some(self.transfer_to.flatten()),
+            tools: Some(self.tools.flatten()),
+            record: Some(self.record.unwrap_or_default()),
             sample_rate: Some(self.sample_rate.unwrap_or(i64::from(rules::SAMPLE_RATES[0]))),
             backend: Some(self.backend.unwrap_or_default()),
             ..self
@@ -330,6 +403,23 @@ impl BotPatch {
         if let Some(value) = take("instructions", &self.instructions, &instructions) {
             now.instructions = value;
         }
+        if let Some(value) = take("greeting", &self.greeting, &rules::greeting) {
+            now.greeting = value;
+        }
+        if let Some(value) = take("transfer_to", &self.transfer_to, &rules::transfer_to) {
+            now.transfer_to = value;
+        }
+        if let Some(given) = &self.options {
+            let given = given.clone().unwrap_or_default();
+            match rules::options(hidden::given(given, was.options())) {
+                Ok(options) => now.secrets.options = options,
+                Err(message) => problems.push(Problem::new("options", message)),
+            }
+        }
+        if let Some(given) = &self.tools {
+            now.secrets.tools = tool::onto(given.as_deref().unwrap_or_default(), was.tools(), &mut problems);
+        }
+        now.record = self.record.unwrap_or(was.record);
         for (name, value) in &self.headers {
             let key = name.to_ascii_lowercase();
             match value {

@@ -3,6 +3,8 @@
 
 mod bot;
 mod did;
+mod hidden;
+mod tool;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use crate::{
 
 pub use bot::{Bot, BotPatch, SEALED_FOR};
 pub use did::DidPatch;
+pub use tool::{ToolPatch, ToolShown};
 
 /// One account's.
 struct Desk {

@@ -17,10 +17,19 @@ fn made(value: Value) -> Bot {
     patch(value).onto(&Bot::with_token("t")).expect("a bot")
 }
 
+fn tool(name: &str) -> Value {
+    json!({
+        "name": name, "description": "Looks up an order.", "url": "http://127.0.0.1/orders?key=hunter8",
+        "headers": { "X-Key": "hunter9" }
+    })
+}
+
 fn full() -> Value {
     json!({
         "id": "sales", "label": " Sales ", "backend": "deepgram", "url": "wss://agent.example.com/v1?model=x&key=hunter2",
-        "api_key": "hunter3", "headers": { "X-Team": "hunter4" }, "instructions": "Be brief.", "sample_rate": 16000
+        "api_key": "hunter3", "headers": { "X-Team": "hunter4" }, "instructions": "Be brief.", "sample_rate": 16000,
+        "greeting": "Hello.", "options": { "voice": "cedar", "key": "hunter7" }, "transfer_to": "support", "record": true,
+        "tools": [tool("order_status")]
     })
 }
 
@@ -35,6 +44,19 @@ fn a_bot_is_checked_and_its_secrets_are_shown_to_nobody() {
     assert!(!format!("{bot:?} {:?}", patch(full())).contains("hunter"));
     let same = json!({ "url": bot.url_shown() });
     assert_eq!(patch(same).onto(&bot).expect("a bot"), bot, "what is shown can be sent back");
+    let mut shown = json!({ "options": bot.options_shown(), "tools": bot.tools_shown() });
+    assert!(!shown.to_string().contains("hunter") && shown["options"]["voice"] == "cedar", "{shown}");
+    shown["tools"][0]["headers"] = json!({});
+    assert_eq!(patch(shown).onto(&bot).expect("a bot"), bot, "nor are headers that are not named");
+    let other = patch(
+        json!({ "tools": [{ "name": "order_status", "description": "d", "url": "http://x/", "headers": { "x-key": null } }] }),
+    );
+    let other = other.onto(&bot).expect("a bot");
+    assert_eq!((other.tools()[0].url.as_str(), other.tools()[0].headers.len()), ("http://x/", 0));
+    let told = Bot::difference(Some(&bot), Some(&other));
+    assert_eq!(told, json!({ "tools": "changed" }));
+    let bare = patch(json!({ "backend": "deepgram", "url": bot.url_shown() })).whole().onto(&bot).expect("a bot");
+    assert!(bare.tools().is_empty() && bare.options().is_empty() && !bare.record && bare.greeting.is_none());
     // What is not named stays, null takes away.
     let now =
         patch(json!({ "label": null, "api_key": null, "headers": { "x-team": null, "x-other": "1" } })).onto(&bot);
@@ -57,6 +79,9 @@ fn a_bot_is_checked_and_its_secrets_are_shown_to_nobody() {
         (json!({ "url": "https://hunter2@x" }), "url: is not an address"),
         (json!({ "sample_rate": 11025 }), "sample_rate: must be 8000"),
         (json!({ "headers": { "Sec-WebSocket-Key": "hunter2" } }), "headers.Sec-WebSocket-Key"),
+        (json!({ "tools": [tool("end_call")] }), "tools[0].name: is a tool that every bot has"),
+        (json!({ "tools": [tool("a"), tool("a")] }), "tools[1].name: \"a\" is the name of another"),
+        (json!({ "transfer_to": "a\nb", "greeting": "x".repeat(2001) }), "greeting: at most"),
         (json!({ "label": "a\nb", "api_key": "a\nb" }), "label: at most 100 characters, on one line; api_key"),
     ] {
         let problems = problems(value);

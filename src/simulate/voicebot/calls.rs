@@ -91,8 +91,8 @@ impl Call {
             Self::Dtmf => {
                 steps.extend([Quiet(ms(200)), tried]);
                 steps.extend([Dtmf('1'), FlatDtmf('5')]);
-                // Those that may mean something last.
-                steps.extend(['0', '*', '#'].map(Dtmf));
+                // Those that may mean something last; not #, by which many a bot ends its call in order.
+                steps.extend(['0', '*'].map(Dtmf));
                 steps.extend(answers());
             }
             Self::Unknown => {

@@ -12,10 +12,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says};
+use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says, Tool};
 
 use super::{call::Call, line::Message};
-use crate::{app::Services, config::Backend as Which, directory::Bot};
+use crate::{
+    app::Services,
+    config::{Backend as Which, tool::HttpTool},
+    directory::Bot,
+};
 use service::Service;
 use socket::{Reach, Socket};
 
@@ -97,8 +101,15 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
 fn persona(bot: &Bot, call: &Call) -> Persona {
     Persona {
         instructions: bot.instructions.clone(),
+        greeting: bot.greeting.clone(),
+        options: bot.options().clone(),
+        tools: bot.tools().iter().map(tool).collect(),
         rate: call.rate,
         url: bot.url().unwrap_or_default().to_owned(),
-        ..Persona::default()
     }
+}
+
+fn tool(own: &HttpTool) -> Tool {
+    let HttpTool { name, description, parameters, .. } = own;
+    Tool { name: name.clone(), description: description.clone(), parameters: parameters.clone() }
 }
