@@ -26,7 +26,7 @@ pub use crate::accounts::{Vault, driver, exotel_client, needs_vault};
 use crate::{
     access::Gate,
     accounts::{Accounts, Around, Links, Roll},
-    config::{self, Account, Config},
+    config::{self, Account, Config, Voicebot},
     connect::transport::Transport,
     context::Context,
     decide::Decider,
@@ -40,7 +40,7 @@ use crate::{
     reseal,
     store::{LaneRef, News, Node, Store, StoreError},
     telemetry::Metrics,
-    voice::{self, Sessions},
+    voice::{self, Briefs, Sessions},
     web as pages,
 };
 pub use open::{open_store, open_vault, redis_options, try_store};
@@ -77,6 +77,7 @@ pub struct Services {
     pub doors: ArcSwap<Doors>,
     doors_turn: tokio::sync::Mutex<()>,
     pub answers: Answers,
+    pub briefs: Briefs,
     pub decider: Arc<Decider>,
     /// The user mapping.
     pub agents: Arc<Agents>,
@@ -236,6 +237,8 @@ impl Service {
         });
         workers.spawn(Arc::clone(&decider).run());
         workers.spawn(purge(Arc::clone(&store), config.store.keep, stopping.clone()));
+        let Voicebot { recordings, recordings_for, .. } = config.voicebot.clone();
+        workers.spawn(voice::sweep(recordings, recordings_for, stopping.clone()));
 
         let drain = config.server.drain_timeout;
         let there = Arc::clone(&accounts);
@@ -255,6 +258,7 @@ impl Service {
             doors: ArcSwap::from_pointee(Doors::new([], Vec::new(), &key)),
             doors_turn: Default::default(),
             answers: Answers::default(),
+            briefs: Briefs::default(),
             decider,
             agents,
             bots,

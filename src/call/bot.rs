@@ -23,6 +23,9 @@ pub struct BotSession {
     pub bot: Option<String>,
     #[serde(default)]
     pub backend: Option<String>,
+    /// Where it is recorded, below the directory of recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// `None`: it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<SessionEnd>,
@@ -49,6 +52,14 @@ pub struct SessionEnd {
     pub first_audio_ms: Option<u64>,
     pub barge_ins: u64,
     pub underruns: u64,
+    /// What is silence in its recording because the disk was too slow.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub recording_lost_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the bridge writes into the journal.
@@ -110,7 +121,13 @@ mod tests {
 
     fn told(session: u128, end: Option<&str>) -> BotTold {
         let end = end.map(|reason| SessionEnd { reason: reason.to_owned(), ..SessionEnd::default() });
-        let bot = BotSession { session: Uuid::from_u128(session), bot: Some("sales".to_owned()), backend: None, end };
+        let bot = BotSession {
+            session: Uuid::from_u128(session),
+            bot: Some("sales".to_owned()),
+            backend: None,
+            recording: None,
+            end,
+        };
         let (customer, exophone) = (Some("09052161119".to_owned()), Some("08047494574".to_owned()));
         BotTold { call_sid: "c1".to_owned(), customer, exophone, direction: Some(Direction::Incoming), bot }
     }

@@ -4,13 +4,17 @@
 //! One task per call. It owns both connections, so that whatever ends it ends both; how it ended is told to the journal.
 
 mod backend;
+mod brief;
 mod call;
 mod door;
 mod frames;
 mod line;
+mod recorder;
 mod session;
 mod sessions;
 mod story;
 
+pub use brief::Briefs;
 pub use door::routes;
+pub use recorder::sweep;
 pub use sessions::Sessions;

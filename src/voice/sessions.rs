@@ -14,6 +14,7 @@ use std::{
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::recorder::Recorder;
 use crate::{config::Voicebot, connect::transport, store::CallRef};
 
 pub struct Sessions {
@@ -25,6 +26,7 @@ pub struct Sessions {
     runtime: Handle,
     telling: TaskTracker,
     tls: Arc<rustls::ClientConfig>,
+    pub(super) recorder: Recorder,
 }
 
 #[derive(Default)]
@@ -57,6 +59,7 @@ impl Sessions {
             runtime: Handle::current(),
             telling: TaskTracker::new(),
             tls: Arc::new(transport::tls()?),
+            recorder: Recorder::default(),
         })
     }
 
@@ -155,8 +158,8 @@ mod tests {
     }
 
     fn limits(sessions: usize, sessions_per_account: usize) -> Voicebot {
-        let moment = Duration::from_secs(1);
-        Voicebot { sessions, sessions_per_account, silence: moment, connect_timeout: moment }
+        let usual = crate::config::parse("test", "", &Default::default()).expect("the defaults").voicebot;
+        Voicebot { sessions, sessions_per_account, ..usual }
     }
 
     #[tokio::test]

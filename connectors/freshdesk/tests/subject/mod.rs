@@ -94,7 +94,12 @@ impl Subject for Freshdesk {
         is_open: bool,
         now: Timestamp,
     ) -> RecordRef {
-        RecordRef::new("ticket", sandbox.add_ticket(id(contact), subject, if is_open { 3 } else { 4 }, now))
+        let ticket = sandbox.add_ticket_with(id(contact), |ticket| {
+            subject.clone_into(&mut ticket.subject);
+            ticket.status = if is_open { 3 } else { 4 };
+            (ticket.created_at, ticket.updated_at) = (now, now);
+        });
+        RecordRef::new("ticket", ticket)
     }
 
     fn add_agents(&self, sandbox: &mut Self::Sandbox, how_many: usize) -> Vec<RecordRef> {

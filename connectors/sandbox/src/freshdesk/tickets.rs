@@ -122,12 +122,6 @@ impl Freshdesk {
         id
     }
 
-    /// Adds a ticket, as an agent who makes one does.
-    pub fn add_ticket(&mut self, requester: u64, subject: &str, status: u64, now: Timestamp) -> u64 {
-        let ticket = Ticket { subject: subject.to_owned(), status, ..Ticket::new(requester, now) };
-        self.insert_ticket(ticket, now)
-    }
-
     /// Alters a ticket, as an agent does in the browser.
     pub fn change_ticket(&mut self, id: u64, now: Timestamp, change: impl FnOnce(&mut Ticket)) {
         let Some(before) = self.tickets.get(id).map(|ticket| ticket.requester_id) else {
