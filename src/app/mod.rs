@@ -278,6 +278,7 @@ impl Service {
         services.reload_doors().await.map_err(store_error)?;
         workers.spawn(keep_doors(Arc::clone(&services), changes));
         workers.spawn(hear(Arc::clone(&services), Arc::clone(&node)));
+        workers.spawn(voice::heed(Arc::clone(&services)));
         let data = Data::from(Arc::clone(&services));
         workers.spawn(hooks::look_ahead(data.clone(), sightings));
         let server = http_server(&services.config.server, listener, move |app| {

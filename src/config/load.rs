@@ -540,7 +540,9 @@ fn voicebot(table: &Table, problems: &mut Vec<Problem>) -> Option<Voicebot> {
         r.wrong("brief_timeout", "must be 5s or less: the caller hears nothing meanwhile");
     }
     let (frame, ahead, queue) = (r.duration("frame"), r.duration("ahead"), r.duration("queue"));
-    if frame.is_some_and(|frame| !FRAMES.contains(&frame) || frame.as_nanos() % FRAMES.start().as_nanos() != 0) {
+    if frame
+        .is_some_and(|frame| !FRAMES.contains(&frame) || !frame.as_nanos().is_multiple_of(FRAMES.start().as_nanos()))
+    {
         r.wrong("frame", "must be a multiple of 20ms, from 20ms to 1s: Exotel plays whole packets of 20 ms");
     }
     if frame.zip(ahead).is_some_and(|(frame, ahead)| ahead < frame * 2 || ahead > AHEAD_MAX) {

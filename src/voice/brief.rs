@@ -105,8 +105,7 @@ pub(super) async fn gather(services: Data<Services>, account: String, customer: 
     let questions = lanes.iter().map(|lane| async {
         let mut question = ask(&services, (lane.clone(), number.clone()));
         let _ = timeout_at(deadline, question.wait_for(|found| found.over)).await;
-        let found = question.borrow().clone();
-        found
+        question.borrow().clone()
     });
     let (owners, found) = join(owners, join_all(questions)).await;
     let agents = services.agents.of(&account.sid);

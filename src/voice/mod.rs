@@ -13,8 +13,10 @@ mod recorder;
 mod session;
 mod sessions;
 mod story;
+mod takeover;
 
 pub use brief::Briefs;
 pub use door::routes;
 pub use recorder::sweep;
 pub use sessions::Sessions;
+pub use takeover::heed;

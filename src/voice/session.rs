@@ -28,6 +28,7 @@ use super::{
     recorder::Recording,
     sessions::{Place, Waiting},
     story::{self, End, Story},
+    takeover,
 };
 use crate::{
     app::Services,
@@ -86,11 +87,12 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     let of = CallRef { account, call_sid: call.call_sid.clone() };
-    let Some(place) = services.sessions.take(&of, &services.config.voicebot) else {
+    let Some(place) = services.sessions.take(&of, story.session(), &services.config.voicebot) else {
         story.end(End::Full, Some("there are as many sessions as there may be ([voicebot])".to_owned()));
         return line.close(CloseCode::Again, "there are too many sessions").await;
     };
     drop(waiting);
+    takeover::tell(&services, &of, story.session());
     let backend = match backend::open(&services, &bot.profile, &call) {
         Ok(backend) => backend,
         Err(why) => {

@@ -13,6 +13,7 @@ use std::{
 
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use super::recorder::Recorder;
 use crate::{config::Voicebot, connect::transport, store::CallRef};
@@ -37,6 +38,8 @@ struct On {
 
 struct Holder {
     id: u64,
+    /// Sessions that begin later have greater ids, on whatever node.
+    session: Uuid,
     replaced: CancellationToken,
 }
 
@@ -79,11 +82,11 @@ impl Sessions {
     }
 
     /// The place of a call that starts. `None`: there are as many as there may be.
-    pub(super) fn take(self: &Arc<Self>, call: &CallRef, limits: &Voicebot) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, call: &CallRef, session: Uuid, limits: &Voicebot) -> Option<Place> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let replaced = CancellationToken::new();
         let mut on = self.on();
-        let holder = Holder { id, replaced: replaced.clone() };
+        let holder = Holder { id, session, replaced: replaced.clone() };
         if let Some(held) = on.calls.get_mut(call) {
             let older = std::mem::replace(held, holder);
             older.replaced.cancel();
@@ -97,6 +100,13 @@ impl Sessions {
         }
         drop(on);
         Some(Place { sessions: Arc::clone(self), call: call.clone(), id, replaced })
+    }
+
+    /// A session of the call has begun, perhaps on another node.
+    pub(super) fn taken_elsewhere(&self, call: &CallRef, session: Uuid) {
+        if let Some(held) = self.on().calls.get(call).filter(|held| held.session < session) {
+            held.replaced.cancel();
+        }
     }
 
     /// Writes in the background, wherever the connection is by then.
@@ -153,6 +163,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const SESSION: Uuid = Uuid::from_u128(1);
+
     fn call(account: &str, call_sid: &str) -> CallRef {
         CallRef { account: account.to_owned(), call_sid: call_sid.to_owned() }
     }
@@ -166,17 +178,30 @@ mod tests {
     async fn a_newer_connection_takes_its_calls_place_and_leaves_one() {
         let sessions = Arc::new(Sessions::new().expect("TLS"));
         let limits = limits(2, 1);
-        let first = sessions.take(&call("a", "1"), &limits).expect("a place");
-        assert!(sessions.take(&call("a", "2"), &limits).is_none(), "the account's one is taken");
-        let second = sessions.take(&call("a", "1"), &limits).expect("its own place");
+        let first = sessions.take(&call("a", "1"), SESSION, &limits).expect("a place");
+        assert!(sessions.take(&call("a", "2"), SESSION, &limits).is_none(), "the account's one is taken");
+        let second = sessions.take(&call("a", "1"), SESSION, &limits).expect("its own place");
         assert!(first.replaced.is_cancelled() && !second.replaced.is_cancelled());
         drop(first);
-        assert!(sessions.take(&call("a", "2"), &limits).is_none(), "the newer one has it still");
-        let other = sessions.take(&call("b", "1"), &limits).expect("another account's");
-        assert!(sessions.take(&call("c", "1"), &limits).is_none(), "the node's two are taken");
+        assert!(sessions.take(&call("a", "2"), SESSION, &limits).is_none(), "the newer one has it still");
+        let other = sessions.take(&call("b", "1"), SESSION, &limits).expect("another account's");
+        assert!(sessions.take(&call("c", "1"), SESSION, &limits).is_none(), "the node's two are taken");
         drop(second);
         drop(other);
         assert!(sessions.on().calls.is_empty() && sessions.on().of_account.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_a_later_session_takes_a_call_away() {
+        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let held = Uuid::now_v7();
+        let place = sessions.take(&call("a", "1"), held, &limits(2, 2)).expect("a place");
+        for (of, session) in [("1", SESSION), ("1", held), ("2", Uuid::now_v7())] {
+            sessions.taken_elsewhere(&call("a", of), session);
+        }
+        assert!(!place.replaced.is_cancelled());
+        sessions.taken_elsewhere(&call("a", "1"), Uuid::now_v7());
+        assert!(place.replaced.is_cancelled());
     }
 
     #[tokio::test]

@@ -19,7 +19,10 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, handshake::server, protocol::frame::coding::CloseCode},
 };
 
-use crate::rig::{EXOPHONE, KEY, PATIENCE, Rig, SID, TOKEN};
+use crate::{
+    context::support::RedisServer,
+    rig::{EXOPHONE, KEY, PATIENCE, Rig, SID, TOKEN},
+};
 
 const BOT: &str = "bot-token-0123456789abcdef";
 const OTHER_BOT: &str = "other-token-0123456789abcd";
@@ -577,6 +580,34 @@ async fn an_agent_written_for_twilio_takes_calls_unchanged() {
     assert_eq!((&told["barge_ins"], &told["heard_ms"]), (&json!(1), &json!(100)), "{told}");
 }
 
+/// Two nodes that share the context: Exotel connects again, and another of them has the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_connection_takes_the_call_over_from_another_node() {
+    let redis = RedisServer::start();
+    let (mut here, mut there) = (rig(""), rig(""));
+    let key = here.path("shared.key");
+    std::fs::write(&key, "5f".repeat(32)).expect("a key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its own");
+    for node in [&mut here, &mut there] {
+        node.env.push(("PATCHBAY__CONTEXT__URL".to_owned(), format!("redis://{}/0", redis.addr())));
+        node.env.push(("PATCHBAY__SERVER__MASTER_KEY_FILE".to_owned(), key.display().to_string()));
+        node.start();
+        node.until_async("it is shared", async || node.get("/readyz").await.1["context"]["ok"] == true).await;
+    }
+    let mut first = Line::of_bot(&here, "moves").await;
+    is_echoed(&mut first, 5).await;
+    let mut other = Line::of_bot(&here, "stays").await;
+    let mut second = Line::of_bot(&there, "moves").await;
+    assert_eq!(first.closed().await, CloseCode::Normal);
+    assert_eq!(end(&here, "moves").await["reason"], "replaced");
+    is_echoed(&mut second, 5).await;
+    is_echoed(&mut other, 5).await;
+    // And back.
+    let mut third = Line::of_bot(&here, "moves").await;
+    assert_eq!(second.closed().await, CloseCode::Normal);
+    is_echoed(&mut third, 5).await;
+}
+
 const HS_TOKEN: &str = "pat-hunter4";
 const REFUND: &str = "Where is my \"refund\"?";
 
@@ -705,7 +736,7 @@ async fn whoever_takes_documentation_at_its_word_gets_what_it_says() {
     for chunk in 1_u32.. {
         let frame: Value = serde_json::from_str(&line.next().await.expect("audio")).expect("JSON");
         let pcm = STANDARD.decode(frame["media"]["payload"].as_str().expect("a payload")).expect("base64");
-        assert!(pcm.len() >= 3200 && pcm.len() % FRAME == 0, "{}", pcm.len());
+        assert!(pcm.len() >= 3200 && pcm.len().is_multiple_of(FRAME), "{}", pcm.len());
         assert_eq!(
             (&frame["media"]["chunk"], &frame["sequence_number"]),
             (&json!(chunk.to_string()), &json!(chunk.to_string()))

@@ -66,7 +66,7 @@ impl Mixer {
     /// Puts what came last at its time: where it follows what was before, right behind it.
     fn settle(&mut self) {
         // Half a sample waits for its other half.
-        let half = (self.burst.len() % SAMPLE_BYTES != 0).then(|| self.burst.pop()).flatten();
+        let half = (!self.burst.len().is_multiple_of(SAMPLE_BYTES)).then(|| self.burst.pop()).flatten();
         let came = samples(self.burst.len());
         let (until, slack) = (self.sample_at(self.burst_at), self.sample_at(SLACK));
         let end = self.end_of(&self.left);
