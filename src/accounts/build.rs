@@ -46,6 +46,8 @@ pub struct Links {
     pub recording: RecordingLink,
     /// Where Exotel says what becomes of a call that is placed, by account.
     pub status: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// Where Exotel reaches the voicebot of a call that is placed.
+    pub stream: dialer::StreamLink,
 }
 
 impl fmt::Debug for Links {
@@ -154,6 +156,7 @@ pub(super) fn dialer(
         metrics: Arc::clone(&around.metrics),
         clock: Arc::new(Timestamp::now),
         status_url: Arc::new(move || status(&sid)),
+        stream_url: Arc::clone(&around.links.stream),
         wait: around.config.dialer.wait,
         settle_after: around.config.dialer.settle_after,
         journal: Arc::clone(&around.journal),

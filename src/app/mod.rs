@@ -1,6 +1,7 @@
 //! Builds the service from a configuration. `main.rs`, the demo and the tests all run what is built here.
 
 mod open;
+mod serve;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -9,10 +10,8 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpServer,
-    dev::{Server, ServerHandle},
-    http::KeepAlive,
-    web::{self, Data, ServiceConfig},
+    dev::ServerHandle,
+    web::{self, Data},
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -44,6 +43,7 @@ use crate::{
     web as pages,
 };
 pub use open::{open_store, open_vault, redis_options, try_store};
+pub use serve::http_server;
 
 /// How often settled calls that are old enough are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
@@ -105,12 +105,7 @@ impl Services {
 
     /// Where websockets are opened: the same, in their scheme.
     pub fn websocket_base(&self) -> String {
-        let base = self.public_url();
-        match base.split_once("://") {
-            Some(("https", rest)) => format!("wss://{rest}"),
-            Some((_, rest)) => format!("ws://{rest}"),
-            None => base.to_owned(),
-        }
+        websocket(self.public_url())
     }
 
     pub fn account(&self, sid: &str) -> Option<Arc<Account>> {
@@ -148,6 +143,15 @@ impl Services {
         let roll = self.accounts.load();
         self.doors.store(Arc::new(Doors::new(roll.iter().map(|running| &*running.account), tokens, &self.key)));
         Ok(())
+    }
+}
+
+/// An address in the scheme of websockets.
+fn websocket(base: &str) -> String {
+    match base.split_once("://") {
+        Some(("https", rest)) => format!("wss://{rest}"),
+        Some((_, rest)) => format!("ws://{rest}"),
+        None => base.to_owned(),
     }
 }
 
@@ -219,7 +223,7 @@ impl Service {
             bots: Arc::clone(&bots),
             seen: seen.clone(),
             journal: Arc::clone(&journal),
-            links: links(&key, &public_url),
+            links: links(&key, &public_url, &bots),
             stopping: stopping.clone(),
         };
         let accounts = Accounts::start(around, of_file).await.map_err(store_error)?;
@@ -332,13 +336,15 @@ impl Service {
 }
 
 /// The links that are handed out for accounts.
-fn links(key: &MasterKey, public_url: &Arc<OnceLock<String>>) -> Links {
+fn links(key: &MasterKey, public_url: &Arc<OnceLock<String>>, bots: &Arc<Bots>) -> Links {
+    let (bots, there) = (Arc::clone(bots), Arc::clone(public_url));
     let (signs, at) = (key.clone(), Arc::clone(public_url));
     let (made_of, on) = (key.clone(), Arc::clone(public_url));
     let base = |url: &Arc<OnceLock<String>>| url.get().cloned().unwrap_or_default();
     Links {
         recording: Arc::new(move |sid, call_sid| pages::recording::link(&base(&at), &signs, sid, call_sid, None)),
         status: Arc::new(move |sid| format!("{}/h/{}/status", base(&on), hooks::status_token(sid, &made_of))),
+        stream: Arc::new(move |click| voice::stream_url(&bots, &websocket(&base(&there)), click, Timestamp::now())),
     }
 }
 
@@ -417,26 +423,6 @@ fn plan_meantime(services: &Arc<Services>, were: &Roll) {
             }
         });
     }
-}
-
-/// The HTTP server as the service runs it, with what `routes` puts there; the benchmark measures others in it.
-///
-/// # Errors
-/// When the socket cannot be listened on.
-pub fn http_server<F>(config: &config::Server, listener: TcpListener, routes: F) -> std::io::Result<Server>
-where
-    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
-{
-    let server = HttpServer::new(move || App::new().configure(&routes))
-        .workers(config.workers)
-        .max_connections(config.connections.div_ceil(config.workers))
-        .backlog(4096)
-        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
-        .client_request_timeout(config.request_timeout)
-        .shutdown_timeout(config.drain_timeout.as_secs().max(1))
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
 }
 
 async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToken) {

@@ -12,10 +12,13 @@ pub enum Rule {
     /// He has an owner who is not in another call, and it is not out of hours.
     OwnerAvailable,
     BusinessHours,
+    /// A bot has said who is to go on with the call, and nobody has asked for him yet.
+    HandOver,
 }
 
 impl Rule {
-    pub const ALL: [Self; 4] = [Self::KnownCaller, Self::OpenTicket, Self::OwnerAvailable, Self::BusinessHours];
+    pub const ALL: [Self; 5] =
+        [Self::KnownCaller, Self::OpenTicket, Self::OwnerAvailable, Self::BusinessHours, Self::HandOver];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -23,6 +26,7 @@ impl Rule {
             Self::OpenTicket => "open_ticket",
             Self::OwnerAvailable => "owner_available",
             Self::BusinessHours => "business_hours",
+            Self::HandOver => "hand_over",
         }
     }
 

@@ -11,6 +11,7 @@ use patchbay_kit::{Digits, Direction, RecordRef, mask};
 use super::{
     bot::BotSession,
     person::{FollowUpWish, Order},
+    placed::BotWish,
     route::Routed,
 };
 
@@ -207,8 +208,14 @@ pub struct Facts {
     pub refused_recording_host: Option<String>,
     pub custom_field: Option<String>,
     pub disconnected_by: Option<String>,
-    /// `Stream[…]` of a voicebot applet.
+    /// `Stream[…]` of a voicebot applet, but for its addresses.
     pub stream: BTreeMap<String, String>,
+    /// Of that stream, on the terms of `recording_url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_recording_url: Option<String>,
+    /// We had the call placed for this voicebot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placed_for_bot: Option<BotWish>,
     /// Of what a person asked: which integration it is about, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integration: Option<String>,

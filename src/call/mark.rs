@@ -11,6 +11,28 @@ const ID_CHARS: usize = 32;
 /// So much of the field is left to the caller: the mark and a space before it take the rest.
 pub const OWN_CHARS: usize = FIELD_CHARS - SIGN.len() - ID_CHARS - 1;
 
+/// Before the id of the voicebot that a call is placed for.
+const BOT: &str = "bot:";
+
+/// What the field of a call that is placed for a bot says beside the mark.
+pub fn for_bot(id: &str) -> String {
+    format!("{BOT}{id}")
+}
+
+/// The bot that a field names as one of ours does, if it names one.
+pub fn bot(field: &str) -> Option<&str> {
+    let named = field.split_whitespace().find_map(|word| word.strip_prefix(BOT));
+    named.filter(|id| !id.is_empty())
+}
+
+/// What a field says beside the mark.
+pub fn own(field: &str) -> &str {
+    match read(field) {
+        Some(_) => field.rsplit_once(SIGN).map_or(field, |(before, _)| before).trim(),
+        None => field.trim(),
+    }
+}
+
 /// The field of a click's call.
 pub fn write(click: Uuid, own: Option<&str>) -> String {
     let mark = format!("{SIGN}{}", click.simple());
@@ -43,6 +65,24 @@ mod tests {
             assert!(field.chars().count() <= FIELD_CHARS, "{field}");
         }
         assert_eq!(read(&format!("{} ", write(id, None)).to_uppercase().replace("PB:", "pb:")), Some(id));
+    }
+
+    #[test]
+    fn a_bot_is_named_beside_the_mark_and_found_again() {
+        let id = Uuid::from_u128(7);
+        // As long as the id of a bot may be.
+        let longest = "b".repeat(64);
+        for bot_id in ["sales", longest.as_str()] {
+            let field = write(id, Some(&for_bot(bot_id)));
+            assert!(field.chars().count() <= FIELD_CHARS);
+            assert_eq!((bot(&field), read(&field)), (Some(bot_id), Some(id)));
+            assert_eq!(own(&field), format!("bot:{bot_id}"));
+        }
+        assert_eq!(
+            (bot("order 7 bot:sales x"), bot("bot: x"), bot("robot:sales"), bot("")),
+            (Some("sales"), None, None, None)
+        );
+        assert_eq!((own("sales"), own(" pb:0 "), own(&write(id, None))), ("sales", "pb:0", ""));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod receipt;
 pub mod route;
 pub(crate) mod shape;
 pub mod state;
+mod stream;
 
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,9 @@ pub use live::{LiveAgent, LiveHint, Over, Stage, live, live_news};
 pub use mapping::{Mapped, UserMapping};
 pub use normalise::{Locale, Poison, normalise};
 pub use person::{Asked, CameOfIt, FollowUpWish, Order, OrderKind, PersonRequest};
-pub use placed::PlacedCall;
+pub use placed::{BotWish, PlacedCall};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
-pub use state::{AgentAttempt, CallState, Seen, SeenPopups};
+pub use state::{AgentAttempt, BotPart, CallState, Seen, SeenPopups};
+pub use stream::{EndedBy, StreamTold, without_addresses};

@@ -1,7 +1,7 @@
 //! A call that Exotel has placed for a click: it goes into the journal at once, so that there is a call before Exotel says a
 //! word of it, and one however it is told of later.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,25 @@ use super::{
     receipt::{Hook, Receipt},
 };
 
+/// A voicebot that a call is placed for, and what it is told of it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BotWish {
+    /// Its id.
+    pub bot: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+    /// When Exotel ends the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_seconds: Option<u32>,
+}
+
+/// What is told to a bot may be anything.
+impl fmt::Debug for BotWish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BotWish({}, {} parameters)", self.bot, self.parameters.len())
+    }
+}
+
 /// What is known of it: the body of its receipt. Numbers stand as Exotel writes them, so that all that is said of the
 /// call later says the same.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +40,10 @@ pub struct PlacedCall {
     #[serde(rename = "CallSid")]
     pub call_sid: String,
     pub click: Uuid,
-    /// None in a test call: a flow takes it.
+    /// None in a test call, and in one for a voicebot: a flow takes it.
     pub agent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot: Option<BotWish>,
     pub agent_email: Option<String>,
     pub customer: String,
     pub exophone: String,
@@ -67,6 +88,7 @@ impl PlacedCall {
             exophone: Some(self.exophone),
             custom_field: Some(self.custom_field),
             started_at: Some(self.dialled_at),
+            placed_for_bot: self.bot,
             ..Facts::default()
         }
     }

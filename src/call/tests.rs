@@ -251,7 +251,7 @@ fn distinct(events: &[CallEvent]) -> Vec<CallEvent> {
 }
 
 /// Every order of the slice, each shown once (Heap's algorithm).
-fn permutations<T>(items: &mut [T], left: usize, show: &mut impl FnMut(&[T])) {
+pub(super) fn permutations<T>(items: &mut [T], left: usize, show: &mut impl FnMut(&[T])) {
     if left <= 1 {
         return show(items);
     }
@@ -443,6 +443,7 @@ fn click_to_call(second: &str, as_json: bool) -> Vec<CallEvent> {
         call_sid: "c1".to_owned(),
         click: Uuid::from_u128(7),
         agent: Some("09711581199".to_owned()),
+        bot: None,
         agent_email: Some("avnish@example.com".to_owned()),
         customer: "09876543210".to_owned(),
         exophone: "08047494574".to_owned(),

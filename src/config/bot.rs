@@ -60,8 +60,8 @@ impl Backend {
     /// Whether the bridge can be a client of it yet.
     pub fn is_built(self) -> bool {
         match self {
-            Self::Exotel | Self::Twilio | Self::Echo => true,
-            Self::OpenaiRealtime | Self::GeminiLive | Self::Elevenlabs | Self::Deepgram => false,
+            Self::Exotel | Self::Twilio | Self::Echo | Self::OpenaiRealtime | Self::GeminiLive => true,
+            Self::Elevenlabs | Self::Deepgram => false,
         }
     }
 
@@ -138,6 +138,8 @@ const TOKEN_CHARS: usize = 16;
 /// Exotel takes 600 in all (exotel-voicebot §1.2).
 pub(super) const URL_CHARS: usize = 512;
 const ID_CHARS: usize = 64;
+/// What stands behind `/exotel/` and is no bot.
+const RESERVED: [&str; 3] = ["answer", "callback", "dial-up"];
 pub(super) const HEADER_CHARS: usize = 4096;
 /// What a bot says first, in some half a minute.
 const GREETING_CHARS: usize = 2000;
@@ -152,6 +154,9 @@ const OPTIONS_BYTES: usize = 64 * 1024;
 pub fn id(text: &str) -> Result<String, String> {
     let text = text.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if RESERVED.contains(&text) {
+        return Err(format!("must be none of {}: they are addresses of their own", RESERVED.join(", ")));
+    }
     match !text.is_empty() && text.len() <= ID_CHARS && text.chars().all(plain) {
         true => Ok(text.to_owned()),
         false => Err(format!("must be 1 to {ID_CHARS} letters, digits, - and _: it stands in addresses")),
@@ -478,6 +483,7 @@ mod tests {
             ("16000", "44100", "sample_rate: must be 8000, 16000, 24000, is 44100"),
             ("X-Team", "Host", "headers.Host: is not a header"),
             ("id = \"sales\"", "id = \"a b\"", "id: must be 1 to 64"),
+            ("id = \"sales\"", "id = \"dial-up\"", "id: must be none of answer, callback, dial-up"),
             ("08047494574", "12", "exophones[0]: is not a phone number"),
             ("instructions", "instruction", "did you mean \"instructions\"?"),
             ("options = { session", "options = 7 #", "options: must be a table, or an object in JSON"),

@@ -26,14 +26,14 @@ use uuid::Uuid;
 
 pub use line::Line;
 use rules::Checked;
-pub use rules::{Agent, Breach, Lookup, TestWish, Wish};
+pub use rules::{Agent, BotCall, Breach, Lookup, TestWish, Wish};
 use settle::Verdict;
 
 use crate::{
     call::{PlacedCall, mark},
     config::Account,
     crash,
-    exotel::{Connect, Dialled, ExotelError, Likeness, StatusCallback},
+    exotel::{Connect, Dialled, ExotelError, Likeness, Reach, StatusCallback, StreamUrl},
     store::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept, StoreError},
     telemetry::{ClickLabels, Metrics},
 };
@@ -59,6 +59,9 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// The clock, which a test turns by itself.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Where Exotel reaches the voicebot of a click; a credential is in it. `None`: there is no such bot any more.
+pub type StreamLink = Arc<dyn Fn(&Click) -> Option<String> + Send + Sync>;
 
 /// Why a wish led to no click, or to none yet.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,7 @@ pub struct DialerParts {
     pub clock: Clock,
     /// Where Exotel says what becomes of a call; a credential is in it.
     pub status_url: Arc<dyn Fn() -> String + Send + Sync>,
+    pub stream_url: StreamLink,
     /// How long whoever asks waits for the answer.
     pub wait: Duration,
     /// When the list is believed that a call is not there.
@@ -173,6 +177,15 @@ impl Dialer {
         self.ask(wish.key, wish.fingerprint, wish.renew_after, check).await
     }
 
+    /// Connects a customer with a voicebot, as [`Dialer::click`] connects an agent: the same intent, the same settling.
+    ///
+    /// # Errors
+    /// [`Declined`].
+    pub async fn bot_call(self: &Arc<Self>, wish: &BotCall) -> Result<Click, Declined> {
+        let check = |now| rules::check_bot_call(&self.parts.account, wish, now);
+        self.ask(wish.key, wish.fingerprint, None, check).await
+    }
+
     async fn ask(
         self: &Arc<Self>,
         key: [u8; 32],
@@ -200,6 +213,7 @@ impl Dialer {
             to: checked.to,
             caller_id: checked.caller_id,
             flow_url: checked.flow_url,
+            bot: checked.bot,
             custom_field: checked.custom_field,
             record: checked.record,
             state: ClickState::Intended,
@@ -293,6 +307,14 @@ impl Dialer {
             let _ = self.step(&mut click, ClickState::NotPlaced { reason }, None).await;
             return None;
         };
+        if let Reach::Stream(address) = &mut connect.to {
+            let Some(url) = (self.parts.stream_url)(&click) else {
+                let reason = "there is no such bot any more".to_owned();
+                let _ = self.step(&mut click, ClickState::NotPlaced { reason }, None).await;
+                return None;
+            };
+            *address = StreamUrl(url);
+        }
         // Of a call into a flow Exotel tells the end alone (exotel-api §2.1).
         connect.callback = Some(StatusCallback { url: (self.parts.status_url)(), answered: click.flow_url.is_none() });
         crash::point("dialer.before_dialling");
@@ -652,13 +674,14 @@ fn receipt(
     let account = &parts.account;
     let written = |raw: &str| rules::as_exotel_writes(raw, &account.country);
     let dialled = click.dialled_at.unwrap_or(click.asked_at);
-    let is_test = click.flow_url.is_some();
+    let rings_customer = click.rings_customer();
     let placed = PlacedCall {
         call_sid: call_sid.to_owned(),
         click: click.id,
-        agent: (!is_test).then(|| written(&click.agent)),
-        agent_email: (parts.agents)(&click.agent).filter(|_| !is_test).and_then(|agent| agent.email),
-        customer: written(if is_test { &click.agent } else { &click.to }),
+        agent: (!rings_customer).then(|| written(&click.agent)),
+        agent_email: (parts.agents)(&click.agent).filter(|_| !rings_customer).and_then(|agent| agent.email),
+        bot: click.bot.clone(),
+        customer: written(if rings_customer { &click.agent } else { &click.to }),
         exophone: written(&click.caller_id),
         custom_field: mark::write(click.id, click.custom_field.as_deref()),
         // Exotel counts in seconds.

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use patchbay_kit::{Rendering, mask};
 
 use crate::{
-    call::{CallingTimes, mark, phone},
-    config::Account,
-    exotel::{Channels, Connect, Party, Reach},
+    call::{BotWish, CallingTimes, mark, phone},
+    config::{Account, Did},
+    exotel::{Channels, Connect, Party, Reach, StreamUrl},
     store::Click,
 };
 
@@ -59,6 +59,25 @@ impl fmt::Debug for TestWish {
     }
 }
 
+/// A call that somebody wants a voicebot to make.
+#[derive(Clone)]
+pub struct BotCall {
+    pub key: [u8; 32],
+    pub fingerprint: [u8; 32],
+    pub customer: String,
+    /// What he sees, and whose flow he is put into, if it has one. `Err`: why there is none for it.
+    pub did: Result<Did, Breach>,
+    pub bot: BotWish,
+    /// `None`: as the account says; what a flow records is the flow's.
+    pub record: Option<bool>,
+}
+
+impl fmt::Debug for BotCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BotCall({} → {})", self.bot.bot, mask::number(&self.customer))
+    }
+}
+
 /// Why nothing is dialled: which part of the request, what is wrong with it, what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {message}")]
@@ -79,6 +98,7 @@ pub(super) struct Checked {
     pub(super) to: String,
     pub(super) caller_id: String,
     pub(super) flow_url: Option<String>,
+    pub(super) bot: Option<BotWish>,
     pub(super) custom_field: Option<String>,
     pub(super) record: bool,
 }
@@ -150,6 +170,7 @@ pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestam
         to,
         caller_id: caller_id.e164,
         flow_url: None,
+        bot: None,
         custom_field,
         record: wish.record.unwrap_or(account.record_calls),
     })
@@ -170,27 +191,72 @@ fn open(account: &Account, times: Option<&CallingTimes>, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// A customer's telephone is not rung at night for a test either.
-pub(super) fn check_test(account: &Account, wish: &TestWish, now: Timestamp) -> Result<Checked, Breach> {
-    let Some(customer) = phone::parse(&wish.customer, &account.country) else {
+/// A telephone that is to ring, and the ExoPhone that it sees.
+fn customer_and_did(account: &Account, customer: &str, did: &str) -> Result<(String, String), Breach> {
+    let Some(customer) = phone::parse(customer, &account.country) else {
         return Err(breach("to", "not_a_number", "is no telephone number; write it as +919876543210"));
     };
-    let Some(did) = phone::parse(&wish.did, &account.country) else {
+    let Some(did) = phone::parse(did, &account.country) else {
         return Err(breach("number", "not_a_number", "of this DID is no telephone number any more"));
     };
     if customer.e164 == did.e164 {
         return Err(breach("to", "the_did_itself", "is the DID's own number; give the telephone that is to ring"));
     }
+    Ok((customer.e164, did.e164))
+}
+
+/// What a voicebot may be told with a call: so many parameters, in names that Exotel's own may have.
+const PARAMETERS: usize = 20;
+const NAME_CHARS: usize = 64;
+const VALUE_CHARS: usize = 500;
+/// The longest call that Exotel takes (exotel-voicebot §4.3).
+const LIMIT_SECONDS: u32 = 14_400;
+
+pub(super) fn check_bot_call(account: &Account, wish: &BotCall, now: Timestamp) -> Result<Checked, Breach> {
+    let Did { number, flow_url, .. } = wish.did.clone()?;
+    let (customer, did) = customer_and_did(account, &wish.customer, &number)?;
+    let BotWish { bot, parameters, limit_seconds } = &wish.bot;
+    let plain = |name: &str| {
+        (1..=NAME_CHARS).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+    };
+    let fits = |(name, value): (&String, &String)| plain(name) && value.chars().count() <= VALUE_CHARS;
+    if parameters.len() > PARAMETERS || !parameters.iter().all(fits) {
+        let message = format!(
+            "must be at most {PARAMETERS}, with names of 1 to {NAME_CHARS} letters, digits, - and _, and values of at \
+             most {VALUE_CHARS} characters"
+        );
+        return Err(breach("parameters", "too_much", message));
+    }
+    if limit_seconds.is_some_and(|limit| !(1..=LIMIT_SECONDS).contains(&limit)) {
+        let message = format!("must be 1 to {LIMIT_SECONDS} seconds");
+        return Err(breach("time_limit", "out_of_range", message));
+    }
+    open(account, None, now)?;
+    Ok(Checked {
+        agent: customer,
+        to: did.clone(),
+        caller_id: did,
+        custom_field: Some(mark::for_bot(bot)),
+        bot: Some(wish.bot.clone()),
+        record: wish.record.unwrap_or(account.record_calls && flow_url.is_none()),
+        flow_url,
+    })
+}
+
+/// A customer's telephone is not rung at night for a test either.
+pub(super) fn check_test(account: &Account, wish: &TestWish, now: Timestamp) -> Result<Checked, Breach> {
+    let (customer, did) = customer_and_did(account, &wish.customer, &wish.did)?;
     let Some(flow_url) = wish.flow_url.clone() else {
         let message = "is not set for this DID; give it the address of the flow, as App Bazaar shows it";
         return Err(breach("flow_url", "no_flow_url", message));
     };
     open(account, None, now)?;
     Ok(Checked {
-        agent: customer.e164,
-        to: did.e164.clone(),
-        caller_id: did.e164,
+        agent: customer,
+        to: did.clone(),
+        caller_id: did,
         flow_url: Some(flow_url),
+        bot: None,
         custom_field: Some(wish.custom_field.chars().take(mark::OWN_CHARS).collect()),
         // Whether the flow records is the flow's.
         record: false,
@@ -202,14 +268,16 @@ pub(super) fn check_test(account: &Account, wish: &TestWish, now: Timestamp) -> 
 pub(super) fn connect(account: &Account, click: &Click) -> Option<Connect> {
     Some(Connect {
         from: Party::read(&click.agent, &account.country),
-        to: match &click.flow_url {
-            Some(flow_url) => Reach::Flow(flow_url.clone()),
-            None => Reach::Party(Party::read(&click.to, &account.country)),
+        to: match (&click.flow_url, &click.bot) {
+            (Some(flow_url), _) => Reach::Flow(flow_url.clone()),
+            // Its ticket is made when it is dialled.
+            (None, Some(_)) => Reach::Stream(StreamUrl(String::new())),
+            (None, None) => Reach::Party(Party::read(&click.to, &account.country)),
         },
         caller_id: phone::parse(&click.caller_id, &account.country)?,
         record: click.record.then_some(Channels::Single),
         ring_seconds: None,
-        limit_seconds: None,
+        limit_seconds: click.bot.as_ref().and_then(|wish| wish.limit_seconds),
         custom_field: Some(mark::write(click.id, click.custom_field.as_deref())),
         callback: None,
     })

@@ -237,7 +237,7 @@ impl Line for Process {
                 let listed_at = at + seconds(inner.lag_s);
                 let to = match &call.to {
                     crate::exotel::Reach::Party(to) => to.clone(),
-                    crate::exotel::Reach::Flow(_) => call.caller_id.clone().into(),
+                    crate::exotel::Reach::Flow(_) | crate::exotel::Reach::Stream(_) => call.caller_id.clone().into(),
                 };
                 let mark = call.custom_field.clone();
                 inner.rung.push(Rung { sid, mark, from: call.from.clone(), to, at, listed_at, told_at });
@@ -392,6 +392,7 @@ fn dialer(world: &Arc<World>) -> (Arc<Dialer>, Process) {
         metrics: metrics(),
         clock: Arc::new(move || clock.now()),
         status_url: Arc::new(String::new),
+        stream_url: Arc::new(|_| Some(String::new())),
         // The test's clock is turned by the test: nobody waits.
         wait: Duration::ZERO,
         settle_after: seconds(55),

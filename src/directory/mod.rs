@@ -25,7 +25,7 @@ use crate::{
 use kept::Kept;
 
 pub use agent::{Agent, Patch, Place, Problem, Profile, email};
-pub use bots::{Bot, BotPatch, Bots, DidPatch, Made, SEALED_FOR as BOT_SEALED_FOR, ToolShown};
+pub use bots::{Bot, BotPatch, Bots, DidPatch, Made, SEALED_FOR as BOT_SEALED_FOR, Ticket, ToolShown};
 pub use import::{Job, SEALED_FOR as IMPORT_SEALED_FOR};
 pub use kept::{Entry, Rows, Source};
 pub use roster::Roster;

@@ -136,6 +136,18 @@ pub enum Reach {
     Party(Party),
     /// A flow, by its address.
     Flow(String),
+    /// A voicebot, by that of its websocket (exotel-voicebot §4.3).
+    Stream(StreamUrl),
+}
+
+/// Where a voicebot is reached: the last part of its path is a credential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StreamUrl(pub String);
+
+impl fmt::Debug for StreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamUrl(***)")
+    }
 }
 
 open_words! {
@@ -213,6 +225,10 @@ impl Connect {
         match &self.to {
             Reach::Party(to) => say("To", to.e164()),
             Reach::Flow(address) => say("Url", address.clone()),
+            Reach::Stream(StreamUrl(address)) => {
+                say("StreamUrl", address.clone());
+                say("StreamType", "bidirectional".to_owned());
+            }
         }
         say("CallerId", v1(&self.caller_id));
         say("CallType", "trans".to_owned());
@@ -246,10 +262,11 @@ impl Connect {
             theirs.as_ref().is_some_and(|theirs| phone::same(&ours.e164(), &theirs.e164()))
         };
         let caller_id = Party::Number(self.caller_id.clone());
-        // Of a call into a flow, `To` is the ExoPhone (exotel-api §2.2).
+        // Of a call into a flow, `To` is the ExoPhone (exotel-api §2.2). What it is into a stream is not documented.
         let to = match &self.to {
-            Reach::Party(to) => to,
-            Reach::Flow(_) => &caller_id,
+            Reach::Party(to) => same(to, &call.to),
+            Reach::Flow(_) => same(&caller_id, &call.to),
+            Reach::Stream(_) => call.to.is_none() || same(&caller_id, &call.to) || same(&self.from, &call.to),
         };
         let when = call.created_at.or(call.started_at);
         // Exotel goes on originating for 30 s, and the answer may have been waited for as long.
@@ -259,7 +276,7 @@ impl Connect {
         });
         let by_api = call.direction.as_ref().is_none_or(|direction| *direction != CallDirection::Inbound);
         let exophone = call.exophone.is_none() || same(&caller_id, &call.exophone);
-        if in_time && by_api && exophone && same(&self.from, &call.from) && same(to, &call.to) {
+        if in_time && by_api && exophone && to && same(&self.from, &call.from) {
             Likeness::Likely
         } else {
             Likeness::Other

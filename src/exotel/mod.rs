@@ -22,7 +22,7 @@ mod tests;
 
 pub use calls::{
     Call, CallDirection, CallFilter, CallLeg, CallPage, CallPages, CallStatus, Channels, Connect, Dialled, Likeness,
-    Reach, StatusCallback, Told, Verbatim,
+    Reach, StatusCallback, StreamUrl, Told, Verbatim,
 };
 pub use client::{ClientParts, ExotelClient, Hosts};
 pub use enquiry::Enquirer;

@@ -312,6 +312,14 @@ async fn a_call_is_placed_with_its_mark_and_nothing_is_sent_that_nobody_document
         Connect { to: Reach::Flow("https://my.exotel.com/acme1/exoml/start_voice/77".to_owned()), ..connect() };
     let call = placed(client.connect(&to_flow).await);
     assert_eq!(call.to, Some(number(EXOPHONE).into()), "of a call into a flow, To is the ExoPhone");
+    let address = crate::exotel::StreamUrl("wss://calls.example.com/voicebot/hunter2".to_owned());
+    let to_bot = Connect { to: Reach::Stream(address), limit_seconds: Some(600), record: None, ..connect() };
+    assert!(!format!("{to_bot:?}").contains("hunter2"));
+    let call = placed(client.connect(&to_bot).await);
+    let held = server.with(|exotel| exotel.call(&call.sid).cloned()).expect("the call");
+    assert_eq!(held.stream_url.as_deref(), Some("wss://calls.example.com/voicebot/hunter2"));
+    assert_eq!((held.from.as_str(), held.custom_field.as_deref()), ("09876530240", Some("patchbay:42")));
+    assert_eq!(to_bot.compare(&call, call.created_at.expect("a time")), Likeness::Likely);
     assert_eq!(server.with(|exotel| exotel.surprises().count()), 0);
 }
 

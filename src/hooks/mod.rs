@@ -3,6 +3,7 @@
 mod answer;
 mod call_events;
 mod doors;
+mod exotel;
 mod freshworks;
 mod intake;
 mod ip_pstn;
@@ -20,7 +21,7 @@ pub use answer::{Answers, agent_called, look_ahead, owners_of};
 pub use doors::{Doors, account_uids, hash_token, status_token};
 pub use scope::scopes;
 pub use token::opens;
-pub use urls::{FamilyUrl, families, sample_urls};
+pub use urls::{FamilyUrl, families, sample_urls, voicebot_urls};
 
 /// The routes of all families (contract §3). A slash at the end is let pass: a redirect away from it would lose the call.
 pub fn routes(config: &mut ServiceConfig) {
@@ -30,6 +31,7 @@ pub fn routes(config: &mut ServiceConfig) {
     salesforce::routes(config);
     zoho::routes(config);
     ip_pstn::routes(config);
+    exotel::routes(config);
     token::routes(config);
 }
 

@@ -3,12 +3,14 @@
 use serde_json::Value;
 use url::form_urlencoded;
 
+use crate::call::without_addresses;
+
 /// What stands in the place of a credential.
 const GONE: &str = "***";
 
 /// Parameters that are credentials: Salesforce's, and what people put into a flow's URL as one. Without case and
 /// punctuation, as parameters are read.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "accountuid",
     "apikey",
     "apitoken",
@@ -21,7 +23,14 @@ const NAMES: [&str; 12] = [
     "secret",
     "password",
     "signature",
+    // Where a voicebot was reached: in userinfo and path a credential may stand (exotel-voicebot §4.1).
+    "streamurl",
+    "streamstreamurl",
 ];
+
+/// What a voicebot applet says of its stream, in one string; and what went wrong with it, in which an address may stand.
+const STREAM: &str = "stream";
+const ERRORS: [&str; 2] = ["streamerror", "error"];
 
 /// A query without them. One that has none stays as it is, byte for byte.
 pub(super) fn query(query: &str) -> String {
@@ -30,9 +39,11 @@ pub(super) fn query(query: &str) -> String {
     }
     let pairs = query.split('&').map(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
-        let decoded = form_urlencoded::parse(name.as_bytes()).next();
-        let secret = decoded.is_some_and(|(decoded, _)| is_secret(&decoded));
-        if secret { format!("{name}={GONE}") } else { pair.to_owned() }
+        let Some((decoded, value)) = form_urlencoded::parse(pair.as_bytes()).next() else { return pair.to_owned() };
+        match without(&decoded, &value) {
+            Some(left) => format!("{name}={}", form_urlencoded::byte_serialize(left.as_bytes()).collect::<String>()),
+            None => pair.to_owned(),
+        }
     });
     pairs.collect::<Vec<_>>().join("&")
 }
@@ -62,23 +73,49 @@ pub(super) fn body(content_type: Option<&str>, body: Vec<u8>) -> Vec<u8> {
 fn has_any(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let bare: String = text.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ' | '+')).collect();
-    NAMES.iter().any(|name| bare.contains(name)) || text.contains('%')
+    NAMES.iter().any(|name| bare.contains(name)) || bare.contains(STREAM) || text.contains('%')
+}
+
+fn bare(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 fn is_secret(name: &str) -> bool {
-    let bare: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    NAMES.contains(&bare.as_str())
+    NAMES.contains(&bare(name).as_str())
+}
+
+/// What is left of a value under this name. `None`: all of it.
+fn without(name: &str, value: &str) -> Option<String> {
+    let name = bare(name);
+    if NAMES.contains(&name.as_str()) {
+        return Some(GONE.to_owned());
+    }
+    if ERRORS.contains(&name.as_str()) {
+        return Some(without_addresses(value)).filter(|left| left != value);
+    }
+    if name != STREAM {
+        return None;
+    }
+    match serde_json::from_str::<Value>(value) {
+        Ok(mut json) => clean(&mut json).then(|| json.to_string()),
+        // Broken off in the middle: what is in it nobody can say.
+        Err(_) => bare(value).contains("streamurl").then(|| GONE.to_owned()),
+    }
 }
 
 /// Returns whether there was any.
 fn clean(json: &mut Value) -> bool {
     match json {
         Value::Object(members) => members.iter_mut().fold(false, |any, (name, value)| {
-            let secret = is_secret(name);
-            if secret {
-                *value = GONE.into();
+            let left = match value {
+                Value::String(text) => without(name, text),
+                _ => is_secret(name).then(|| GONE.to_owned()),
+            };
+            let gone = left.is_some();
+            if let Some(left) = left {
+                *value = left.into();
             }
-            secret || clean(value) || any
+            gone || clean(value) || any
         }),
         // All of them, not as far as the first.
         Value::Array(items) => items.iter_mut().map(clean).filter(|any| *any).count() > 0,
@@ -120,7 +157,11 @@ fn without_value(part: &[u8]) -> Vec<u8> {
             None => value.split([';', '\r', '\n']).next().unwrap_or_default(),
         }
     });
-    if name.is_some_and(is_secret) { [head, GONE.as_bytes(), line].concat() } else { part.to_vec() }
+    let value = String::from_utf8_lossy(&part[head.len()..]);
+    match name.and_then(|name| without(name, value.trim())) {
+        Some(left) => [head, left.as_bytes(), line].concat(),
+        None => part.to_vec(),
+    }
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
@@ -140,6 +181,34 @@ mod tests {
             assert_eq!(read, format!("AccountSid=acme1&{name}=***&CallSid=c1"));
         }
         assert_eq!(query("AccountUid=a&AccountUid=b&tokens=1"), "AccountUid=***&AccountUid=***&tokens=1");
+    }
+
+    #[test]
+    fn where_a_voicebot_was_reached_leaves_every_form() {
+        let told = r#"{"StreamSID":"s1","StreamUrl":"wss://k:hunter2@h/voicebot/hunter2","Status":"failed","Error":"Get \"wss://h/hunter2\": no"}"#;
+        let nested = "CallSid=c1&Stream[StreamSID]=s1&Stream[StreamUrl]=wss://h/voicebot/hunter2&Stream%5BError%5D=3009+wss://h/hunter2+x";
+        assert_eq!(
+            query(nested),
+            "CallSid=c1&Stream[StreamSID]=s1&Stream[StreamUrl]=***&Stream%5BError%5D=3009+wss%3A%2F%2Fh%2F***+x"
+        );
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("Stream", told).finish();
+        let broken = form_urlencoded::Serializer::new(String::new()).append_pair("Stream", &told[..60]).finish();
+        let json = serde_json::json!({ "CallSid": "c1", "Stream": told }).to_string();
+        let object = format!("{{\"CallSid\":\"c1\",\"Stream\":{told}}}");
+        let part = format!("--x\r\nContent-Disposition: form-data; name=\"Stream\"\r\n\r\n{told}\r\n--x--\r\n");
+        for text in [nested, &form, &broken, &json, &object, &part] {
+            let left = body(None, text.as_bytes().to_vec());
+            let left = String::from_utf8(left).expect("text");
+            assert!(!left.contains("hunter2") && left.contains("tream"), "{left}");
+        }
+        let (_, kept) = form_urlencoded::parse(query(&form).as_bytes())
+            .next()
+            .map(|(k, v)| (k.into_owned(), v.into_owned()))
+            .expect("a pair");
+        let kept: Value = serde_json::from_str(&kept).expect("JSON still");
+        assert_eq!((&kept["StreamSID"], &kept["StreamUrl"]), (&"s1".into(), &GONE.into()));
+        let plain = "Stream[Status]=completed&Error=3009";
+        assert_eq!(query(plain), plain, "byte for byte");
     }
 
     #[test]

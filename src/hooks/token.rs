@@ -35,7 +35,10 @@ pub(super) const PATHS: &[(Hook, &[&str])] = &[
     (Hook::CallEvents, &["v2", "accounts", SID, "playback"]),
     (Hook::CallEvents, &["v2", "accounts", SID, "decide"]),
     (Hook::CallEvents, &["v2", "accounts", SID, "switch"]),
+    (Hook::CallEvents, &["exotel", "answer"]),
+    (Hook::CallEvents, &["exotel", "dial-up"]),
     (Hook::Status, &["v2", "accounts", SID, "status"]),
+    (Hook::Status, &["exotel", "callback", "status"]),
     (Hook::Freshworks, &["pop", SID]),
     (Hook::Freshworks, &["answered", SID]),
     (Hook::Freshworks, &["missed", SID]),
@@ -155,7 +158,9 @@ mod tests {
         for path in ["", "call-events", "v2/accounts/acme1/call-events", "dialwhom", "v2/accounts/acme1/dialwhom"] {
             assert_eq!(at(path), Some(Hook::CallEvents), "{path}");
         }
+        assert_eq!((at("exotel/answer"), at("dial-up")), (Some(Hook::CallEvents), Some(Hook::CallEvents)));
         assert_eq!(at("v2/accounts/acme1/status"), Some(Hook::Status));
+        assert_eq!(at("exotel/callback/status"), Some(Hook::Status));
         for path in ["pop", "answered/acme1", "missed/acme1"] {
             assert_eq!(at(path), Some(Hook::Freshworks), "{path}");
         }

@@ -34,6 +34,19 @@ const NOBODY: &str = "Passthru under \"If nobody answers…\"";
 const VOICEMAIL: &str = "Passthru after a Voicemail applet";
 const WHOM: &str = "Connect applet, \"Dial phone number(s) returned by URL\"";
 
+/// Around a voicebot applet, behind a hook token: the paths that flows made for other voice platforms have.
+pub fn voicebot_urls(public_url: &str, token: &str) -> Vec<FamilyUrl> {
+    let base = format!("{public_url}/h/{token}/exotel");
+    let url =
+        |applet: &'static str, path: &str| FamilyUrl { family: "voicebot", applet, url: format!("{base}/{path}") };
+    vec![
+        url("Passthru before the Voicebot applet: 200 where the DID leads to a bot, else 302", "answer"),
+        url("Passthru after the Voicebot applet: 200 where the bot has handed the caller over, else 302", "dial-up"),
+        url("Connect applet after it, \"Configure parameters dynamically\"", "dial-up"),
+        url("StatusCallback of calls that are placed elsewhere", "callback/status"),
+    ]
+}
+
 /// One URL of a family other than the canonical one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FamilyUrl {
@@ -91,6 +104,11 @@ pub fn families(account: &Account, public_url: &str, token: &str, key: Option<&M
         add("zoho", AFTER, format!("{callback}/incomingcallhungup"));
         add("zoho", NOBODY, format!("{callback}/callmissed"));
     }
+    if !account.bots.is_empty() {
+        urls.extend(voicebot_urls(public_url, token));
+    }
+    let mut add =
+        |family: &'static str, applet: &'static str, url: String| urls.push(FamilyUrl { family, applet, url });
     for app in &account.app_ids {
         let inbound = format!("{base}/v2/integrations/call/inbound_call/{app}");
         add("ip_pstn", POPUP, format!("{inbound}?type=popup"));

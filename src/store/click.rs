@@ -8,7 +8,7 @@ use patchbay_kit::mask;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::call::Receipt;
+use crate::call::{BotWish, Receipt};
 
 /// How far a click has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,14 +98,16 @@ pub struct Click {
     pub key: [u8; 32],
     /// Of the request: the same key with another one is a mistake.
     pub fingerprint: [u8; 32],
-    /// Who is rung first: E.164, or `sip:…`. Of a test call, the customer.
+    /// Who is rung first: E.164, or `sip:…`. Of a call into a flow or to a bot, the customer.
     pub agent: String,
-    /// E.164, or `sip:…`. Of a test call the DID, as Exotel has it too.
+    /// E.164, or `sip:…`. Of a call into a flow or to a bot the DID, as Exotel has it too.
     pub to: String,
     /// E.164.
     pub caller_id: String,
-    /// A test call: the address of the flow that the customer is put into.
+    /// The address of the flow that the customer is put into.
     pub flow_url: Option<String>,
+    /// The voicebot that the customer is connected with: through that flow, or without one over a stream of its own.
+    pub bot: Option<BotWish>,
     /// What the caller had it carry, without our mark.
     pub custom_field: Option<String>,
     pub record: bool,
@@ -120,6 +122,24 @@ impl fmt::Debug for Click {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Click({} {} → {} {:?})", self.id, mask::number(&self.agent), mask::number(&self.to), self.state)
     }
+}
+
+impl Click {
+    /// Whether it has no agent: whoever is rung is the customer.
+    pub fn rings_customer(&self) -> bool {
+        self.flow_url.is_some() || self.bot.is_some()
+    }
+}
+
+/// A bot's part of a click, as it is stored.
+pub(super) fn bot_written(click: &Click) -> Result<Option<String>, StoreError> {
+    let written = click.bot.as_ref().map(serde_json::to_string).transpose();
+    written.map_err(|error| StoreError::Unwritable(error.to_string()))
+}
+
+/// The same, read. `Err`: it is not of a known form.
+pub(super) fn bot_read(stored: Option<&str>) -> Result<Option<BotWish>, ()> {
+    stored.map(serde_json::from_str).transpose().map_err(|_| ())
 }
 
 /// What became of an intent that was to be kept.

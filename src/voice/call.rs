@@ -1,22 +1,27 @@
 //! The call that a stream is about, and the bot that is to have it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use patchbay_kit::Direction;
 use patchbay_voice::{Law, Rate, Start, backend::Brief};
+use uuid::Uuid;
 
 use crate::{
     app::Services,
-    call::phone,
+    call::{BotWish, mark, phone},
     directory::{Bot, Entry},
+    store::CallRef,
 };
+
+/// How long it is looked up whether the call was placed here.
+const LOOK_UP: Duration = Duration::from_millis(300);
 /// How a flow may name a bot where its address names none: as a custom parameter (seed 000 has the agent's id there).
 const NAMES: [&str; 4] = ["bot_id", "bot", "agent_id", "agent"];
 
 /// Whom a connection is for.
 pub(super) enum For {
-    /// Its address names the bot.
-    Bot { account: String, bot: Box<Entry<Bot>> },
+    /// Its address names the bot; a ticket's, the click whose call it is, too.
+    Bot { account: String, bot: Box<Entry<Bot>>, click: Option<Uuid> },
     /// One address for all: the accounts that its credential opens, and the bot that its query named.
     Account { accounts: Vec<String>, bot: Option<String> },
 }
@@ -89,7 +94,44 @@ impl Call {
     }
 }
 
+/// What is known of a call that was placed here, or by somebody who had it carry something.
+#[derive(Debug, Default)]
+pub(super) struct Placed {
+    wish: Option<BotWish>,
+    custom_field: Option<String>,
+}
+
+impl Call {
+    /// What it was placed with; what the flow says itself stands.
+    pub(super) fn add(&mut self, placed: Option<&Placed>) {
+        let Some(wish) = placed.and_then(|placed| placed.wish.as_ref()) else { return };
+        // Its numbers stand as in a call that came: the flow is the ExoPhone's.
+        self.direction = Some(Direction::Outgoing);
+        for (name, value) in &wish.parameters {
+            self.parameters.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
 impl For {
+    /// What is known of the call from when it was placed. A caller waits: what is not known soon is not known.
+    pub(super) async fn placed(&self, services: &Services, call: &Call) -> Option<Placed> {
+        let known = async {
+            if let Self::Bot { click: Some(click), .. } = self {
+                let wish = services.store.click(&call.account, *click).await.ok().flatten()?.bot;
+                return Some(Placed { wish, custom_field: None });
+            }
+            let of = CallRef { account: call.account.clone(), call_sid: call.call_sid.clone() };
+            let known = services.store.calls(std::slice::from_ref(&of)).await.ok()?.remove(&of)?;
+            let facts = || known.events.iter().map(|event| &event.facts);
+            Some(Placed {
+                wish: facts().find_map(|facts| facts.placed_for_bot.clone()),
+                custom_field: facts().find_map(|facts| facts.custom_field.clone()),
+            })
+        };
+        tokio::time::timeout(LOOK_UP, known).await.ok().flatten()
+    }
+
     /// Whose call this is.
     pub(super) fn account(&self, start: &Start) -> String {
         match self {
@@ -105,7 +147,13 @@ impl For {
     ///
     /// # Errors
     /// Why nobody is, in words.
-    pub(super) fn bot(&self, services: &Services, account: &str, start: &Start) -> Result<Entry<Bot>, String> {
+    pub(super) fn bot(
+        &self,
+        services: &Services,
+        account: &str,
+        start: &Start,
+        placed: Option<&Placed>,
+    ) -> Result<Entry<Bot>, String> {
         let named = match self {
             Self::Bot { bot, .. } => return Ok(Entry::clone(bot)),
             Self::Account { bot, .. } => bot.as_ref(),
@@ -114,6 +162,17 @@ impl For {
         let named = named.or_else(|| NAMES.iter().find_map(|name| start.custom_parameters.get(*name)));
         if let Some(id) = named.filter(|id| !id.is_empty()) {
             return bots.get(id).cloned().ok_or_else(|| "the flow names a bot that is not there".to_owned());
+        }
+        // Whoever placed the call knew whom it is for; the DID only knows who takes those that come.
+        let wish = placed.and_then(|placed| placed.wish.as_ref()).map(|wish| wish.bot.as_str());
+        let fields = [start.custom_field.as_deref(), placed.and_then(|placed| placed.custom_field.as_deref())];
+        let named = wish.or_else(|| fields.into_iter().flatten().find_map(mark::bot));
+        if let Some(id) = named {
+            return bots.get(id).cloned().ok_or_else(|| "the call was placed for a bot that is not there".to_owned());
+        }
+        // Others' calls may carry an agent's id, or anything else.
+        if let Some(bot) = fields.into_iter().flatten().find_map(|field| bots.get(mark::own(field))) {
+            return Ok(bot.clone());
         }
         let numbers = [&start.to, &start.from];
         let of_number = numbers.into_iter().flatten().find_map(|number| did_bot(services, account, number));

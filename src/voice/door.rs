@@ -2,27 +2,37 @@
 
 use std::sync::Arc;
 
+use actix_http::ws;
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::{
         Method,
         header::{self, HeaderValue},
     },
-    web::{self, Data, Path, Payload, ServiceConfig},
+    web::{self, Data, Path, ServiceConfig},
 };
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
     call::For,
+    hang_up,
     line::Line,
     session,
     story::{self, End},
+    takeover::Takeover,
 };
-use crate::{app::Services, config::bot::SAMPLE_RATES, telemetry::HookLabels};
+use crate::{
+    app::Services,
+    config::bot::SAMPLE_RATES,
+    directory::{Bot, Bots, Entry, Ticket},
+    store::Click,
+    telemetry::HookLabels,
+};
 
 /// As what these are counted among the answers to Exotel.
-const HOOK: &str = "voicebot";
+pub(super) const HOOK: &str = "voicebot";
 
 /// A slash at the end is let pass: a redirect away from it would lose the call.
 pub fn routes(config: &mut ServiceConfig) {
@@ -32,21 +42,23 @@ pub fn routes(config: &mut ServiceConfig) {
     for path in ["/exotel/{bot}", "/exotel/{bot}/", "/ws/exotel", "/ws/exotel/"] {
         config.route(path, web::to(by_credential));
     }
+    hang_up::routes(config);
 }
 
 /// Its token is the bot's credential: what stands in a query does not reach us (exotel-voicebot §0.2).
-async fn by_token(
-    request: HttpRequest,
-    services: Data<Services>,
-    token: Path<String>,
-    payload: Payload,
-) -> HttpResponse {
-    let Some((account, bot)) = services.bots.with_token(&token, Timestamp::now()) else {
+async fn by_token(request: HttpRequest, services: Data<Services>, token: Path<String>) -> HttpResponse {
+    let now = Timestamp::now();
+    let by_ticket = || {
+        let (ticket, bot) = services.bots.with_ticket(&token, now)?;
+        Some((ticket.account, bot, Some(ticket.click)))
+    };
+    let by_token = services.bots.with_token(&token, now).map(|(account, bot)| (account, bot, None));
+    let Some((account, bot, click)) = by_token.or_else(by_ticket) else {
         let nothing = HttpResponse::NotFound().content_type("text/plain").body("There is nothing here.\n");
         return count(&services, nothing);
     };
     if upgrades(&request) {
-        return open(&request, services, payload, For::Bot { account, bot: Box::new(bot) });
+        return open(&request, services, For::Bot { account, bot: Box::new(bot), click });
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
         let answer = HttpResponse::MethodNotAllowed()
@@ -56,24 +68,24 @@ async fn by_token(
         return count(&services, answer);
     }
     // The applet was given an https address, and asks for the websocket of this call (§1.2).
-    let mut url = format!("{}/voicebot/{token}", services.websocket_base());
-    if bot.profile.sample_rate != SAMPLE_RATES[0] {
-        url += &format!("?sample-rate={}", bot.profile.sample_rate);
-    }
+    let url = address(&services.websocket_base(), &token, &bot);
     let answer = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "url": url }));
     count(&services, answer)
 }
 
+/// The accounts that a Basic credential opens.
+fn opened(services: &Services, authorization: Option<&[u8]>) -> Vec<String> {
+    let doors = services.doors.load();
+    let roll = services.accounts.load();
+    let opened = roll.iter().filter(|running| doors.basic(&running.account.sid, authorization));
+    opened.map(|running| running.account.sid.clone()).collect()
+}
+
 /// The paths of other bridges, whose flows go on working here. They hold no secret, so the account's own credential is
 /// asked for, which Exotel sends of `wss://key:token@…` (§1.4).
-async fn by_credential(request: HttpRequest, services: Data<Services>, payload: Payload) -> HttpResponse {
+async fn by_credential(request: HttpRequest, services: Data<Services>) -> HttpResponse {
     let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let accounts: Vec<String> = {
-        let doors = services.doors.load();
-        let roll = services.accounts.load();
-        let opened = roll.iter().filter(|running| doors.basic(&running.account.sid, authorization));
-        opened.map(|running| running.account.sid.clone()).collect()
-    };
+    let accounts = opened(&services, authorization);
     if accounts.is_empty() {
         let answer = HttpResponse::Unauthorized()
             .insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"patchbay\""))
@@ -88,7 +100,7 @@ async fn by_credential(request: HttpRequest, services: Data<Services>, payload: 
                 let answer = HttpResponse::NotFound().content_type("text/plain").body("There is no such bot.\n");
                 return count(&services, answer);
             };
-            For::Bot { account, bot: Box::new(bot) }
+            For::Bot { account, bot: Box::new(bot), click: None }
         }
         None => {
             let query = url::form_urlencoded::parse(request.query_string().as_bytes());
@@ -103,7 +115,22 @@ async fn by_credential(request: HttpRequest, services: Data<Services>, payload: 
             .body("This is a websocket.\n");
         return count(&services, answer);
     }
-    open(&request, services, payload, whom)
+    open(&request, services, whom)
+}
+
+/// Where a bot is reached by one of its tokens, or a ticket.
+fn address(base: &str, token: &str, bot: &Entry<Bot>) -> String {
+    let rate = bot.profile.sample_rate;
+    let query = if rate == SAMPLE_RATES[0] { String::new() } else { format!("?sample-rate={rate}") };
+    format!("{base}/voicebot/{token}{query}")
+}
+
+/// Where Exotel reaches the bot of a call that is placed now, and of this call alone. `None`: the bot is not there any more.
+pub fn stream_url(bots: &Bots, base: &str, click: &Click, now: Timestamp) -> Option<String> {
+    let wish = click.bot.as_ref()?;
+    let ticket = Ticket { account: click.account.clone(), bot: wish.bot.clone(), click: click.id };
+    let (ticket, bot) = bots.ticket(&ticket, now)?;
+    Some(address(base, &ticket, &bot))
 }
 
 fn upgrades(request: &HttpRequest) -> bool {
@@ -112,7 +139,7 @@ fn upgrades(request: &HttpRequest) -> bool {
 }
 
 /// The handshake is answered at once: Exotel waits for it, for ten seconds, and for nothing after it (§1.5).
-fn open(request: &HttpRequest, services: Data<Services>, payload: Payload, whom: For) -> HttpResponse {
+fn open(request: &HttpRequest, services: Data<Services>, whom: For) -> HttpResponse {
     let stops = services.stopping.is_cancelled();
     let waiting = services.sessions.wait(&services.config.voicebot).filter(|_| !stops);
     let Some(waiting) = waiting else {
@@ -122,17 +149,20 @@ fn open(request: &HttpRequest, services: Data<Services>, payload: Payload, whom:
             .body("There are too many connections, or the service stops.\n");
         return count(&services, answer);
     };
-    match actix_ws::handle(request, payload) {
-        Ok((answer, out, frames)) => {
-            let line = Line::new(out, frames);
-            actix_web::rt::spawn(session::run(Data::clone(&services), whom, waiting, line));
-            count(&services, answer)
-        }
-        Err(error) => count(&services, error.as_response_error().error_response()),
-    }
+    let mut answer = match ws::handshake(request.head()) {
+        Ok(answer) => answer,
+        Err(error) => return count(&services, actix_http::Response::from(error).into()),
+    };
+    let Some(takeover) = request.extensions().get::<Takeover>().cloned() else {
+        // It says that it is one, and not in the way that makes it one.
+        return count(&services, HttpResponse::BadRequest().content_type("text/plain").body("This is no websocket.\n"));
+    };
+    let of = Data::clone(&services);
+    takeover.by(|stream, early| session::run(of, whom, waiting, Line::new(stream, early)).boxed_local());
+    count(&services, answer.finish().map_into_boxed_body().into())
 }
 
-fn count(services: &Arc<Services>, answer: HttpResponse) -> HttpResponse {
+pub(super) fn count(services: &Arc<Services>, answer: HttpResponse) -> HttpResponse {
     let labels = HookLabels { hook: HOOK, status: answer.status().as_u16() };
     services.metrics.hook_answers.get_or_create(&labels).inc();
     answer

@@ -1,15 +1,25 @@
 //! Exotel's end of a call: frames in, frames out, each within bounds of size and time.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, MessageStream, ProtocolError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, Sink, SinkExt, StreamExt, future::poll_fn};
 use patchbay_voice::Limits;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::tungstenite::{
+    self, Utf8Bytes,
+    error::{Error, ProtocolError},
+    protocol::{CloseFrame, Role, frame::coding::CloseCode},
+};
+
+use super::websocket::WebSocket;
 
 /// How long a frame may take to go out before Exotel is taken for dead: it reads fifty of them a second.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long Exotel may take to close, too, once it was told. Before that the connection is not let go: what is unread
+/// then breaks it off, and what we said last with it.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A frame as it came, and as it goes on where nobody is to change it.
 #[derive(Clone, Debug)]
@@ -25,12 +35,14 @@ impl Message {
             Self::Binary(bytes) => bytes,
         }
     }
+}
 
-    /// Of its own memory: as it came it holds on to all that was read with it.
-    pub(super) fn to_keep(&self) -> Self {
-        match self {
-            Self::Text(text) => Self::Text(ByteString::from(&**text)),
-            Self::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(bytes)),
+impl From<Message> for tungstenite::Message {
+    fn from(frame: Message) -> Self {
+        match frame {
+            // It is valid: it was one before.
+            Message::Text(text) => Self::Text(Utf8Bytes::try_from(text.into_bytes()).unwrap_or_default()),
+            Message::Binary(bytes) => Self::Binary(bytes),
         }
     }
 }
@@ -49,32 +61,36 @@ pub(super) enum Came {
 #[derive(Debug)]
 pub(super) struct Gone;
 
-pub(super) struct Line {
-    out: actix_ws::Session,
-    frames: Box<AggregatedMessageStream>,
-}
+pub(super) struct Line(WebSocket<TcpStream>);
 
 impl Line {
-    pub(super) fn new(out: actix_ws::Session, frames: MessageStream) -> Self {
-        let limit = Limits::DEFAULT.frame_bytes;
-        let frames = frames.max_frame_size(limit).aggregate_continuations().max_continuation_size(limit);
-        Self { out, frames: Box::new(frames) }
+    /// Of a connection whose handshake is over, and what was read of it already.
+    pub(super) fn new(stream: TcpStream, early: BytesMut) -> Self {
+        // A frame is due when it is there.
+        let _ = stream.set_nodelay(true);
+        Self(WebSocket::new(stream, Role::Server, Limits::DEFAULT.frame_bytes, early.into()))
     }
 
     /// What comes next. It may be given up at any moment.
     pub(super) async fn next(&mut self) -> Came {
-        match self.frames.recv().await {
-            Some(Ok(AggregatedMessage::Text(text))) => Came::Frame(Message::Text(text)),
-            Some(Ok(AggregatedMessage::Binary(bytes))) => Came::Frame(Message::Binary(bytes)),
-            Some(Ok(AggregatedMessage::Ping(said))) => {
-                // One that cannot be answered at once is not: another comes.
-                let _ = self.out.pong(&said).now_or_never();
-                Came::Life
-            }
-            Some(Ok(AggregatedMessage::Pong(_))) => Came::Life,
-            Some(Ok(AggregatedMessage::Close(_))) | None => Came::Closed,
+        match self.0.next().await {
+            Some(Ok(tungstenite::Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
+                Ok(text) => Came::Frame(Message::Text(text)),
+                Err(error) => Came::Broken(error.to_string()),
+            },
+            Some(Ok(tungstenite::Message::Binary(bytes))) => Came::Frame(Message::Binary(bytes)),
+            // A ping is answered below us, with the next look at what comes.
+            Some(Ok(
+                tungstenite::Message::Ping(_) | tungstenite::Message::Pong(_) | tungstenite::Message::Frame(_),
+            )) => Came::Life,
+            Some(Ok(tungstenite::Message::Close(_))) | None => Came::Closed,
             // The connection itself: most streams end so (§1.5, code 1006).
-            Some(Err(ProtocolError::Io(_))) => Came::Closed,
+            Some(Err(
+                Error::Io(_)
+                | Error::ConnectionClosed
+                | Error::AlreadyClosed
+                | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+            )) => Came::Closed,
             Some(Err(error)) => Came::Broken(error.to_string()),
         }
     }
@@ -85,26 +101,28 @@ impl Line {
     }
 
     pub(super) async fn send(&mut self, frame: Message) -> Result<(), Gone> {
-        let sent = async {
-            match frame {
-                Message::Text(text) => self.out.text(text).await,
-                Message::Binary(bytes) => self.out.binary(bytes).await,
-            }
-        };
-        match tokio::time::timeout(PATIENCE, sent).await {
+        match timeout(PATIENCE, self.0.send(frame.into())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
     }
 
     pub(super) fn ping(&mut self) {
-        // Where there is no room for it, something else is under way.
-        let _ = self.out.ping(b"").now_or_never();
+        let ping = poll_fn(|cx| {
+            let mut out = Pin::new(&mut self.0);
+            // Where there is no room for it, something else is under way.
+            std::task::ready!(out.as_mut().poll_ready(cx))?;
+            out.as_mut().start_send(tungstenite::Message::Ping(Bytes::new()))?;
+            out.poll_flush(cx)
+        });
+        let _: Option<Result<(), Error>> = ping.now_or_never();
     }
 
     /// Exotel goes on to the flow's next applet.
-    pub(super) async fn close(self, code: CloseCode, why: &str) {
-        let reason = CloseReason { code, description: Some(why.to_owned()) };
-        let _ = tokio::time::timeout(PATIENCE, self.out.close(Some(reason))).await;
+    pub(super) async fn close(mut self, code: CloseCode, why: &'static str) {
+        let reason = CloseFrame { code, reason: why.into() };
+        if let Ok(Ok(())) = timeout(PATIENCE, self.0.send(tungstenite::Message::Close(Some(reason)))).await {
+            let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = self.0.next().await {} }).await;
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! One call, from its `start` to its end: what the caller says goes to the backend, what the backend says goes to him at
 //! the pace that the ear has.
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, pin::pin, time::Duration};
 
 use actix_web::web::Data;
-use actix_ws::CloseCode;
 use bytestring::ByteString;
 use futures_util::{
     FutureExt,
@@ -18,17 +17,18 @@ use patchbay_voice::{
     outbound::{Cleared, Due, Echo, Outbound, Pace, Pushed},
 };
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
     backend::{self, Backend, Form, Wants},
     brief::gather,
     call::{Call, For},
+    elsewhere,
     frames::Frames,
     line::{Came, Gone, Line, Message},
     recorder::Recording,
     sessions::{Place, Waiting},
     story::{self, End, Story},
-    takeover,
 };
 use crate::{
     app::Services,
@@ -72,12 +72,14 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     let account = whom.account(&start);
-    let Some(call) = Call::of(&services, &account, &start) else {
+    let Some(mut call) = Call::of(&services, &account, &start) else {
         story::count(&services, "none", End::NeverStarted);
         tracing::warn!(account, "Exotel has started a stream without saying of which call");
         return line.close(CloseCode::Normal, "no call is named").await;
     };
-    let bot = whom.bot(&services, &account, &start);
+    let placed = whom.placed(&services, &call).await;
+    call.add(placed.as_ref());
+    let bot = whom.bot(&services, &account, &start, placed.as_ref());
     let mut story = Story::of(&services, &call, bot.as_ref().ok());
     let bot = match bot {
         Ok(bot) => bot,
@@ -87,12 +89,12 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     let of = CallRef { account, call_sid: call.call_sid.clone() };
-    let Some(place) = services.sessions.take(&of, story.session(), &services.config.voicebot) else {
+    let Some(place) = services.sessions.take(&of, story.session(), &bot.id, &services.config.voicebot) else {
         story.end(End::Full, Some("there are as many sessions as there may be ([voicebot])".to_owned()));
         return line.close(CloseCode::Again, "there are too many sessions").await;
     };
     drop(waiting);
-    takeover::tell(&services, &of, story.session());
+    elsewhere::tell(&services, &of, story.session());
     let backend = match backend::open(&services, &bot.profile, &call) {
         Ok(backend) => backend,
         Err(why) => {
@@ -143,7 +145,7 @@ async fn started(line: &mut Line, reader: &mut Reader, early: &mut Vec<Message>)
                 let read = reader.read(frame.bytes(), &mut pcm);
                 pcm.clear();
                 if early.len() < EARLY || matches!(read, Ok(Frame::Start(_))) {
-                    early.push(frame.to_keep());
+                    early.push(frame);
                 }
                 match read {
                     Ok(Frame::Start(start)) => return Ok(start),
@@ -246,7 +248,10 @@ impl Session {
 
     async fn run(mut self, place: Place) {
         let Err((end, told)) = self.talk(&place).await;
-        let Self { services, line, mut backend, mut story, out, inbound, frames, recording, .. } = self;
+        let Self { services, line, mut backend, mut story, mut out, inbound, frames, began, recording, .. } = self;
+        backend.hear(Heard::Cleared { heard: out.clear(began.elapsed()).heard });
+        // What was said last and not told yet. Nothing is made of it so far.
+        drop(backend.rest());
         story.tally.underruns = out.underruns();
         story.tally.dropped = inbound.dropped() + frames.dropped();
         if let Some(recording) = recording {
@@ -267,12 +272,18 @@ impl Session {
             _ => "",
         };
         // Whatever it was, the flow is to go on: this is the one code of which that is documented.
-        line.close(CloseCode::Normal, why).await;
-        let _ = tokio::time::timeout(LET_GO, poll_fn(|cx| backend.poll_close(cx))).await;
+        let let_go = tokio::time::timeout(LET_GO, poll_fn(|cx| backend.poll_close(cx)));
+        let _ = tokio::join!(line.close(CloseCode::Normal, why), let_go);
     }
 
     async fn talk(&mut self, place: &Place) -> Result<std::convert::Infallible, Over> {
         let services = self.services.clone();
+        // All of these are waited for as one for the whole of the call: to begin anew with every frame costs more than
+        // the frame.
+        let mut replaced = pin!(place.replaced.cancelled());
+        let mut hung_up = pin!(place.ended.cancelled());
+        let mut stopping = pin!(services.stopping.cancelled());
+        let mut clock = pin!(tokio::time::sleep_until(self.ping_at));
         loop {
             self.on_time()?;
             self.pass_on();
@@ -283,11 +294,17 @@ impl Session {
             }
             self.send_due().await?;
             let wake = self.wake();
+            if clock.deadline() != wake {
+                clock.as_mut().reset(wake);
+            }
             let Self { line, backend, gathering, .. } = self;
             tokio::select! {
                 biased;
-                () = place.replaced.cancelled() => return Err((End::Replaced, None)),
-                () = services.stopping.cancelled(), if self.stop_at.is_none() => {
+                () = &mut replaced => return Err((End::Replaced, None)),
+                () = &mut hung_up, if self.ending.is_none() => {
+                    self.goodbye(End::BotDone, Some("it was hung up by the API".to_owned()))?;
+                }
+                () = &mut stopping, if self.stop_at.is_none() => {
                     let drain = services.config.server.drain_timeout;
                     self.stop_at = Some(Instant::now() + drain - FAREWELL.min(drain / 2));
                 }
@@ -305,7 +322,7 @@ impl Session {
                     }
                 }
                 wants = poll_fn(|cx| backend.poll(cx)) => self.wants(wants).await?,
-                () = tokio::time::sleep_until(wake) => {}
+                () = &mut clock => {}
             }
         }
     }
@@ -358,8 +375,13 @@ impl Session {
         }
         match self.form {
             // What we cannot read, whoever it is for may.
-            Form::Frames => self.frames.push(frame.to_keep(), audio),
-            Form::Audio => self.inbound.push(&self.pcm),
+            Form::Frames => self.frames.push(frame, audio),
+            Form::Audio => {
+                if self.backend.away() {
+                    self.inbound.away();
+                }
+                self.inbound.push(&self.pcm);
+            }
         }
         match read {
             Ok(Frame::Dtmf(key)) if self.form == Form::Audio => {

@@ -40,7 +40,10 @@ struct Holder {
     id: u64,
     /// Sessions that begin later have greater ids, on whatever node.
     session: Uuid,
+    /// The id of the bot that has the call.
+    bot: String,
     replaced: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl fmt::Debug for Sessions {
@@ -82,11 +85,11 @@ impl Sessions {
     }
 
     /// The place of a call that starts. `None`: there are as many as there may be.
-    pub(super) fn take(self: &Arc<Self>, call: &CallRef, session: Uuid, limits: &Voicebot) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, call: &CallRef, session: Uuid, bot: &str, limits: &Voicebot) -> Option<Place> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let replaced = CancellationToken::new();
+        let (replaced, ended) = (CancellationToken::new(), CancellationToken::new());
         let mut on = self.on();
-        let holder = Holder { id, session, replaced: replaced.clone() };
+        let holder = Holder { id, session, bot: bot.to_owned(), replaced: replaced.clone(), ended: ended.clone() };
         if let Some(held) = on.calls.get_mut(call) {
             let older = std::mem::replace(held, holder);
             older.replaced.cancel();
@@ -99,7 +102,14 @@ impl Sessions {
             *on.of_account.entry(call.account.clone()).or_default() += 1;
         }
         drop(on);
-        Some(Place { sessions: Arc::clone(self), call: call.clone(), id, replaced })
+        Some(Place { sessions: Arc::clone(self), call: call.clone(), id, replaced, ended })
+    }
+
+    /// Ends the session of a call, politely. `bot`: only if it is this one's. Whether there is such a session here.
+    pub(super) fn end(&self, call: &CallRef, bot: Option<&str>) -> bool {
+        let on = self.on();
+        let held = on.calls.get(call).filter(|holder| bot.is_none_or(|bot| holder.bot == bot));
+        held.inspect(|holder| holder.ended.cancel()).is_some()
     }
 
     /// A session of the call has begun, perhaps on another node.
@@ -141,6 +151,8 @@ pub(super) struct Place {
     id: u64,
     /// A newer connection has taken over.
     pub(super) replaced: CancellationToken,
+    /// Somebody wants it to end.
+    pub(super) ended: CancellationToken,
 }
 
 impl Drop for Place {
@@ -178,14 +190,14 @@ mod tests {
     async fn a_newer_connection_takes_its_calls_place_and_leaves_one() {
         let sessions = Arc::new(Sessions::new().expect("TLS"));
         let limits = limits(2, 1);
-        let first = sessions.take(&call("a", "1"), SESSION, &limits).expect("a place");
-        assert!(sessions.take(&call("a", "2"), SESSION, &limits).is_none(), "the account's one is taken");
-        let second = sessions.take(&call("a", "1"), SESSION, &limits).expect("its own place");
+        let first = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("a place");
+        assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_none(), "the account's one is taken");
+        let second = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("its own place");
         assert!(first.replaced.is_cancelled() && !second.replaced.is_cancelled());
         drop(first);
-        assert!(sessions.take(&call("a", "2"), SESSION, &limits).is_none(), "the newer one has it still");
-        let other = sessions.take(&call("b", "1"), SESSION, &limits).expect("another account's");
-        assert!(sessions.take(&call("c", "1"), SESSION, &limits).is_none(), "the node's two are taken");
+        assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_none(), "the newer one has it still");
+        let other = sessions.take(&call("b", "1"), SESSION, "sales", &limits).expect("another account's");
+        assert!(sessions.take(&call("c", "1"), SESSION, "sales", &limits).is_none(), "the node's two are taken");
         drop(second);
         drop(other);
         assert!(sessions.on().calls.is_empty() && sessions.on().of_account.is_empty());
@@ -195,13 +207,27 @@ mod tests {
     async fn only_a_later_session_takes_a_call_away() {
         let sessions = Arc::new(Sessions::new().expect("TLS"));
         let held = Uuid::now_v7();
-        let place = sessions.take(&call("a", "1"), held, &limits(2, 2)).expect("a place");
+        let place = sessions.take(&call("a", "1"), held, "sales", &limits(2, 2)).expect("a place");
         for (of, session) in [("1", SESSION), ("1", held), ("2", Uuid::now_v7())] {
             sessions.taken_elsewhere(&call("a", of), session);
         }
         assert!(!place.replaced.is_cancelled());
         sessions.taken_elsewhere(&call("a", "1"), Uuid::now_v7());
         assert!(place.replaced.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_session_is_ended_by_whoever_has_its_bot() {
+        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let limits = limits(2, 2);
+        let place = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("a place");
+        for (of, bot) in [(call("a", "1"), Some("other")), (call("a", "2"), None), (call("b", "1"), None)] {
+            assert!(!sessions.end(&of, bot) && !place.ended.is_cancelled());
+        }
+        assert!(sessions.end(&call("a", "1"), Some("sales")) && place.ended.is_cancelled());
+        assert!(sessions.end(&call("a", "1"), None), "as long as it is there");
+        drop(place);
+        assert!(!sessions.end(&call("a", "1"), None));
     }
 
     #[tokio::test]

@@ -1,60 +1,31 @@
-//! A call's newest connection may come to another node than the one before: all nodes are told of it, and whoever has an
-//! older one lets it go.
+//! How a call gets its connection out of the HTTP server's hands: through them every frame would go by a second task and
+//! two queues, and wait for both.
 
-use std::sync::Arc;
+use std::{cell::RefCell, fmt, rc::Rc};
 
-use actix_web::web::Data;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use uuid::Uuid;
+use bytes::BytesMut;
+use futures_util::future::LocalBoxFuture;
+use tokio::net::TcpStream;
 
-use crate::{
-    app::Services,
-    context::{Audience, Listener, News, Next},
-    store::CallRef,
-};
+/// Given the connection once the answer to its handshake is out, with what was read of it already.
+pub type Taker = Box<dyn FnOnce(TcpStream, BytesMut) -> LocalBoxFuture<'static, ()>>;
 
-/// Nodes are told of it by the stream that agents hear theirs by: under no account, so that nobody else hears it.
-const ACCOUNT: &str = "";
-const NODES: &str = "voicebots";
+/// Lies in the request of a connection that can be taken over; whoever answers 101 says who takes it.
+#[derive(Clone, Default)]
+pub struct Takeover(Rc<RefCell<Option<Taker>>>);
 
-#[derive(Serialize, Deserialize)]
-struct Taken {
-    account: String,
-    call_sid: String,
-    session: Uuid,
+impl Takeover {
+    pub(super) fn by(&self, taker: impl FnOnce(TcpStream, BytesMut) -> LocalBoxFuture<'static, ()> + 'static) {
+        *self.0.borrow_mut() = Some(Box::new(taker));
+    }
+
+    pub fn taker(&self) -> Option<Taker> {
+        self.0.borrow_mut().take()
+    }
 }
 
-/// This node has the call now.
-pub(super) fn tell(services: &Data<Services>, call: &CallRef, session: Uuid) {
-    let taken = Taken { account: call.account.clone(), call_sid: call.call_sid.clone(), session };
-    let news = News {
-        account: ACCOUNT.to_owned(),
-        to: Audience::Agent(NODES.to_owned()),
-        call: None,
-        ends: true,
-        kind: NODES.to_owned(),
-        data: json!(taken),
-    };
-    let context = Arc::clone(&services.context);
-    services.sessions.tell(async move { context.publish(news).await });
-}
-
-/// Lets go of what others have taken, until the service stops.
-pub async fn heed(services: Arc<Services>) {
-    loop {
-        let listener = Listener { account: ACCOUNT.to_owned(), agents: Some(vec![NODES.to_owned()]) };
-        let mut heard = services.context.subscribe(listener, None);
-        loop {
-            let next = tokio::select! {
-                next = heard.next() => next,
-                () = services.stopping.cancelled() => return,
-            };
-            // Whoever is too slow begins anew: what he missed ends by itself.
-            let Some(Next::Event(event)) = next else { break };
-            if let Ok(Taken { account, call_sid, session }) = serde_json::from_value(event.told.news.data.clone()) {
-                services.sessions.taken_elsewhere(&CallRef { account, call_sid }, session);
-            }
-        }
+impl fmt::Debug for Takeover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Takeover")
     }
 }

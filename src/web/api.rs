@@ -572,7 +572,14 @@ fn urls(base: &str) -> Vec<AppletUrl> {
 fn families(services: &Services, sid: &str, token: &str) -> Vec<hooks::FamilyUrl> {
     let account = services.account(sid);
     let of = |account: &Account| hooks::families(account, services.public_url(), token, Some(&services.key));
-    account.as_deref().map(of).unwrap_or_default()
+    let mut urls = account.as_deref().map(of).unwrap_or_default();
+    // Of the file's bots it knows itself.
+    let kept_here =
+        account.is_some_and(|account| account.bots.is_empty()) && services.bots.of(sid).all().next().is_some();
+    if kept_here {
+        urls.extend(hooks::voicebot_urls(services.public_url(), token));
+    }
+    urls
 }
 
 #[derive(Deserialize, JsonSchema)]

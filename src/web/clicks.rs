@@ -92,6 +92,21 @@ fn may_click(services: &Services, caller: &Caller, sid: &str, agent: &str) -> Re
     Err(ApiError::Forbidden(message))
 }
 
+/// A bot's call is nobody's own: an agent who may click at all may have one made.
+pub(super) fn may_have_called(services: &Services, caller: &Caller, sid: &str) -> Result<(), ApiError> {
+    let roster = services.agents.of(sid);
+    let own = caller.email.as_deref().is_some_and(|email| {
+        let mut agents = roster.with_email(email);
+        agents.any(|agent| agent.profile.click_to_call)
+    });
+    if caller.role > Role::Agent || own {
+        return Ok(());
+    }
+    let message = "the role agent is a person: it takes an agent of the user mapping who has your e-mail, and whose \
+                   click-to-call is on; else a token of the role admin";
+    Err(ApiError::Forbidden(message.to_owned()))
+}
+
 async fn place(
     request: HttpRequest,
     services: Data<Services>,
@@ -121,13 +136,18 @@ async fn place(
     let Some(dialer) = services.dialer(sid.as_str()) else {
         return Err(ApiError::NotFound("there is no such account".to_owned()));
     };
-    Ok(match dialer.click(&wish).await {
+    Ok(told_of(&sid, dialer.click(&wish).await))
+}
+
+/// What became of a click, as whoever asked for it is told.
+pub(super) fn told_of(sid: &str, became: Result<Click, Declined>) -> HttpResponse {
+    match became {
         Ok(click) => {
-            let place = format!("/api/v1/accounts/{}/clicks/{}", *sid, click.id);
+            let place = format!("/api/v1/accounts/{sid}/clicks/{}", click.id);
             HttpResponseBuilder::new(status(&click.state)).insert_header((header::LOCATION, place)).json(shown(&click))
         }
         Err(declined) => refusal(&declined, parts(&declined).0),
-    })
+    }
 }
 
 /// The hash of the request's key, if it brings one.
@@ -218,15 +238,17 @@ pub(super) fn advice(state: &ClickState) -> Option<String> {
 
 /// A click, and what became of it.
 #[derive(Serialize, JsonSchema)]
-struct ClickShown {
+pub(super) struct ClickShown {
     id: Uuid,
     /// intended, dialling, placed, refused, unknown or not_placed.
     state: &'static str,
     agent: String,
     to: String,
     caller_id: String,
-    /// A test call: the flow that the customer is put into.
+    /// The flow that the customer is put into.
     flow_url: Option<String>,
+    /// The voicebot that he is connected with.
+    bot: Option<String>,
     custom_field: Option<String>,
     asked_at: Timestamp,
     dialled_at: Option<Timestamp>,
@@ -257,6 +279,7 @@ fn shown(click: &Click) -> ClickShown {
         to: click.to.clone(),
         caller_id: click.caller_id.clone(),
         flow_url: click.flow_url.clone(),
+        bot: click.bot.as_ref().map(|wish| wish.bot.clone()),
         custom_field: click.custom_field.clone(),
         asked_at: click.asked_at,
         dialled_at: click.dialled_at,

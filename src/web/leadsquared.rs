@@ -95,14 +95,19 @@ fn times(integration: &Integration) -> Option<CallingTimes> {
 }
 
 /// Click-to-call: `AgentNumber`, `CustomerNumber`, `VirtualNumber` of the web app, `From`, `To`, `VirtualNumber` of the
-/// mobile one.
+/// mobile one; with softphones also `AgentId`, the address of the agent's.
 async fn connect(request: HttpRequest, services: Data<Services>, bytes: Bytes) -> HttpResponse {
     let (account, integration) = match admitted(&request, &services, &bytes) {
         Ok(admitted) => admitted,
         Err(answer) => return *answer,
     };
     let said = |names: &[&str]| field(&request, &bytes, names);
-    let (Some(agent), Some(to)) = (said(&["AgentNumber", "From"]), said(&["CustomerNumber", "To"])) else {
+    // It stands beside the number of whoever has a softphone, which is what is to ring. LeadSquared fills it from a field of
+    // the user that may be empty, or hold the id of another telephony.
+    let roster = services.agents.of(&account.sid);
+    let softphone = said(&["AgentId"]).filter(|id| phone::is_sip(id) && roster.with_number(id).is_some());
+    let agent = softphone.or_else(|| said(&["AgentNumber", "From"]));
+    let (Some(agent), Some(to)) = (agent, said(&["CustomerNumber", "To"])) else {
         let message = "AgentNumber and CustomerNumber (From and To for the mobile app) are needed";
         return error(StatusCode::BAD_REQUEST, message);
     };

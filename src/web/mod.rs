@@ -5,6 +5,7 @@ mod accounts;
 pub mod api;
 mod auth;
 mod authed;
+mod bot_calls;
 mod bots;
 mod clicks;
 mod dids;
@@ -55,6 +56,7 @@ const TABLES: &[&[Endpoint]] = &[
     access::ENDPOINTS,
     accounts::ENDPOINTS,
     api::ENDPOINTS,
+    bot_calls::ENDPOINTS,
     bots::ENDPOINTS,
     clicks::ENDPOINTS,
     dids::ENDPOINTS,

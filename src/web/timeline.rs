@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    call::{BotSession, CallState, EventKind, FollowUpWish, Order, route::Routed, shape},
+    call::{BotSession, CallState, EventKind, FollowUpWish, Order, StreamTold, route::Routed, shape},
     store::{AttemptOutcome, CallFile, Delivery, DeliveryState, ExchangeLog, Witness, Written},
 };
 
@@ -46,6 +46,9 @@ pub enum What {
         /// Which voicebot had the caller; once that is over, how it went.
         #[serde(skip_serializing_if = "Option::is_none")]
         bot: Option<Box<BotSession>>,
+        /// What Exotel says of the voicebot's stream, and why it failed where it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stream: Option<Box<StreamTold>>,
     },
     /// Something is to be written into a CRM.
     Planned { delivery: uuid::Uuid, integration: String, kind: &'static str },
@@ -112,6 +115,7 @@ pub fn of(file: &CallFile) -> Vec<Entry> {
                     .map(|order| Box::new(OrderShown { by: facts.asked_by.clone().unwrap_or_default(), order })),
                 routed: facts.routed.clone().map(Box::new),
                 bot: facts.bot.clone().map(Box::new),
+                stream: StreamTold::of(facts).map(Box::new),
             },
         });
     }

@@ -355,6 +355,26 @@ async fn leadsquareds_own_forms_dial_once_for_two_presses_of_the_button() {
     assert_eq!(rig.placed().len(), 2);
 }
 
+/// The connector for softphones says by `AgentId` which of them rings; the number stands there all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn leadsquareds_softphones_ring_where_the_user_mapping_has_them() {
+    let mut rig = rig();
+    leadsquared(&mut rig, "");
+    rig.start();
+    for (at, (id, rung)) in
+        [("sip:Clicker", "sip:clicker"), ("sip:nobody", "09000000001"), ("", "09000000001")].into_iter().enumerate()
+    {
+        let click = format!(
+            "/v1/leadsquared/outbound/call/connect?AgentNumber=9000000001&CustomerNumber=987650001{at}&AgentId={id}"
+        );
+        let (status, said) = rig.leadsquared(Method::GET, &click).await;
+        assert_eq!((status, &said["status"]), (200, &json!("success")), "{id}: {said:#}");
+        let call_sid = said["call_sid"].as_str().expect("a CallSid").to_owned();
+        rig.exotel.with(|exotel| assert_eq!(exotel.call(&call_sid).expect("the call").from, rung, "{id}"));
+    }
+    assert_eq!(rig.placed().len(), 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn leadsquareds_configuration_is_shown_without_its_secrets_and_taken_as_it_is() {
     let mut rig = rig();

@@ -255,6 +255,9 @@ async fn every_operation_is_as_described() {
     walk.call("list_bots", nothing()).await;
     let flow = format!("https://my.exotel.com/{SID}/exoml/start_voice/7");
     let made = walk.call("make_did", json!({ "number": EXOPHONE, "bot_id": "sales" })).await;
+    walk.put("id", &json!("sales"));
+    let calling = json!({ "to": "09876500003", "parameters": { "order": "7" }, "time_limit": 60 });
+    walk.call("place_bot_call", calling).await;
     walk.put("id", &made["id"]);
     walk.call("edit_did", json!({ "label": "Main", "bot_id": null })).await;
     walk.call("replace_did", json!({ "flow_url": flow })).await;

@@ -38,6 +38,8 @@ pub struct Start {
     /// What stood in the query of the bot's URL, which Exotel takes off before it connects (IVR, MIRA). HTML's escapes
     /// are undone.
     pub custom_parameters: BTreeMap<String, String>,
+    /// What whoever placed the call had it carry. Documented for no stream; one project looks for it (KS).
+    pub custom_field: Option<String>,
     pub law: Law,
     /// What the audio is taken for: 8 kHz where nothing usable is said.
     pub rate: Rate,

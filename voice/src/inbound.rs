@@ -50,6 +50,11 @@ impl Inbound {
         self.live |= self.queue.len() == 0;
     }
 
+    /// The bot's server is being looked for anew: what is said meanwhile is kept as what came early.
+    pub fn away(&mut self) {
+        (self.live, self.ready) = (false, false);
+    }
+
     pub fn push(&mut self, pcm: &[u8]) {
         self.queue.push(pcm);
         let Keep { early_ms, backlog_ms, fresh_ms } = self.keep;
@@ -117,6 +122,21 @@ mod tests {
         inbound.push(&frame(100));
         assert_eq!(taken(&mut inbound), (0..=100).collect::<Vec<_>>());
         assert_eq!(inbound.dropped(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_said_while_the_server_is_away_is_kept_like_what_came_early() {
+        let mut inbound = Inbound::new(Rate::Hz8000, Keep::DEFAULT);
+        inbound.ready();
+        inbound.push(&frame(0));
+        assert_eq!(taken(&mut inbound), [0]);
+        inbound.away();
+        (1..100).for_each(|number| inbound.push(&frame(number)));
+        assert_eq!(inbound.take(20), None, "nobody is there");
+        inbound.ready();
+        assert_eq!(taken(&mut inbound), (1..100).collect::<Vec<_>>());
+        (100..200).for_each(|number| inbound.push(&frame(number)));
+        assert!(taken(&mut inbound).len() <= 20, "and again only what is fresh");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! for all of them. So a connector's tests can drive a sandbox without a socket, and the demo and the end-to-end tests
 //! drive the same one over HTTP.
 
+pub mod backends;
 mod crm;
 pub mod exotel;
 mod fault;

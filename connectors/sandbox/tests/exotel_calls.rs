@@ -115,6 +115,27 @@ fn a_call_into_a_flow_goes_to_the_exophone() {
 }
 
 #[test]
+fn a_call_at_a_voicebot_has_one_leg_and_needs_its_websocket() {
+    let mut exotel = account();
+    let stream = ("StreamUrl", "wss://bot.test/voicebot/t");
+    let kind = ("StreamType", "bidirectional");
+    for wrong in [
+        vec![CALL[0], CALL[2], stream],
+        vec![CALL[0], CALL[2], kind, ("StreamUrl", "https://bot.test/")],
+        vec![CALL[0], CALL[1], CALL[2], kind, stream],
+        vec![CALL[0], CALL[2], stream, ("StreamType", "both")],
+    ] {
+        assert_eq!(ask(&mut exotel, Method::POST, CONNECT, FORM, &form(&wrong), BEGUN).status, 400, "{wrong:?}");
+    }
+    let right = [CALL[0], CALL[2], kind, stream, ("TimeLimit", "600")];
+    let reply = ask(&mut exotel, Method::POST, CONNECT, FORM, &form(&right), BEGUN);
+    assert_eq!(value(&reply)["Call"]["To"], json!("08030754890"));
+    let call = exotel.call(&sid(&reply)).expect("the call");
+    assert_eq!((call.stream_url.as_deref(), call.talk_seconds), (Some(stream.1), 0));
+    assert_eq!(exotel.surprises().count(), 0);
+}
+
+#[test]
 fn trouble_is_answered_alike_whether_the_call_went_out_or_not() {
     let mut exotel = account();
     exotel.next_connect(Trouble::NoRoute(504));

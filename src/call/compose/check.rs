@@ -138,6 +138,7 @@ fn full_sample() -> Value {
         "agent": hostile("agent"),
         "agent_email": hostile("agent_email"),
         "tried": hostile("tried"),
+        "bot": hostile("bot"),
         "started": hostile("started"),
         "call_sid": SAMPLE_SID,
         "custom_field": hostile("custom_field"),

@@ -20,7 +20,7 @@ const MAX_SECONDS: f64 = 10_000_000.0;
 /// An applet's request (exotel-api §4.2, §4.3). In flows, `CallFrom` is the customer in either direction, and `CallTo` the
 /// ExoPhone; they are preferred to `From` and `To`, which a popup was seen to fill otherwise.
 pub(super) fn of_applet(fields: &mut Fields, keyed_at: Option<KeyedAt>, locale: &Locale) -> Facts {
-    let exophone = first_number(fields, &["CallTo", "To"]);
+    let exophone = exophone(fields);
     let dialled_from = number(fields, "OutgoingPhoneNumber");
     let insights = fields.take_at(&["Insights", "DialCallStatus"]);
     let mut facts = Facts {
@@ -43,6 +43,10 @@ pub(super) fn of_applet(fields: &mut Fields, keyed_at: Option<KeyedAt>, locale: 
 
 pub(super) fn customer(fields: &mut Fields) -> Option<String> {
     first_number(fields, &["CallFrom", "From"])
+}
+
+pub(super) fn exophone(fields: &mut Fields) -> Option<String> {
+    first_number(fields, &["CallTo", "To"])
 }
 
 pub(super) fn dialled(fields: &mut Fields) -> Option<String> {
@@ -103,12 +107,14 @@ pub(super) fn of_listed(fields: &mut Fields, locale: &Locale) -> Facts {
 
 /// Customer and ExoPhone of a call that REST or a StatusCallback speaks of: `PhoneNumberSid`, in lists `PhoneNumber`, is
 /// the ExoPhone (exotel-api §1.7, §5.1); of outgoing calls `From` is the agent, who is dialled first, and `To` the customer, unless the call
-/// went into a flow: then `To` is the ExoPhone and `From` the customer (exotel-api §2.1, §2.2).
+/// went into a flow or a stream: then `To` is the ExoPhone, if it is said, and `From` the customer (exotel-api §2.1, §2.2).
 fn parties(facts: &mut Facts, fields: &mut Fields) {
     let (from, to) = (first_number(fields, &["CallFrom", "From"]), first_number(fields, &["CallTo", "To"]));
     let exophone = first_number(fields, &["PhoneNumberSid", "CallerId", "PhoneNumber"]);
+    // Into a stream there is no `To` to be told.
     let to_exophone = match (&to, &exophone) {
         (Some(to), Some(exophone)) => phone::same(to, exophone),
+        (None, Some(_)) => true,
         _ => false,
     };
     if facts.direction == Some(Direction::Outgoing) && !to_exophone {
@@ -136,11 +142,16 @@ fn common(facts: &mut Facts, fields: &mut Fields, locale: &Locale) {
     facts.disconnected_by = fields.take("DisconnectedBy");
     facts.legs = legs::read(fields);
     facts.stream = legs::stream(fields);
-    match fields.take("RecordingUrl").map(|url| recording::read(&url, &locale.recording_origins)) {
-        Some(Ok(url)) => facts.recording_url = Some(url),
-        Some(Err(host)) => facts.refused_recording_host = Some(host),
-        None => {}
-    }
+    let mut recording = |said: Option<String>| match recording::read(&said?, &locale.recording_origins) {
+        Ok(url) => Some(url),
+        Err(host) => {
+            facts.refused_recording_host = Some(host);
+            None
+        }
+    };
+    let of_stream = facts.stream.remove("recordingurl");
+    facts.stream_recording_url = recording(of_stream);
+    facts.recording_url = recording(fields.take("RecordingUrl"));
 }
 
 /// `incoming` and `inbound`, `outbound-dial`, `outbound dial` and `outbound-api` (exotel-api §2.2).

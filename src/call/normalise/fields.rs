@@ -101,6 +101,12 @@ impl Fields {
         below
     }
 
+    /// Whether there is any field below `name`.
+    pub(super) fn has_below(&self, name: &str) -> bool {
+        let name = canonical(name);
+        self.0.iter().any(|field| field.path.len() > 1 && field.path[0] == name)
+    }
+
     /// Fields whose name starts with `prefix` and goes on with a number: `ivr_tag_1`, in order of the numbers.
     pub(super) fn take_numbered(&mut self, prefix: &str) -> Vec<String> {
         let prefix = canonical(prefix);

@@ -57,6 +57,12 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
     said.text("recording", facts.recording_url.as_deref());
     said.text("refused", facts.refused_recording_host.as_deref());
     said.text("custom_field", facts.custom_field.as_deref());
+    for (name, value) in &facts.stream {
+        said.text("stream", Some(name));
+        said.text("value", Some(value));
+    }
+    said.text("stream_recording", facts.stream_recording_url.as_deref());
+    said.text("placed_for_bot", facts.placed_for_bot.as_ref().map(|wish| wish.bot.as_str()));
     said.text("integration", facts.integration.as_deref());
     if let Some(record) = &facts.chosen {
         said.text("chosen_kind", Some(&record.kind));

@@ -35,7 +35,9 @@ pub(super) fn of(hook: Hook, path: &str, fields: &mut Fields) -> Kind {
         Hook::IpPstn => ip_pstn(fields).into(),
         Hook::CallEvents if matches!(last, "dialwhom" | "connect") => EventKind::DialWhom.into(),
         // They ask for something; what they say of the call, its passthrus say, too.
-        Hook::CallEvents if matches!(last, "gather" | "greeting" | "playback" | "decide" | "switch") => {
+        Hook::CallEvents
+            if matches!(last, "gather" | "greeting" | "playback" | "decide" | "switch" | "answer" | "dial-up") =>
+        {
             EventKind::Other(last.to_owned()).into()
         }
         Hook::CallEvents
@@ -152,9 +154,11 @@ fn passthru(fields: &mut Fields) -> EventKind {
         ("voicemail", _) => EventKind::Voicemail,
         (_, "completed") => EventKind::Completed,
         (_, "busy" | "no-answer" | "failed" | "canceled" | "cancelled") => EventKind::Missed,
+        ("client-hangup" | "incomplete", _) => EventKind::Missed,
+        // Behind a voicebot applet: `completed` says nothing of anybody else then.
+        _ if fields.has_below("Stream") => EventKind::Other("stream".to_owned()),
         // `call` is how `completed` was called before 2013.
         ("completed" | "call", _) => EventKind::Completed,
-        ("client-hangup" | "incomplete", _) => EventKind::Missed,
         _ if fields.peek("digits").is_some() => EventKind::Gathered,
         _ => EventKind::Other("passthru".to_owned()),
     }

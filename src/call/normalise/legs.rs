@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{facts::seconds, fields::Fields};
-use crate::call::event::Leg;
+use crate::call::{event::Leg, stream::without_addresses};
 
 /// A Connect applet tries a handful of agents; a request that names more is somebody's experiment.
 const MAX_LEGS: usize = 64;
@@ -73,14 +73,19 @@ pub(super) fn of_details(fields: &mut Fields, statuses: [Option<String>; 2]) -> 
         .collect()
 }
 
-/// `Stream[Status]=…`, `Stream={…}`, of a voicebot applet.
+/// `Stream[Status]=…`, `Stream={…}`, of a voicebot applet. Where it was configured to connect to is let go: it may hold a
+/// credential.
 pub(super) fn stream(fields: &mut Fields) -> BTreeMap<String, String> {
     let mut seen = BTreeSet::new();
     fields
         .take_below("Stream")
         .into_iter()
         .map(|(path, value)| (path.join("."), value))
-        .filter(|(name, _)| seen.insert(name.clone()))
+        .filter(|(name, _)| name != "streamurl" && seen.insert(name.clone()))
+        .map(|(name, value)| {
+            let value = if name == "recordingurl" { value } else { without_addresses(&value) };
+            (name, value)
+        })
         .take(MAX_STREAM)
         .collect()
 }

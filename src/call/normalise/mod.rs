@@ -153,6 +153,8 @@ pub struct Asking {
     pub call_sid: Option<String>,
     /// As Exotel wrote it.
     pub customer: Option<String>,
+    /// Likewise.
+    pub exophone: Option<String>,
     /// The agent who was dialled last, as Exotel wrote him.
     pub last_dialled: Option<String>,
     /// An attempt was made before, without success.
@@ -170,6 +172,7 @@ pub fn asking(query: &str, content_type: Option<&str>, body: &[u8]) -> Asking {
     Asking {
         call_sid: call_sid(&mut fields),
         customer: facts::customer(&mut fields),
+        exophone: facts::exophone(&mut fields),
         last_dialled: facts::dialled(&mut fields),
         failed: matches!(status.as_str(), "busy" | "no-answer" | "failed" | "canceled" | "cancelled"),
         rule: fields.take("rule"),

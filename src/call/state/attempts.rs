@@ -31,6 +31,10 @@ pub(super) fn of(trace: &Trace<'_>) -> Vec<Tried> {
             Voice::Other => {}
         }
     }
+    // Of a call that was placed into a flow, whoever was rung first is the customer, whatever else is said of him.
+    let placed = trace.0.iter().filter(|event| event.kind == EventKind::Placed && event.facts.agent.is_none());
+    let customers: Vec<&String> = placed.filter_map(|event| event.facts.customer.as_ref()).collect();
+    tried.retain(|known| !customers.iter().any(|customer| phone::same(&known.attempt.agent, customer)));
     tried
 }
 

@@ -1,6 +1,7 @@
 //! What a call is, as far as its events say: a fold that does not care about their order or number.
 
 mod attempts;
+mod bot;
 mod outcome;
 
 #[cfg(test)]
@@ -18,7 +19,10 @@ use super::{
     event::{AttemptStatus, CallEvent, EventKind, Facts, KeyedAt, SeenBy},
     person::FollowUpWish,
     phone, shape,
+    stream::StreamTold,
 };
+
+pub use bot::BotPart;
 
 /// One agent who was tried.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,6 +127,12 @@ pub struct CallState {
     #[serde(default)]
     pub seen: Seen,
     pub custom_field: Option<String>,
+    /// What voicebots were to it, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot: Option<BotPart>,
+    /// What Exotel says of their streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamTold>,
     /// By integration: the CRM object that a person chose for this call. The latest choice counts.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, shape::RecordShape>")]
@@ -152,6 +162,8 @@ impl fmt::Debug for CallState {
             .field("automatic", &self.automatic)
             .field("over", &self.over)
             .field("seen", &self.seen)
+            .field("bot", &self.bot)
+            .field("streams", &self.streams)
             .field("choices", &self.choices)
             .field("follow_ups", &self.follow_ups)
             .field("events", &self.events)
@@ -257,8 +269,12 @@ impl CallState {
         if outcome == Some(Outcome::Answered) {
             attempts::settle_answered(&mut attempts);
         }
-        let talk_seconds = talk_seconds(&trace, &attempts, outcome);
+        let streams = bot::streams(&trace);
+        let bot = bot::part(&trace, &streams, over);
+        let talk_seconds = talk_seconds(&trace, &attempts, outcome, bot.as_ref());
         let direction = trace.latest(|facts| facts.direction).unwrap_or(Direction::Incoming);
+        let attempts: Vec<AgentAttempt> = attempts.into_iter().map(|tried| tried.attempt).collect();
+        let among = |agent: &&String| attempts.iter().any(|attempt| phone::same(&attempt.agent, agent));
         Some(Self {
             call_sid: first.call_sid.clone(),
             direction,
@@ -267,18 +283,22 @@ impl CallState {
             started_at: trace.first(|facts| facts.started_at),
             first_heard_at: trace.0.iter().map(|event| event.received_at).min(),
             ended_at: trace.latest(|facts| facts.ended_at),
-            attempts: attempts.into_iter().map(|tried| tried.attempt).collect(),
-            placed_for: trace.0.iter().find_map(|event| attempts::placed_for(event)).cloned(),
+            placed_for: trace.0.iter().filter_map(|event| attempts::placed_for(event)).find(among).cloned(),
+            attempts,
             digits,
             talk_seconds,
             total_seconds: trace.latest(|facts| facts.total_seconds),
-            recording_url: trace.latest(|facts| facts.recording_url.clone()),
+            recording_url: trace
+                .latest(|facts| facts.recording_url.clone())
+                .or_else(|| trace.latest(|facts| facts.stream_recording_url.clone())),
             outcome,
             automatic: trace.0.iter().any(|event| event.facts.automatic),
             over,
             listed_over: outcome::listed_over(&trace),
             seen: Seen::of(&trace),
             custom_field: trace.latest(|facts| facts.custom_field.clone()),
+            bot,
+            streams,
             choices: asked(&trace, |facts| facts.chosen.clone()),
             follow_ups: asked(&trace, |facts| facts.follow_up.clone()),
             events: u32::try_from(trace.0.len()).unwrap_or(u32::MAX),
@@ -316,7 +336,8 @@ impl CallState {
     /// never knew of the call it had told of. A call that was heard of must not stay without a record.
     pub(super) fn final_outcome(&self) -> Outcome {
         self.outcome.unwrap_or_else(|| {
-            if self.answered_by().is_some() {
+            let with_bot = self.attempts.is_empty() && self.bot.as_ref().is_some_and(|bot| bot.spoke);
+            if with_bot || self.answered_by().is_some() {
                 Outcome::Answered
             } else if self.attempts.is_empty() && (self.over || self.listed_over || !self.digits.is_empty()) {
                 Outcome::FlowEnded
@@ -369,7 +390,12 @@ fn tagged(step: &Digits, keyed_at: Option<KeyedAt>, untagged: &mut [u32; 2]) -> 
 /// How long they talked: as details say, else the status callback, else the answered leg, else the time of dialling and
 /// talking together. A zero is believed only where nobody knows better: details carry it until they are filled in
 /// (exotel-api §5.1).
-fn talk_seconds(trace: &Trace<'_>, attempts: &[attempts::Tried], outcome: Option<Outcome>) -> Option<u32> {
+fn talk_seconds(
+    trace: &Trace<'_>,
+    attempts: &[attempts::Tried],
+    outcome: Option<Outcome>,
+    bot: Option<&BotPart>,
+) -> Option<u32> {
     let mut said: Vec<_> = trace
         .said(|facts| facts.conversation_seconds)
         .map(|(voice, at, seconds)| (Reverse(voice), Reverse(at), seconds))
@@ -394,5 +420,6 @@ fn talk_seconds(trace: &Trace<'_>, attempts: &[attempts::Tried], outcome: Option
         .find(|seconds| *seconds > 0)
         .or_else(|| leg().filter(|seconds| *seconds > 0))
         .or_else(|| dialled().filter(|seconds| *seconds > 0))
+        .or_else(|| bot.filter(|bot| bot.spoke)?.seconds)
         .or_else(|| said.first().copied())
 }

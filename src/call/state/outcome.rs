@@ -5,6 +5,7 @@ use patchbay_kit::{Direction, Outcome};
 use super::{
     Trace, Voice,
     attempts::{self, Tried},
+    bot::{self, Standing},
     voice,
 };
 use crate::call::event::{AttemptStatus, CallEvent, EventKind, Facts};
@@ -107,16 +108,22 @@ pub(super) fn of(trace: &Trace<'_>, attempts: &[Tried], keyed: bool) -> Option<O
     };
 
     let left_voicemail = passthrus().any(voicemail);
-    // Nothing says whether the time of a voicemail counts as conversation: then only a second leg proves one.
-    let detailed_talk = details()
-        .any(|event| of_details(event) == Some(true) && (!left_voicemail || second_leg(&event.facts) == Some(true)));
+    let for_bot = bot::placed_for_one(trace);
+    // Nothing says whether the time of a voicemail counts as conversation, nor that with a bot: then only a second leg
+    // proves one.
+    let alone = left_voicemail || for_bot;
+    let detailed_talk =
+        details().any(|event| of_details(event) == Some(true) && (!alone || second_leg(&event.facts) == Some(true)));
     // The second leg's own status is proof; a mere absence of one is none.
     let second_leg_failed =
         details().any(|event| of_details(event) == Some(false) && second_leg(&event.facts) == Some(false));
 
     let answered = detailed_talk
         || passthrus().any(|event| event.facts.dial_call_status.as_deref().and_then(ended) == Some(true))
-        || statuses().any(|event| of_two_party(event) == Some(true))
+        || statuses().any(|event| match for_bot {
+            true => of_two_party(event) == Some(true) && second_leg(&event.facts) == Some(true),
+            false => of_two_party(event) == Some(true),
+        })
         // An agent's own leg that lasted; that the whole call did says nothing of whom it was with.
         || lists().any(|event| listed(event) == Some(true) && event.facts.legs.iter().any(attempts::spoke))
         || passthrus().any(|event| {
@@ -124,12 +131,26 @@ pub(super) fn of(trace: &Trace<'_>, attempts: &[Tried], keyed: bool) -> Option<O
                 && said_of_dialling(&event.facts).is_none()
                 && !voicemail(event)
                 && !second_leg_failed
+                && !bot::stream_failed(event)
         });
     if answered {
         return Some(Outcome::Answered);
     }
     if left_voicemail {
         return Some(Outcome::Voicemail);
+    }
+    let dialled = passthrus().any(|event| event.facts.dial_call_status.as_deref().and_then(ended).is_some());
+    let second = details().any(|event| second_leg(&event.facts).is_some());
+    if attempts.is_empty() && !dialled && !second && !bot::humans_sought(trace) {
+        match bot::standing(trace) {
+            Standing::Had => return Some(Outcome::Answered),
+            // The process that had it is gone, and so is what it would have told.
+            Standing::Open if over(trace) => return Some(Outcome::Answered),
+            // How it ended is told as soon as it has: until then nothing is concluded that it would take back.
+            Standing::Open => return None,
+            Standing::None if for_bot => return of_bots_call(trace),
+            Standing::None => {}
+        }
     }
     let concluding =
         |event: &&&CallEvent| matches!(event.kind, EventKind::Completed | EventKind::Missed | EventKind::FlowEnded);
@@ -173,4 +194,26 @@ fn of_all_details(trace: &Trace<'_>, attempts: &[Tried], in_flow: bool) -> Optio
     let failed = silent.iter().any(|event| event.facts.call_status.as_deref().and_then(ended) == Some(false));
     let outgoing = silent.iter().any(|event| event.facts.direction == Some(Direction::Outgoing));
     Some(if tried || (failed && (!in_flow || outgoing)) { Outcome::Missed } else { Outcome::FlowEnded })
+}
+
+/// A call that was placed for a bot, and that none had: whether anybody was there.
+fn of_bots_call(trace: &Trace<'_>) -> Option<Outcome> {
+    let told = |event: &&&CallEvent| {
+        matches!(event.kind, EventKind::StatusChanged | EventKind::Detailed | EventKind::Listed)
+            || voice(&event.kind) == Voice::Passthru
+    };
+    let ends: Vec<(&EventKind, bool)> = trace
+        .0
+        .iter()
+        .filter(told)
+        .filter_map(|event| Some((&event.kind, ended(event.facts.call_status.as_deref()?)?)))
+        .collect();
+    if ends.iter().any(|(_, had)| !had) {
+        return Some(Outcome::Missed);
+    }
+    let flow_ended =
+        trace.0.iter().any(|event| voice(&event.kind) == Voice::Passthru && event.kind != EventKind::Gathered);
+    // Of a call that was `completed` the list knows no more than that.
+    let completed = ends.iter().any(|(kind, _)| **kind != EventKind::Listed);
+    (flow_ended || completed).then_some(Outcome::FlowEnded)
 }

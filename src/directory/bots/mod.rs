@@ -4,6 +4,7 @@
 mod bot;
 mod did;
 mod hidden;
+mod ticket;
 mod tool;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::{
 
 pub use bot::{Bot, BotPatch, SEALED_FOR};
 pub use did::DidPatch;
+pub use ticket::Ticket;
 pub use tool::{ToolPatch, ToolShown};
 
 /// One account's.
@@ -144,6 +146,19 @@ impl Bots {
             let found = bots.all().find(|entry| entry.profile.takes(&hash, now))?;
             Some((account.clone(), found.clone()))
         })
+    }
+
+    /// What lets one call in to a bot, in the place of a token: behind `/voicebot/`. `None`: there is no such bot.
+    pub fn ticket(&self, ticket: &Ticket, now: Timestamp) -> Option<(String, Entry<Bot>)> {
+        let bot = self.of(&ticket.account).get(&ticket.bot)?.clone();
+        Some((ticket.write(&self.key, now), bot))
+    }
+
+    /// The call that a ticket lets in, and its bot, if that is still there.
+    pub fn with_ticket(&self, text: &str, now: Timestamp) -> Option<(Ticket, Entry<Bot>)> {
+        let ticket = Ticket::read(text, &self.key, now)?;
+        let bot = self.of(&ticket.account).get(&ticket.bot)?.clone();
+        Some((ticket, bot))
     }
 
     /// # Errors

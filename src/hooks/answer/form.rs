@@ -23,11 +23,24 @@ pub(in crate::hooks) enum Applet {
     Decide,
     /// A synchronous Passthru before a Switch Case.
     Switch,
+    /// A Passthru at the start of a flow: is there a bot for this call?
+    Answer,
+    /// Behind a voicebot: is a human to go on, and who?
+    DialUp,
 }
 
 impl Applet {
-    const ALL: [Self; 7] =
-        [Self::DialWhom, Self::Connect, Self::Gather, Self::Greeting, Self::Playback, Self::Decide, Self::Switch];
+    const ALL: [Self; 9] = [
+        Self::DialWhom,
+        Self::Connect,
+        Self::Gather,
+        Self::Greeting,
+        Self::Playback,
+        Self::Decide,
+        Self::Switch,
+        Self::Answer,
+        Self::DialUp,
+    ];
 
     pub(in crate::hooks) fn as_str(self) -> &'static str {
         match self {
@@ -38,6 +51,8 @@ impl Applet {
             Self::Playback => "playback",
             Self::Decide => "decide",
             Self::Switch => "switch",
+            Self::Answer => "answer",
+            Self::DialUp => "dial-up",
         }
     }
 

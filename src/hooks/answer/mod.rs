@@ -159,6 +159,10 @@ impl Question<'_> {
             Applet::Playback => self.playback().await,
             Applet::Decide => self.decide().await,
             Applet::Switch => self.switch().await,
+            Applet::Answer => self.is_there_a_bot(),
+            // The version is what a Connect applet says, and a Passthru does not.
+            Applet::DialUp if form == Form::Plain => self.is_handed_over().await,
+            Applet::DialUp => self.dial(applet, form).await,
         }
     }
 
@@ -277,9 +281,30 @@ impl Question<'_> {
             // A mistyped flow goes on where it would without the question.
             return (form::branch(true), told::<()>(Applet::Decide, None, "yes"));
         };
+        self.holds(rule).await
+    }
+
+    async fn holds(&self, rule: Rule) -> Answered {
         let holds = self.holding(&[rule].into()).await.contains(&rule);
         let routed = told::<()>(Applet::Decide, None, if holds { "yes" } else { "no" });
         (form::branch(holds), Routed { rule: rule.as_str().to_owned(), ..routed })
+    }
+
+    /// Whether the DID that was called leads to a bot.
+    fn is_there_a_bot(&self) -> Answered {
+        let called = self.asking.exophone.as_deref().and_then(|raw| phone::parse(raw, &self.account.country));
+        let bots = self.services.bots.of(&self.account.sid);
+        let dids = self.services.bots.dids(&self.account.sid);
+        let did = called.and_then(|called| dids.all().find(|did| did.profile.number == called.e164));
+        let bot = did.and_then(|did| did.profile.bot_id.as_deref()).filter(|id| bots.get(id).is_some());
+        let routed = told::<()>(Applet::Answer, None, bot.unwrap_or("no bot"));
+        (form::branch(bot.is_some()), Routed { rule: "did".to_owned(), ..routed })
+    }
+
+    /// Whether a bot has named somebody. He is not taken by this: the Connect applet that follows asks for him.
+    async fn is_handed_over(&self) -> Answered {
+        let (answer, routed) = self.holds(Rule::HandOver).await;
+        (answer, Routed { applet: Applet::DialUp.as_str().to_owned(), ..routed })
     }
 
     async fn switch(&self) -> Answered {

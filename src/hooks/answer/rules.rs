@@ -28,6 +28,7 @@ impl Question<'_> {
                 Rule::BusinessHours => self.routing().is_open(now),
                 Rule::KnownCaller => self.known_caller().await,
                 Rule::OpenTicket => self.open_ticket(now).await,
+                Rule::HandOver => self.handed_over().await,
                 Rule::OwnerAvailable => self.routing().is_open(now) && self.owner_available().await,
             };
             if holds {
@@ -40,6 +41,12 @@ impl Question<'_> {
     pub(super) async fn owners(&self) -> Vec<Owner> {
         let Some(number) = &self.number else { return Vec::new() };
         owners::of(self.services, self.account, number, self.deadline, self.effect).await
+    }
+
+    async fn handed_over(&self) -> bool {
+        let Some(call) = &self.call else { return false };
+        let known = in_time(self.deadline, self.services.context.call(call)).await;
+        known.is_some_and(|known| known.hand_over().is_some())
     }
 
     async fn owner_available(&self) -> bool {

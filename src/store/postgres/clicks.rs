@@ -20,7 +20,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, ",
-            "call_sid, code, told, asked_ms, dialled_ms, updated_ms, flow_url FROM click ",
+            "call_sid, code, told, asked_ms, dialled_ms, updated_ms, flow_url, bot FROM click ",
             $rest
         )
     };
@@ -47,6 +47,7 @@ fn read(row: &Row) -> Result<Click, Fault> {
         to: row.try_get(6)?,
         caller_id: row.try_get(7)?,
         flow_url: row.try_get(17)?,
+        bot: click::bot_read(row.try_get(18)?).map_err(|()| documents::alien("bot of a click"))?,
         custom_field: row.try_get(8)?,
         record: row.try_get(9)?,
         state,
@@ -76,10 +77,12 @@ pub(super) async fn intend(tx: &Tx<'_>, new: &Click, renew_before: Option<Timest
         }
         tx.run("UPDATE click SET key = NULL WHERE id = $1", &[&was.id]).await?;
     }
+    let bot = click::bot_written(new)?;
     let written = tx
         .run(
             "INSERT INTO click (id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record,
-             state, asked_ms, updated_ms, flow_url) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, 'intended', $10, $10, $11)
+             state, asked_ms, updated_ms, flow_url, bot)
+             VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, 'intended', $10, $10, $11, $12)
              ON CONFLICT DO NOTHING",
             &[
                 &new.id,
@@ -93,6 +96,7 @@ pub(super) async fn intend(tx: &Tx<'_>, new: &Click, renew_before: Option<Timest
                 &new.record,
                 &new.asked_at.as_millisecond(),
                 &opt_text(new.flow_url.as_deref()),
+                &opt_text(bot.as_deref()),
             ],
         )
         .await?;

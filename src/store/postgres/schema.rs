@@ -13,6 +13,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("schema/004.sql"),
     include_str!("schema/005.sql"),
     include_str!("schema/006.sql"),
+    include_str!("schema/007.sql"),
 ];
 
 /// "patchbay", as a number: held while a node looks at the version, so that of two that start at once one migrates.

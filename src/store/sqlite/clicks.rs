@@ -9,7 +9,7 @@ use crate::store::{Click, ClickFilter, ClickState, ClickStep, Kept, StoreError, 
 
 const COLUMNS: &str =
     "id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state, call_sid, code,
-     told, asked_ms, dialled_ms, updated_ms, flow_url";
+     told, asked_ms, dialled_ms, updated_ms, flow_url, bot";
 
 const UNSETTLED: &str = "state IN ('intended', 'dialling', 'unknown')";
 
@@ -34,6 +34,8 @@ fn read(row: &Row<'_>) -> Result<Click, Fault> {
         to: row.get(6)?,
         caller_id: row.get(7)?,
         flow_url: row.get(17)?,
+        bot: click::bot_read(row.get::<_, Option<String>>(18)?.as_deref())
+            .map_err(|()| Fault::alien("bot of a click"))?,
         custom_field: row.get(8)?,
         record: row.get(9)?,
         state,
@@ -66,7 +68,8 @@ pub(super) fn intend(conn: &Connection, new: &Click, renew_before: Option<Timest
     }
     conn.prepare_cached(
         "INSERT INTO click (id, account, version, key, fingerprint, agent, dialled, caller_id, custom_field, record, state,
-         asked_ms, updated_ms, flow_url) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'intended', ?10, ?10, ?11)",
+         asked_ms, updated_ms, flow_url, bot)
+         VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'intended', ?10, ?10, ?11, ?12)",
     )?
     .execute(params![
         new.id.as_bytes(),
@@ -80,6 +83,7 @@ pub(super) fn intend(conn: &Connection, new: &Click, renew_before: Option<Timest
         new.record,
         new.asked_at.as_millisecond(),
         new.flow_url,
+        click::bot_written(new)?,
     ])?;
     Ok(Kept::New)
 }

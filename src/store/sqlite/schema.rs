@@ -15,6 +15,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("schema/006.sql"),
     include_str!("schema/007.sql"),
     include_str!("schema/008.sql"),
+    include_str!("schema/009.sql"),
 ];
 
 /// Brings the database to the newest version, or leaves it as it was.

@@ -15,6 +15,7 @@ fn click(number: u8) -> Click {
         to: format!("+91987654{number:04}"),
         caller_id: "+918047494574".to_owned(),
         flow_url: None,
+        bot: None,
         custom_field: Some("order 7".to_owned()),
         record: true,
         state: ClickState::Intended,
@@ -62,7 +63,9 @@ pub(in crate::store) async fn a_key_has_one_click(store: &dyn Store) {
     assert_eq!(store.intend(Click { account: "acme2".to_owned(), ..again }, None).await.expect("intend"), Kept::New);
     assert_eq!(store.click("acme2", click(1).id).await.expect("read"), None);
     let flow_url = Some("https://my.exotel.com/acme1/exoml/start_voice/7".to_owned());
-    let bare = Click { custom_field: None, record: false, agent: "sip:avnish".to_owned(), flow_url, ..click(2) };
+    let parameters = [("order".to_owned(), "7 & \"8\"".to_owned())].into();
+    let bot = Some(crate::call::BotWish { bot: "sales".to_owned(), parameters, limit_seconds: Some(600) });
+    let bare = Click { custom_field: None, record: false, agent: "sip:avnish".to_owned(), flow_url, bot, ..click(2) };
     intend(store, &bare).await;
     assert_eq!(stored(store, 2).await, Some(bare));
     assert!(!format!("{:?}", click(1)).contains("9711581199"), "numbers are masked");

@@ -178,6 +178,8 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         over: true,
         listed_over: false,
         seen: Default::default(),
+        bot: None,
+        streams: Vec::new(),
         custom_field: None,
         choices: Default::default(),
         follow_ups: Default::default(),

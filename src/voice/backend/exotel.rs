@@ -42,7 +42,7 @@ impl Backend for Exotel {
             Came::Frame(frame) => Wants::Frame(frame),
             // Closing is how a server of this protocol says that it is done.
             Came::Closed => Says::Done.into(),
-            Came::Failed(_, why) => Says::Failed(why).into(),
+            Came::Failed(failure) => Says::Failed(failure.why).into(),
         })
     }
 

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use patchbay_voice::backend::{Brief, Dialect, Heard, Persona, Says, Tool};
+use patchbay_voice::backend::{Brief, Dialect, Gemini, Heard, OpenAi, Persona, Says, Tool};
 
 use super::{call::Call, line::Message};
 use crate::{
@@ -63,6 +63,11 @@ pub(super) trait Backend {
     /// Whether it takes the caller's audio or frames now. Keys, marks and answers it takes at any time.
     fn takes(&self) -> bool;
 
+    /// Whether it is making its connection anew: what the caller says meanwhile is all kept, as before the first one.
+    fn away(&self) -> bool {
+        false
+    }
+
     /// A frame of Exotel's, where it has frames.
     fn frame(&mut self, _: Message) {}
 
@@ -70,6 +75,11 @@ pub(super) trait Backend {
 
     /// What it wants next. It is asked again after whatever it heard.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wants>;
+
+    /// The session is over: what somebody said and was not told of yet.
+    fn rest(&mut self) -> Vec<Says> {
+        Vec::new()
+    }
 
     /// The session is over: what was given to it goes out, as long as somebody waits for that.
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
@@ -87,7 +97,7 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
     }
     let (tls, patience) = (services.sessions.tls(), services.config.voicebot.connect_timeout);
     let socket = || Ok::<Socket, String>(Reach::of(bot, Arc::clone(&tls), patience)?.connect());
-    let _service = |dialect: Box<dyn Dialect>| -> Result<Box<dyn Backend>, String> {
+    let service = |dialect: Box<dyn Dialect>| -> Result<Box<dyn Backend>, String> {
         let reach = Reach::with_credential(bot, Arc::clone(&tls), patience, |key| dialect.credential(key))?;
         Ok(Box::new(Service::new(reach, dialect)))
     };
@@ -95,14 +105,15 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
         Which::Echo => Ok(Box::<echo::Echo>::default()),
         Which::Exotel => Ok(Box::new(exotel::Exotel::new(socket()?))),
         Which::Twilio => Ok(Box::new(twilio::Twilio::new(socket()?, call))),
-        Which::OpenaiRealtime | Which::GeminiLive | Which::Elevenlabs | Which::Deepgram => {
+        Which::OpenaiRealtime => service(Box::new(OpenAi::new(persona(bot, call)))),
+        Which::GeminiLive => service(Box::new(Gemini::new(persona(bot, call)))),
+        Which::Elevenlabs | Which::Deepgram => {
             Err(format!("the backend {} is not built into this version", bot.backend.as_str()))
         }
     }
 }
 
 /// Who the bot is, for a service.
-#[expect(dead_code, reason = "no service is built yet")]
 fn persona(bot: &Bot, call: &Call) -> Persona {
     Persona {
         instructions: bot.instructions.clone(),

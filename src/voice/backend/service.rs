@@ -1,8 +1,10 @@
 //! A service as a backend: the connection under a dialect of the voice crate, made again where the service wants that.
 
 use std::{
+    mem,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytestring::ByteString;
@@ -11,13 +13,13 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     Backend, Form, Message, Wants,
-    socket::{Came, Reach, Socket},
+    socket::{Came, Failure, Reach, Socket},
 };
 
 /// A service sends seconds of audio in one message.
 const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-/// Connections in a row on which nothing came: a service that ends each of them is not there.
-const IN_VAIN: u32 = 3;
+/// Connections in a row on which nothing came: a service that ends each of them is not there. The next one waits so long.
+const IN_VAIN: [Duration; 3] = [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(750)];
 
 pub(super) struct Service {
     reach: Reach,
@@ -27,7 +29,7 @@ pub(super) struct Service {
     brief: Option<Brief>,
     /// The socket is open, and the dialect knows.
     opened: bool,
-    in_vain: u32,
+    in_vain: usize,
     quiet: Option<Pin<Box<Sleep>>>,
 }
 
@@ -80,7 +82,10 @@ impl Service {
     fn connect_again(&mut self) {
         self.out.reconnect = false;
         self.out.send.clear();
-        self.socket = self.reach.connect();
+        // A session that is still open elsewhere is not gone on with: it is said that this one ends, if it can be.
+        let _ = self.socket.poll_close(&mut Context::from_waker(Waker::noop()));
+        let wait = IN_VAIN.get(self.in_vain).or(IN_VAIN.last()).copied().unwrap_or_default();
+        self.socket = self.reach.connect_after(wait);
         self.opened = false;
         self.in_vain += 1;
     }
@@ -97,7 +102,7 @@ impl Service {
         };
         match then {
             Then::Done => Some(Says::Done),
-            Then::Reconnect if self.in_vain < IN_VAIN => {
+            Then::Reconnect if self.in_vain < IN_VAIN.len() => {
                 self.connect_again();
                 None
             }
@@ -134,6 +139,10 @@ impl Backend for Service {
         self.opened && self.socket.has_room() && self.dialect.takes()
     }
 
+    fn away(&self) -> bool {
+        self.in_vain > 0
+    }
+
     fn hear(&mut self, heard: Heard<'_>) {
         self.dialect.hear(heard, &mut self.out);
         // What is said while there is no connection belongs to none; the dialect has been told.
@@ -165,13 +174,18 @@ impl Backend for Service {
                         return Poll::Ready(says.into());
                     }
                 }
-                Came::Failed(code, why) => {
-                    if let Some(says) = self.ended(Ended::Failed { code, why }) {
+                Came::Failed(Failure { code, why, said }) => {
+                    if let Some(says) = self.ended(Ended::Failed { code, why, said }) {
                         return Poll::Ready(says.into());
                     }
                 }
             }
         }
+    }
+
+    fn rest(&mut self) -> Vec<Says> {
+        self.dialect.over(&mut self.out);
+        mem::take(&mut self.out.says).into()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -22,30 +22,25 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Utf8Bytes,
-        client::IntoClientRequest,
-        error::{Error, ProtocolError},
-        handshake::client::Request,
-        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    self,
+    client::IntoClientRequest,
+    error::{Error, ProtocolError},
+    handshake::client::Request,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 use url::{Host, Url};
 
 use super::Message;
-use crate::directory::Bot;
+use crate::{directory::Bot, voice::websocket::WebSocket};
 
 /// Frames that may wait here; what comes beyond stays where what is too old is dropped.
 const ROOM: usize = 8;
-/// Of each buffer: a frame of a call has some 600 bytes, and there are thousands of calls.
-const BUFFER_BYTES: usize = 4096;
 
 trait Wire: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
 
-type Open = WebSocketStream<Box<dyn Wire>>;
+type Open = WebSocket<Box<dyn Wire>>;
 type Opening = Pin<Box<dyn Future<Output = Result<Open, String>>>>;
 
 enum State {
@@ -60,8 +55,17 @@ pub(super) enum Came {
     Room,
     Frame(Message),
     Closed,
-    /// In words, without the address: a credential may stand in it. With the code it was closed with, if it was.
-    Failed(Option<u16>, String),
+    /// In words, without the address: a credential may stand in it.
+    Failed(Failure),
+}
+
+/// How a connection was lost.
+pub(super) struct Failure {
+    /// It was closed with.
+    pub(super) code: Option<u16>,
+    pub(super) why: String,
+    /// The far side's own words. They are shown to nobody: anything could stand in them.
+    pub(super) said: String,
 }
 
 pub(super) struct Socket {
@@ -137,9 +141,17 @@ impl Reach {
 
     /// A connection, which begins to be made when it is polled.
     pub(super) fn connect(&self) -> Socket {
+        self.connect_after(Duration::ZERO)
+    }
+
+    /// The same, not at once.
+    pub(super) fn connect_after(&self, wait: Duration) -> Socket {
         let Self { url, headers, tls, patience, limit } = self;
         let (url, headers, tls, patience, limit) = (url.clone(), headers.clone(), Arc::clone(tls), *patience, *limit);
         let opening = async move {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             let mut request = url.as_str().into_client_request().map_err(|_| "its address is none".to_owned())?;
             request.headers_mut().extend(headers);
             let connected = tokio::time::timeout(patience, connect(url, request, tls, limit)).await;
@@ -159,13 +171,7 @@ impl Socket {
     }
 
     pub(super) fn send(&mut self, frame: Message) {
-        self.waiting.push_back(match frame {
-            Message::Text(text) => {
-                // It is valid: it was one before.
-                tungstenite::Message::Text(Utf8Bytes::try_from(text.into_bytes()).unwrap_or_default())
-            }
-            Message::Binary(bytes) => tungstenite::Message::Binary(bytes),
-        });
+        self.waiting.push_back(frame.into());
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
@@ -175,7 +181,7 @@ impl Socket {
                     self.state = State::Open(Box::new(open));
                     return Poll::Ready(Came::Room);
                 }
-                Err(why) => Came::Failed(None, why),
+                Err(why) => Came::Failed(Failure { code: None, why, said: String::new() }),
             },
             State::Open(_) => ready!(self.poll_open(cx)),
             State::Gone => return Poll::Pending,
@@ -270,14 +276,7 @@ async fn connect(url: Url, request: Request, tls: Arc<rustls::ClientConfig>, lim
     } else {
         Box::new(tcp)
     };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * limit)
-        .max_message_size(Some(limit))
-        .max_frame_size(Some(limit));
-    let opened = tokio_tungstenite::client_async_with_config(request, wire, Some(config)).await;
-    opened.map(|(open, _)| open).map_err(|error| why(&error, limit))
+    WebSocket::connect(wire, request, limit).await.map_err(|error| why(&error, limit))
 }
 
 fn closed(said: Option<CloseFrame>) -> Came {
@@ -286,7 +285,8 @@ fn closed(said: Option<CloseFrame>) -> Came {
         Some(said) if matches!(said.code, CloseCode::Normal | CloseCode::Away | CloseCode::Status) => Came::Closed,
         Some(said) => {
             let code = u16::from(said.code);
-            Came::Failed(Some(code), format!("closed the connection with code {code}"))
+            let why = format!("closed the connection with code {code}");
+            Came::Failed(Failure { code: Some(code), why, said: said.reason.to_string() })
         }
     }
 }
@@ -294,7 +294,7 @@ fn closed(said: Option<CloseFrame>) -> Came {
 fn ended(error: &Error, limit: usize) -> Came {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => Came::Closed,
-        error => Came::Failed(None, why(error, limit)),
+        error => Came::Failed(Failure { code: None, why: why(error, limit), said: String::new() }),
     }
 }
 

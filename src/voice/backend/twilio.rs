@@ -123,7 +123,7 @@ impl Backend for Twilio {
                     None => continue,
                 },
                 Came::Closed => Says::Done.into(),
-                Came::Failed(_, why) => Says::Failed(why).into(),
+                Came::Failed(failure) => Says::Failed(failure.why).into(),
             });
         }
     }

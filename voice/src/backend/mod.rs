@@ -2,6 +2,10 @@
 //! sent, and what its messages mean. No dialect knows a socket, a clock or another dialect.
 
 mod brief;
+mod gemini;
+mod keys;
+mod openai;
+mod pause;
 pub mod sound;
 mod talk;
 pub mod tool;
@@ -13,6 +17,8 @@ use serde_json::{Map, Value};
 use crate::{Dtmf, Rate};
 
 pub use brief::{Brief, Contact, Ticket};
+pub use gemini::Gemini;
+pub use openai::OpenAi;
 pub use talk::{Speaker, Utterance};
 pub use tool::{Answer, Tool, ToolCall};
 
@@ -122,7 +128,8 @@ pub enum Ended {
     /// In order (close code 1000, 1001 or none).
     Closed,
     /// With another code, as far as there was one.
-    Failed { code: Option<u16>, why: String },
+    /// `said`: the service's own words, to be understood and not shown: anything could stand in them.
+    Failed { code: Option<u16>, why: String, said: String },
 }
 
 /// What follows from that.
@@ -153,6 +160,9 @@ pub trait Dialect: Send {
 
     /// What was heard. Audio only while it [takes](Dialect::takes) it; the rest at any time while the connection is open.
     fn hear(&mut self, heard: Heard<'_>, out: &mut Out);
+
+    /// The call is over, and nothing is sent any more: what was said and has not been told is told now.
+    fn over(&mut self, _: &mut Out) {}
 
     /// The connection has ended, whoever ended it.
     fn ended(&mut self, ended: Ended) -> Then {

@@ -79,6 +79,7 @@ fn start(top: &Object, limits: &Limits, unsaid: Law) -> Start {
         account_sid: within.text(&["account_sid", "accountSid"], limits),
         from: within.text(&["from"], limits),
         to: within.text(&["to"], limits),
+        custom_field: within.text(&["custom_field", "customField", "CustomField"], limits),
         custom_parameters: parameters(within.find(&["custom_parameters", "customParameters"]), limits),
         law: of_format(&["encoding"]).map_or(unsaid, |said| Law::read(&said)),
         rate: said_rate.as_deref().and_then(Rate::read).unwrap_or_default(),

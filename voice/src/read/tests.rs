@@ -68,6 +68,18 @@ fn escaped_parameters_are_unescaped() {
 }
 
 #[test]
+fn what_a_placed_call_carries_is_read_wherever_it_stands() {
+    for text in [
+        r#"{"event":"start","start":{"call_sid":"c1","customField":"bot:sales"}}"#,
+        r#"{"event":"start","custom_field":"bot:sales","start":{"call_sid":"c1","custom_parameters":{}}}"#,
+        r#"{"event":"start","start":{"CustomField":"bot:sales"}}"#,
+    ] {
+        assert_eq!(start(text).custom_field.as_deref(), Some("bot:sales"), "{text}");
+    }
+    assert_eq!(start(r#"{"event":"start","start":{"call_sid":"c1"}}"#).custom_field, None);
+}
+
+#[test]
 fn audio_is_read_however_it_is_written() {
     for text in [
         r#"{"event":"media","sequence_number":"3","stream_sid":"s","media":{"chunk":"2","timestamp":"20","payload":"AQIDBA=="}}"#,

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 /// Each frame of `fixtures/frames.jsonl`, with its name.
+#[allow(dead_code, reason = "not every test that uses this module wants them")]
 pub(crate) fn corpus() -> Vec<(String, Vec<u8>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/frames.jsonl");
     let text = fs::read_to_string(path).expect("the corpus");
@@ -22,6 +23,7 @@ pub(crate) fn corpus() -> Vec<(String, Vec<u8>)> {
 }
 
 /// A frame of the corpus with some of it changed: cut, doubled, overwritten, or two of them glued together.
+#[allow(dead_code, reason = "not every test that uses this module wants them")]
 pub(crate) fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let frames: Vec<Vec<u8>> = corpus().into_iter().map(|(_, frame)| frame).collect();
     let piece = prop_oneof![
@@ -97,4 +99,59 @@ pub(crate) fn media_frame() -> impl Strategy<Value = Vec<u8>> {
         outer.rotate_left(shift);
         format!("{s}{{{}}}{s}", outer.join(",")).into_bytes()
     })
+}
+
+/// Events of a service, as `fixtures/backends` has them: those it says (`from`), or is sent (`to`).
+#[allow(dead_code, reason = "not every test that uses this module wants them")]
+pub(crate) fn events(service: &str, direction: &str) -> Vec<serde_json::Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/backends/{service}.jsonl"));
+    let text = fs::read_to_string(path).expect("the events");
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON"));
+    let events: Vec<_> = lines
+        .inspect(|line| assert!(line["source"].as_str().is_some_and(|source| !source.is_empty()), "where is it from?"))
+        .filter(|line| line["direction"] == direction)
+        .map(|mut line| line["event"].take())
+        .collect();
+    assert!(!events.is_empty());
+    events
+}
+
+/// One of these events with some of it changed: cut, overwritten, or with a value of another kind.
+#[allow(dead_code, reason = "not every test that uses this module wants them")]
+pub(crate) fn broken(events: Vec<serde_json::Value>) -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        vec(any::<u8>(), 0..4),
+        proptest::sample::select(vec!["\"", "\\", "{", "}", ":", ",", "null", "1e9", "-1", "[]", "\\u0000", "=", "\n"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+    ];
+    let text = proptest::sample::select(events).prop_map(|event| event.to_string().into_bytes());
+    let cut = (text.clone(), vec((any::<Index>(), 0usize..6, piece), 1..4)).prop_map(|(mut text, edits)| {
+        for (at, removed, piece) in edits {
+            let at = at.index(text.len() + 1);
+            let end = (at + removed).min(text.len());
+            text.splice(at..end, piece);
+        }
+        text
+    });
+    let kinds = proptest::sample::select(vec!["null", "-1", "1e300", "[]", "{}", "\"\"", "\"x\"", "true"]);
+    let other = (text, any::<Index>(), kinds).prop_map(|(text, at, kind)| {
+        let mut event: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let mut places = Vec::new();
+        leaves(&event, String::new(), &mut places);
+        let place = event.pointer_mut(&places[at.index(places.len())]).expect("a place");
+        *place = serde_json::from_str(kind).expect("JSON");
+        event.to_string().into_bytes()
+    });
+    prop_oneof![cut, other]
+}
+
+/// Every place of a document, by its pointer.
+fn leaves(value: &serde_json::Value, at: String, places: &mut Vec<String>) {
+    if let serde_json::Value::Object(members) = value {
+        members.iter().for_each(|(name, inner)| leaves(inner, format!("{at}/{name}"), places));
+    }
+    if let serde_json::Value::Array(inner) = value {
+        inner.iter().enumerate().for_each(|(index, inner)| leaves(inner, format!("{at}/{index}"), places));
+    }
+    places.push(at);
 }

@@ -30,6 +30,8 @@ pub struct SimulatedCall {
     pub custom_field: Option<String>,
     /// The flow that whoever placed it had it put into.
     pub flow_url: Option<String>,
+    /// The voicebot's websocket that whoever placed it had it connected with: it has one leg.
+    pub stream_url: Option<String>,
     /// How long after the end `Duration`, `EndTime` and `Price` are filled: 2 to 5 minutes (§5.1).
     pub facts_after_end: Duration,
 }
@@ -65,6 +67,7 @@ impl SimulatedCall {
             recording: None,
             custom_field: None,
             flow_url: None,
+            stream_url: None,
             facts_after_end: Duration::from_secs(120),
         }
     }

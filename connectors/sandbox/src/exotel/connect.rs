@@ -1,4 +1,4 @@
-//! `Calls/connect`: places a call (§2).
+//! `Calls/connect`: places a call (§2), also at a voicebot (exotel-voicebot §4.3).
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -67,7 +67,12 @@ impl Exotel {
             return Err("Invalid Call Parameters: 'CallerId' is not an ExoPhone of this account".to_owned());
         }
         let flow_url = params.take("Url");
+        let stream_url = stream(params)?;
         let to = match (params.take("To"), &flow_url) {
+            (to, url) if stream_url.is_some() => match (to, url) {
+                (None, None) => caller_id.clone(),
+                _ => return Err("Invalid Call Parameters: 'StreamUrl' excludes 'To' and 'Url'".to_owned()),
+            },
             (Some(_), Some(_)) => return Err("Invalid Call Parameters: 'To' and 'Url' exclude each other".to_owned()),
             (None, Some(url)) if url.contains(&format!("/{}/exoml/start_voice/", self.sid)) => caller_id.clone(),
             (None, Some(_)) => return Err("Invalid Call Parameters: 'Url' is not a flow of this account".to_owned()),
@@ -95,10 +100,11 @@ impl Exotel {
         call.status.clone_from(&course.status);
         call.custom_field = custom_field;
         call.flow_url = flow_url;
+        call.stream_url = stream_url;
         let answered = course.status == "completed";
         let lasts = if answered { course.first_rings + course.second_rings + course.talks } else { course.first_rings };
         call.ended_at = now.checked_add(lasts).ok();
-        call.talk_seconds = if answered { course.talks.as_secs() } else { 0 };
+        call.talk_seconds = if answered && call.stream_url.is_none() { course.talks.as_secs() } else { 0 };
         call.recording = self.settings.placed_recording.clone().filter(|_| record && answered);
         Ok((call, course, listener))
     }
@@ -109,12 +115,29 @@ impl Exotel {
             let first = call.started_at.checked_add(course.first_rings).unwrap_or(call.started_at);
             let second = first.checked_add(course.second_rings).unwrap_or(first);
             // Once for each leg, under the same name (§3).
-            for (legs, at) in [(1, first), (2, second)] {
+            let answers = [(1, first), (2, second)];
+            for (legs, at) in answers.into_iter().take(if call.stream_url.is_some() { 1 } else { 2 }) {
                 let says = Says::Answered { call_sid: call_sid.clone(), legs };
                 self.pending.push(Pending { due: Due::At(at), listener: listener.clone(), says });
             }
         }
         let says = Says::Ended { call_sid: call_sid.clone() };
         self.pending.push(Pending { due: Due::End, listener: listener.clone(), says });
+    }
+}
+
+/// Where a call is streamed to, if it is.
+fn stream(params: &mut Params) -> Result<Option<String>, Wrong> {
+    let url = params.take("StreamUrl");
+    let kind = params.word("StreamType", &["bidirectional", "unidirectional"])?;
+    let name = params.take("StreamName");
+    let fits = |url: &String| url.len() <= 600 && (url.starts_with("ws://") || url.starts_with("wss://"));
+    match url {
+        Some(url) if !fits(&url) => Err("Invalid Call Parameters: 'StreamUrl' is not a websocket".to_owned()),
+        Some(_) if kind.is_none() => Err("Invalid Call Parameters: No 'StreamType' specified".to_owned()),
+        Some(_) if name.is_some_and(|name| name.chars().count() > 32) => {
+            Err("Invalid Call Parameters: 'StreamName' has more than 32 characters".to_owned())
+        }
+        url => Ok(url),
     }
 }

@@ -176,7 +176,7 @@ impl Exotel {
             ("StartTime", json!(render::ist(call.started_at))),
             ("EndTime", json!(ended.map_or_else(|| "1970-01-01 05:30:00".to_owned(), render::ist))),
             ("Direction", json!(call.direction)),
-            ("Legs", json!([leg(0), leg(1)])),
+            ("Legs", if call.stream_url.is_some() { json!([leg(0)]) } else { json!([leg(0), leg(1)]) }),
             ("EventTime", json!(render::ist(at))),
         ];
         if over {
