@@ -113,7 +113,7 @@ fn the_defaults_and_what_they_show_in_comments_load() {
 #[test]
 fn the_readmes_configurations_load() {
     let mut pages = set_up_pages();
-    pages.push("README.md".to_owned());
+    pages.extend(["README.md", VOICEBOTS].map(str::to_owned));
     for page in pages {
         let blocks = toml_blocks(&read(&page));
         assert!(!blocks.is_empty(), "{page} shows no configuration");

@@ -1,5 +1,6 @@
 //! Builds the service from a configuration. `main.rs`, the demo and the tests all run what is built here.
 
+mod hand_over;
 mod open;
 mod serve;
 
@@ -42,6 +43,7 @@ use crate::{
     voice::{self, Briefs, Sessions},
     web as pages,
 };
+pub use hand_over::hand_over;
 pub use open::{open_store, open_vault, redis_options, try_store};
 pub use serve::http_server;
 
@@ -194,6 +196,7 @@ impl Service {
             reseal::all(store.as_ref(), &key).await.map_err(store_error)?;
         }
         let transport = Transport::new(config.delivery.connect_timeout).map_err(StartError::Transport)?;
+        let sessions = Arc::new(Sessions::new(transport.clone()).map_err(StartError::Transport)?);
         let stopping = CancellationToken::new();
         let journal = Arc::new(Notify::new());
         let mut workers = JoinSet::new();
@@ -275,7 +278,7 @@ impl Service {
             refusing: AtomicBool::new(false),
             backfills: Default::default(),
             streams: Default::default(),
-            sessions: Arc::new(Sessions::new().map_err(StartError::Transport)?),
+            sessions,
             stopping,
         });
         let changes = services.accounts.changes();

@@ -1,7 +1,7 @@
 //! What a voicebot did in a call: the bridge writes it into the journal, `normalise` reads it back, so that it is a part of
 //! the call as durable, and as free of order, as what Exotel says.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use patchbay_kit::{Direction, mask};
@@ -26,9 +26,83 @@ pub struct BotSession {
     /// Where it is recorded, below the directory of recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
-    /// `None`: it begins.
+    /// With neither of these it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<SessionEnd>,
+    /// What became known while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<BotPart>,
+}
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    Caller,
+    Bot,
+}
+
+/// One thing that somebody said.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Line {
+    /// Its place among those of the session: told once more, the later telling counts.
+    pub n: u32,
+    /// When it was first told, since the session began.
+    pub at_ms: u64,
+    pub speaker: Speaker,
+    pub text: String,
+    /// It was interrupted: not all of it was heard.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
+/// What people say is in no log.
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({}, {:?}, {} characters)", self.n, self.speaker, self.text.chars().count())
+    }
+}
+
+/// A bot has its caller put through to a human.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HandOver {
+    /// `None`: the flow decides.
+    pub target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For whoever takes the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+/// What a caller said to a bot is in no log.
+impl fmt::Debug for HandOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandOver")
+    }
+}
+
+/// What became known of a session since the part before.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct BotPart {
+    /// Parts of a session have their order by it.
+    pub number: u32,
+    pub lines: Vec<Line>,
+    pub fields: BTreeMap<String, String>,
+    pub notes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOver>,
+}
+
+/// What a caller said to the bot is in no log.
+impl fmt::Debug for BotPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BotPart({}, {} lines)", self.number, self.lines.len())
+    }
 }
 
 /// How it ended, and what it had been.
@@ -53,13 +127,38 @@ pub struct SessionEnd {
     pub barge_ins: u64,
     pub underruns: u64,
     /// What is silence in its recording because the disk was too slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording_lost_ms: Option<u64>,
+    /// From when the caller stopped speaking to the first audio of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turns: Option<Turns>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolTally>,
+    /// What was said beyond what one session may say.
     #[serde(skip_serializing_if = "is_zero")]
-    pub recording_lost_ms: u64,
+    pub lost_lines: u32,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// How long the caller waited for answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Turns {
+    pub count: u32,
+    pub p50_ms: u32,
+    pub max_ms: u32,
+}
+
+/// How often a tool was used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolTally {
+    pub name: String,
+    pub calls: u32,
+    pub failed: u32,
+    pub max_ms: u32,
 }
 
 /// What the bridge writes into the journal.
@@ -109,7 +208,11 @@ impl BotTold {
 
     pub(super) fn says(self) -> (EventKind, Facts) {
         let Self { customer, exophone, direction, bot, .. } = self;
-        let kind = if bot.end.is_some() { EventKind::BotEnded } else { EventKind::BotStarted };
+        let kind = match (&bot.part, &bot.end) {
+            (Some(_), _) => EventKind::BotSaid,
+            (None, Some(_)) => EventKind::BotEnded,
+            (None, None) => EventKind::BotStarted,
+        };
         (kind, Facts { customer, exophone, direction, bot: Some(bot), ..Facts::default() })
     }
 }
@@ -127,6 +230,7 @@ mod tests {
             backend: None,
             recording: None,
             end,
+            part: None,
         };
         let (customer, exophone) = (Some("09052161119".to_owned()), Some("08047494574".to_owned()));
         BotTold { call_sid: "c1".to_owned(), customer, exophone, direction: Some(Direction::Incoming), bot }
@@ -151,5 +255,15 @@ mod tests {
         assert_eq!((state.customer.as_deref(), state.outcome), (Some("09052161119"), None), "it says of no outcome");
         assert_eq!(state.seen.first, Some(SeenBy::Callback));
         assert!(!format!("{:?}", told(1, None)).contains("09052161119"));
+        // Of its parts each is an event of its own, however quick they come.
+        let part = |number| {
+            let mut told = told(1, None);
+            told.bot.part = Some(BotPart { number, notes: vec!["hunter2".to_owned()], ..BotPart::default() });
+            told
+        };
+        let parts = [part(0), part(1)].map(|told| event(&told));
+        assert!(parts[0].id != parts[1].id && parts[0] == event(&part(0)));
+        assert_eq!(parts[0].kind, EventKind::BotSaid);
+        assert!(!format!("{:?} {:?}", part(0), parts[0]).contains("hunter2"));
     }
 }

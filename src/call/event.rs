@@ -63,6 +63,8 @@ pub enum EventKind {
     Routed,
     /// A voicebot took the call: Exotel has connected to the bridge.
     BotStarted,
+    /// What was said between the caller and the voicebot, or done, since it was told last.
+    BotSaid,
     /// The voicebot's part of the call is over.
     BotEnded,
     /// A person chose the CRM object that this call belongs to.
@@ -121,6 +123,7 @@ impl EventKind {
             | Self::StatusChanged
             | Self::DialWhom
             | Self::BotStarted
+            | Self::BotSaid
             | Self::BotEnded
             | Self::Other(_) => Some(SeenBy::Callback),
         }

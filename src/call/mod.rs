@@ -25,7 +25,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use bot::{BotSession, BotTold, SessionEnd};
+pub use bot::{BotPart, BotSession, BotTold, HandOver, Line, SessionEnd, Speaker, ToolTally, Turns};
 pub use calling_times::CallingTimes;
 pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};
@@ -37,5 +37,5 @@ pub use placed::{BotWish, PlacedCall};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
-pub use state::{AgentAttempt, BotPart, CallState, Seen, SeenPopups};
+pub use state::{AgentAttempt, BotTalk, CallState, Seen, SeenPopups};
 pub use stream::{EndedBy, StreamTold, without_addresses};

@@ -351,7 +351,7 @@ mod tests {
         let text = format!(
             "[[account]]\nsid = \"acme1\"\napi_key = \"k3y\"\napi_token = \"t0ken\"\napi_url = \"{}\"\n\
              [[account.bot]]\nid = \"sales\"\nbackend = \"echo\"\nexophones = [\"08047494574\", \"08047494575\"]\n\
-             [[account.bot]]\nid = \"later\"\nbackend = \"deepgram\"\nurl = \"wss://agent.example.com\"\n\
+             [[account.bot]]\nid = \"later\"\nbackend = \"gemini_live\"\nurl = \"wss://agent.example.com\"\n\
              [[account.did]]\nnumber = \"08047494574\"\nflow_url = \"https://my.exotel.com/other/exoml/start_voice/7\"\n\
              [[account.did]]\nnumber = \"08047494576\"\nbot_id = \"gone\"\n",
             server.url()

@@ -61,7 +61,7 @@ impl Backend {
     pub fn is_built(self) -> bool {
         match self {
             Self::Exotel | Self::Twilio | Self::Echo | Self::OpenaiRealtime | Self::GeminiLive => true,
-            Self::Elevenlabs | Self::Deepgram => false,
+            Self::Elevenlabs | Self::Deepgram => true,
         }
     }
 

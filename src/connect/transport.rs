@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use patchbay_kit::{AuthScheme, Request, Response};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -79,6 +79,22 @@ impl Transport {
             builder = builder.header(header::CONTENT_TYPE, kind).body(body);
         }
         let reply = builder.send().await.map_err(|error| lost(&error))?;
+        let (status, headers) = (reply.status(), reply.headers().clone());
+        let body = read(reply, limits.response_bytes).await?;
+        Ok(Response { status, headers, body })
+    }
+
+    /// Asks an endpoint that no connector describes, and reads the whole reply, whatever its status.
+    pub async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        limits: Limits,
+    ) -> Result<Response, Lost> {
+        let sent = self.client.request(method, url.clone()).timeout(limits.request_timeout).headers(headers).body(body);
+        let reply = sent.send().await.map_err(|error| lost(&error))?;
         let (status, headers) = (reply.status(), reply.headers().clone());
         let body = read(reply, limits.response_bytes).await?;
         Ok(Response { status, headers, body })

@@ -156,6 +156,7 @@ fn said(kind: &EventKind, agent: Option<&str>, status: Option<&str>, keys: &str)
         EventKind::DialWhom => "Exotel asks whom to dial".to_owned(),
         EventKind::Routed => "an applet was told what to do".to_owned(),
         EventKind::BotStarted => "a voicebot takes the call".to_owned(),
+        EventKind::BotSaid => "what was said with the voicebot".to_owned(),
         EventKind::BotEnded => "the voicebot is done".to_owned(),
         EventKind::Associated => "somebody chose the record it belongs to".to_owned(),
         EventKind::FollowUpAsked => "somebody wants a follow-up".to_owned(),

@@ -71,6 +71,14 @@ pub struct StateLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ToolLabels {
+    /// The tool's own name where every bot has it, else `own`: bots' own are too many for a label.
+    pub tool: &'static str,
+    /// `done`, `failed`, `withdrawn`.
+    pub result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct EnquiryLabels {
     /// `answered`, `in_progress`, `unknown_call`, `refused`, `throttled`, `failed`.
     pub outcome: &'static str,
@@ -167,6 +175,9 @@ pub struct Metrics {
     pub voice_briefs: Labelled<BriefLabels>,
     /// From the start of a stream to the first audio that goes to the caller.
     pub voice_first_audio: Histograms<BackendLabels>,
+    /// From when a caller stopped speaking to the first audio of the answer.
+    pub voice_turn: Histograms<BackendLabels>,
+    pub voice_tools: Labelled<ToolLabels>,
     pub voice_barge_ins: Labelled<BackendLabels>,
     /// Times that the caller heard nothing in the middle of an utterance.
     pub voice_underruns: Labelled<BackendLabels>,
@@ -291,6 +302,15 @@ impl Default for Metrics {
             Unit::Seconds,
             voice_first_audio.clone(),
         );
+        let voice_turn = Histograms::<BackendLabels>::new_with_constructor(answer_buckets);
+        registry.register_with_unit(
+            "voice_turn",
+            "From when a caller stopped speaking to the first audio of the bot's answer",
+            Unit::Seconds,
+            voice_turn.clone(),
+        );
+        let voice_tools = Labelled::<ToolLabels>::default();
+        registry.register("voice_tools", "Tools that bots used, by what came of it", voice_tools.clone());
         let voice_barge_ins = Labelled::<BackendLabels>::default();
         registry.register("voice_barge_ins", "Times that a caller interrupted a bot", voice_barge_ins.clone());
         let voice_underruns = Labelled::<BackendLabels>::default();
@@ -334,6 +354,8 @@ impl Default for Metrics {
             voice_brief,
             voice_briefs,
             voice_first_audio,
+            voice_turn,
+            voice_tools,
             voice_barge_ins,
             voice_underruns,
             voice_dropped,

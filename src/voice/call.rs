@@ -71,6 +71,12 @@ impl Call {
         })
     }
 
+    /// A number as it is told: E.164 where it can be read.
+    pub(super) fn told_number(&self, services: &Services, number: Option<&str>) -> Option<String> {
+        let number = number?;
+        Some(e164(services, &self.account, number).unwrap_or_else(|| number.to_owned()))
+    }
+
     /// What it tells of itself.
     pub(super) fn brief(&self, services: &Services) -> Brief {
         let number = |number: &Option<String>| {

@@ -16,6 +16,8 @@ mod session;
 mod sessions;
 mod story;
 mod takeover;
+mod talk;
+mod tools;
 mod websocket;
 
 pub use brief::Briefs;

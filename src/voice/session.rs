@@ -11,7 +11,7 @@ use futures_util::{
 };
 use patchbay_voice::{
     Frame, Limits, Rate, Reader, Start,
-    backend::{Answer, Brief, Heard, Says, ToolCall},
+    backend::{Brief, Heard, Says, ToolCall},
     exotel,
     inbound::{Inbound, Keep},
     outbound::{Cleared, Due, Echo, Outbound, Pace, Pushed},
@@ -29,6 +29,7 @@ use super::{
     recorder::Recording,
     sessions::{Place, Waiting},
     story::{self, End, Story},
+    tools::{self, Tools},
 };
 use crate::{
     app::Services,
@@ -49,6 +50,10 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(1);
 /// How long a backend may take to be let go.
 const LET_GO: Duration = Duration::from_secs(1);
+
+/// What a bot that leaves may still be saying: so long after the last of it, and so long in all.
+const STILL: Duration = Duration::from_secs(2);
+const LEAVING: Duration = Duration::from_secs(15);
 
 /// How a session ended, and why, where there is more to say.
 type Over = (End, Option<String>);
@@ -105,7 +110,8 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
     let recording = record(&services, &bot, &call, &mut story);
     story.begin();
     let brief = call.brief(&services);
-    let mut session = Session::of(&services, &call, line, reader, backend, story);
+    let tools = Tools::of(&services, &call, &bot.id, &bot.profile);
+    let mut session = Session::of(&services, &call, line, reader, backend, tools, story);
     session.recording = recording;
     if session.form == Form::Frames {
         for frame in early {
@@ -199,9 +205,20 @@ struct Session {
     ping_at: Instant,
     /// When the end must be begun because the service stops.
     stop_at: Option<Instant>,
+    tools: Tools,
+    /// The bot has done its part, and may still be saying its last words.
+    leaving: Option<Leaving>,
     /// It ends, politely: as this.
     ending: Option<Over>,
     story: Story,
+}
+
+/// It ends as this, once the bot has said what it was saying.
+struct Leaving {
+    over: Over,
+    /// If nothing more of it comes.
+    quiet_at: Instant,
+    at_most: Instant,
 }
 
 impl Session {
@@ -211,6 +228,7 @@ impl Session {
         line: Line,
         reader: Reader,
         backend: Box<dyn Backend>,
+        tools: Tools,
         story: Story,
     ) -> Self {
         let now = Instant::now();
@@ -241,6 +259,8 @@ impl Session {
             alive_at: now,
             ping_at: now + voicebot.silence / 3,
             stop_at: None,
+            tools,
+            leaving: None,
             ending: None,
             story,
         }
@@ -266,6 +286,7 @@ impl Session {
         drop(place);
         let why = match end {
             End::BotDone => "the bot is done",
+            End::HandedOver => "the bot hands over",
             End::BackendFailed => "the backend failed",
             End::Replaced => "a newer connection has this call",
             End::Stopping => "the service stops",
@@ -297,7 +318,7 @@ impl Session {
             if clock.deadline() != wake {
                 clock.as_mut().reset(wake);
             }
-            let Self { line, backend, gathering, .. } = self;
+            let Self { line, backend, gathering, tools, .. } = self;
             tokio::select! {
                 biased;
                 () = &mut replaced => return Err((End::Replaced, None)),
@@ -322,6 +343,7 @@ impl Session {
                     }
                 }
                 wants = poll_fn(|cx| backend.poll(cx)) => self.wants(wants).await?,
+                (name, came) = poll_fn(|cx| tools.poll(cx)) => self.tool_came(&name, came),
                 () = &mut clock => {}
             }
         }
@@ -336,6 +358,12 @@ impl Session {
                 self.clear();
             }
             self.goodbye(End::Stopping, None)?;
+        }
+        if self.leaving.as_ref().is_some_and(|leaving| leaving.quiet_at.min(leaving.at_most) <= now) {
+            self.leave()?;
+        }
+        if self.story.talk.due().is_some_and(|due| due <= self.began.elapsed()) {
+            self.story.tell();
         }
         if self.alive_at + silence <= now {
             return Err((End::Silent, None));
@@ -352,7 +380,9 @@ impl Session {
         let silent = self.alive_at + self.services.config.voicebot.silence;
         let due = self.out.next_due().map(|due| self.began + due);
         let stop = self.stop_at.filter(|_| self.ending.is_none());
-        [Some(silent), Some(self.ping_at), due, stop].into_iter().flatten().min().unwrap_or(silent)
+        let tell = self.story.talk.due().map(|due| self.began + due);
+        let leaving = self.leaving.as_ref().map(|leaving| leaving.quiet_at.min(leaving.at_most));
+        [Some(silent), Some(self.ping_at), due, stop, tell, leaving].into_iter().flatten().min().unwrap_or(silent)
     }
 
     fn came(&mut self, came: Came) -> Result<(), Over> {
@@ -459,6 +489,10 @@ impl Session {
     async fn says(&mut self, says: Says) -> Result<(), Over> {
         match says {
             Says::Audio(pcm) => {
+                self.story.answers(self.began.elapsed());
+                if let Some(leaving) = &mut self.leaving {
+                    leaving.quiet_at = Instant::now() + STILL;
+                }
                 let epoch = self.out.epoch();
                 if let Pushed::Taken(bytes) = self.out.push(self.began.elapsed(), epoch, &pcm)
                     && bytes < pcm.len()
@@ -466,7 +500,10 @@ impl Session {
                     tracing::debug!(lost_bytes = pcm.len() - bytes, "a bot says more than may wait to be heard");
                 }
             }
-            Says::Finished => self.out.finish(),
+            Says::Finished => {
+                self.out.finish();
+                self.leave()?;
+            }
             Says::Mark(name) => {
                 if !self.out.mark(name.clone()) {
                     self.backend.hear(Heard::Mark(&name));
@@ -479,18 +516,63 @@ impl Session {
                     self.writer.clear(&mut self.printed);
                     self.send_printed().await?;
                 }
+                // Who interrupts its last words does not wait for the others.
+                self.leave()?;
             }
-            // Of these nothing is made yet.
-            Says::CallerDone | Says::Said(_) | Says::Withdrawn(_) => {}
-            Says::Calls(call) => {
-                let output = serde_json::json!({ "error": "there is no such tool" });
-                let ToolCall { id, name, .. } = call;
-                self.backend.hear(Heard::Answered(&Answer { id, name, output, failed: true, last: false }));
+            Says::CallerDone => self.story.caller_done(self.began.elapsed()),
+            Says::Said(said) => self.story.talk.said(self.began.elapsed(), said),
+            Says::Withdrawn(id) => self.tools.withdraw(&id),
+            Says::Calls(call) => self.calls(call),
+            Says::Done => {
+                self.leave()?;
+                self.goodbye(End::BotDone, None)?;
             }
-            Says::Done => self.goodbye(End::BotDone, None)?,
-            Says::Failed(why) => self.goodbye(End::BackendFailed, Some(why))?,
+            Says::Failed(why) => {
+                self.leave()?;
+                self.goodbye(End::BackendFailed, Some(why))?;
+            }
         }
         Ok(())
+    }
+
+    fn calls(&mut self, call: ToolCall) {
+        let name = call.name.clone();
+        let came = match &self.leaving {
+            // What it wants beside its last wish would not be heard.
+            Some(_) => Some(tools::Came::too_late(call)),
+            None => self.tools.begin(call, &mut self.story),
+        };
+        if came.is_some() {
+            return self.tool_came(&name, came);
+        }
+        // What waits for nobody has an answer before the bot's next word.
+        let tools = &mut self.tools;
+        if let Some((name, came)) = poll_fn(|cx| tools.poll(cx)).now_or_never() {
+            self.tool_came(&name, came);
+        }
+    }
+
+    /// What came of a tool; nothing of one that was withdrawn.
+    fn tool_came(&mut self, name: &str, came: Option<tools::Came>) {
+        let Some(came) = came else { return self.story.used(name, "withdrawn", Duration::ZERO) };
+        let tools::Came { answer, leaves, handed_over, took } = came;
+        self.story.used(name, if answer.failed { "failed" } else { "done" }, took);
+        if let Some(hand_over) = handed_over {
+            self.story.handed_over(hand_over);
+        }
+        if let Some(over) = leaves.filter(|_| self.leaving.is_none()) {
+            let now = Instant::now();
+            self.leaving = Some(Leaving { over, quiet_at: now + STILL, at_most: now + LEAVING });
+        }
+        self.backend.hear(Heard::Answered(&answer));
+    }
+
+    /// The bot has done its part, and said what it was saying.
+    fn leave(&mut self) -> Result<(), Over> {
+        match self.leaving.take() {
+            Some(Leaving { over: (end, told), .. }) => self.goodbye(end, told),
+            None => Ok(()),
+        }
     }
 
     /// Nothing of what waits is wanted. Whether Exotel has some of it.

@@ -16,7 +16,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::recorder::Recorder;
-use crate::{config::Voicebot, connect::transport, store::CallRef};
+use crate::{
+    config::Voicebot,
+    connect::transport::{self, Transport},
+    store::CallRef,
+};
 
 pub struct Sessions {
     on: Mutex<On>,
@@ -28,6 +32,8 @@ pub struct Sessions {
     telling: TaskTracker,
     tls: Arc<rustls::ClientConfig>,
     pub(super) recorder: Recorder,
+    /// For bots' tools.
+    transport: Transport,
 }
 
 #[derive(Default)]
@@ -57,7 +63,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new() -> Result<Self, String> {
+    pub fn new(transport: Transport) -> Result<Self, String> {
         Ok(Self {
             on: Mutex::default(),
             next: AtomicU64::default(),
@@ -66,6 +72,7 @@ impl Sessions {
             telling: TaskTracker::new(),
             tls: Arc::new(transport::tls()?),
             recorder: Recorder::default(),
+            transport,
         })
     }
 
@@ -75,6 +82,10 @@ impl Sessions {
 
     pub(super) fn tls(&self) -> Arc<rustls::ClientConfig> {
         Arc::clone(&self.tls)
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.transport.clone()
     }
 
     /// A place for a connection until its call starts. `None`: too many are waiting.
@@ -186,9 +197,13 @@ mod tests {
         Voicebot { sessions, sessions_per_account, ..usual }
     }
 
+    fn sessions() -> Arc<Sessions> {
+        Arc::new(Sessions::new(Transport::new(Duration::from_secs(1)).expect("TLS")).expect("TLS"))
+    }
+
     #[tokio::test]
     async fn a_newer_connection_takes_its_calls_place_and_leaves_one() {
-        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let sessions = sessions();
         let limits = limits(2, 1);
         let first = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("a place");
         assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_none(), "the account's one is taken");
@@ -205,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_later_session_takes_a_call_away() {
-        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let sessions = sessions();
         let held = Uuid::now_v7();
         let place = sessions.take(&call("a", "1"), held, "sales", &limits(2, 2)).expect("a place");
         for (of, session) in [("1", SESSION), ("1", held), ("2", Uuid::now_v7())] {
@@ -218,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_is_ended_by_whoever_has_its_bot() {
-        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let sessions = sessions();
         let limits = limits(2, 2);
         let place = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("a place");
         for (of, bot) in [(call("a", "1"), Some("other")), (call("a", "2"), None), (call("b", "1"), None)] {
@@ -232,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_wait_than_may_talk() {
-        let sessions = Arc::new(Sessions::new().expect("TLS"));
+        let sessions = sessions();
         let limits = limits(1, 1);
         let first = sessions.wait(&limits);
         assert!(first.is_some() && sessions.wait(&limits).is_none());

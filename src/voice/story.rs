@@ -1,4 +1,4 @@
-//! What is told of a session: two receipts in the journal, one line in the log, and figures. Told in any case: a session
+//! What is told of a session: receipts in the journal, one line in the log, and figures. Told in any case: a session
 //! whose task is dropped ends here, too.
 
 use std::{
@@ -11,13 +11,16 @@ use jiff::Timestamp;
 use patchbay_kit::mask;
 use uuid::Uuid;
 
-use super::call::Call;
+use super::{call::Call, talk::Talk, tools};
 use crate::{
     app::Services,
-    call::{BotSession, BotTold, SessionEnd},
+    call::{BotPart, BotSession, BotTold, HandOver, SessionEnd, ToolTally, Turns},
     directory::{Bot, Entry},
-    telemetry::{BackendLabels, SessionLabels},
+    telemetry::{BackendLabels, SessionLabels, ToolLabels},
 };
+
+/// Tools that are counted one by one: those that every bot has, and its own.
+const TOOLS: usize = 4 + crate::config::tool::TOOLS;
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) enum End {
     Closed,
     /// The bot is done.
     BotDone,
+    /// The bot has the caller put through.
+    HandedOver,
     /// The backend cannot be reached, or failed.
     BackendFailed,
     /// No bot, or none that can answer.
@@ -54,6 +59,7 @@ impl End {
             Self::Stopped => "stopped",
             Self::Closed => "closed",
             Self::BotDone => "bot_done",
+            Self::HandedOver => "handed_over",
             Self::BackendFailed => "backend_failed",
             Self::NoBot => "no_bot",
             Self::Silent => "silent",
@@ -90,7 +96,16 @@ pub(super) struct Story {
     active: bool,
     ended: bool,
     pub(super) tally: Tally,
+    pub(super) talk: Talk,
+    /// When the caller stopped speaking; until the answer is heard.
+    asked_at: Option<Duration>,
+    /// How long he waited for answers, in milliseconds.
+    turns: Vec<u32>,
+    tools: Vec<ToolTally>,
 }
+
+/// More turns than these tell nothing new.
+const TURNS: usize = 4096;
 
 impl Story {
     /// Of a call that has started. Nothing is told yet.
@@ -107,6 +122,7 @@ impl Story {
                 backend: backend.map(str::to_owned),
                 recording: None,
                 end: None,
+                part: None,
             },
         };
         Self {
@@ -118,6 +134,10 @@ impl Story {
             active: false,
             ended: false,
             tally: Tally::default(),
+            talk: Talk::default(),
+            asked_at: None,
+            turns: Vec::new(),
+            tools: Vec::new(),
         }
     }
 
@@ -134,7 +154,7 @@ impl Story {
     pub(super) fn begin(&mut self) {
         self.active = true;
         self.services.metrics.voice_active.get_or_create(&self.labels()).inc();
-        self.write();
+        self.write(None);
     }
 
     /// The bot is told who calls.
@@ -150,10 +170,58 @@ impl Story {
         }
     }
 
+    /// The caller has stopped speaking.
+    pub(super) fn caller_done(&mut self, now: Duration) {
+        self.asked_at = Some(now);
+    }
+
+    /// The bot's audio comes: the answer, if one is waited for.
+    pub(super) fn answers(&mut self, now: Duration) {
+        let Some(asked_at) = self.asked_at.take() else { return };
+        let waited = now.saturating_sub(asked_at);
+        self.services.metrics.voice_turn.get_or_create(&self.labels()).observe(waited.as_secs_f64());
+        if self.turns.len() < TURNS {
+            self.turns.push(u32::try_from(waited.as_millis()).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// A tool was used.
+    pub(super) fn used(&mut self, name: &str, result: &'static str, took: Duration) {
+        let labels = ToolLabels { tool: tools::label(name), result };
+        self.services.metrics.voice_tools.get_or_create(&labels).inc();
+        let at = match self.tools.iter().position(|tally| tally.name == name) {
+            Some(at) => at,
+            // Names that a model made up are not counted one by one.
+            None if self.tools.len() >= TOOLS => return,
+            None => {
+                self.tools.push(ToolTally { name: name.chars().take(64).collect(), ..ToolTally::default() });
+                self.tools.len() - 1
+            }
+        };
+        let tally = &mut self.tools[at];
+        tally.calls += 1;
+        tally.failed += u32::from(result == "failed");
+        tally.max_ms = tally.max_ms.max(u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
+    }
+
+    /// Of a hand-over there is word in the journal before its call can be asked about.
+    pub(super) fn handed_over(&mut self, hand_over: HandOver) {
+        self.talk.hand_over(hand_over);
+        self.tell();
+    }
+
+    /// Writes what was said since it was written last.
+    pub(super) fn tell(&mut self) {
+        if let Some(part) = self.talk.take() {
+            self.write(Some(part));
+        }
+    }
+
     pub(super) fn end(&mut self, end: End, told: Option<String>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        self.tell();
         let Tally { heard, dropped, said, first_audio, barge_ins, underruns, unreadable, recording_lost } = self.tally;
         let duration = self.began.elapsed();
         let (labels, metrics) = (self.labels(), &self.services.metrics);
@@ -180,17 +248,23 @@ impl Story {
             first_audio_ms: first_audio.map(ms),
             barge_ins,
             underruns,
-            recording_lost_ms: ms(recording_lost),
+            recording_lost_ms: Some(ms(recording_lost)).filter(|lost| *lost > 0),
+            turns: turns(&mut self.turns),
+            tools: std::mem::take(&mut self.tools),
+            lost_lines: self.talk.lost_lines,
         });
-        self.write();
+        self.write(None);
     }
 
     fn labels(&self) -> BackendLabels {
         BackendLabels { backend: self.backend }
     }
 
-    fn write(&self) {
-        let Ok(receipt) = self.told.receipt(Uuid::now_v7(), &self.account, Timestamp::now()) else { return };
+    fn write(&mut self, part: Option<BotPart>) {
+        self.told.bot.part = part;
+        let receipt = self.told.receipt(Uuid::now_v7(), &self.account, Timestamp::now());
+        self.told.bot.part = None;
+        let Ok(receipt) = receipt else { return };
         let (store, journal) = (Arc::clone(&self.services.store), Arc::clone(&self.services.journal));
         self.services.sessions.tell(async move {
             match store.append(receipt).await {
@@ -210,6 +284,12 @@ impl Drop for Story {
 /// One more is over.
 pub(super) fn count(services: &Services, backend: &'static str, end: End) {
     services.metrics.voice_sessions.get_or_create(&SessionLabels { backend, end: end.as_str() }).inc();
+}
+
+fn turns(waited: &mut [u32]) -> Option<Turns> {
+    waited.sort_unstable();
+    let (p50_ms, max_ms) = (*waited.get(waited.len() / 2)?, *waited.last()?);
+    Some(Turns { count: u32::try_from(waited.len()).unwrap_or(u32::MAX), p50_ms, max_ms })
 }
 
 fn ms(duration: Duration) -> u64 {

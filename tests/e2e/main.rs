@@ -30,5 +30,8 @@ mod rig;
 mod stream;
 mod users;
 mod voice;
+mod voice_deepgram;
+mod voice_elevenlabs;
 mod voice_gemini;
 mod voice_openai;
+mod voice_tools;

@@ -187,6 +187,9 @@ pub struct CallActivity {
     #[serde(default)]
     pub recording_link: Option<String>,
     pub digits: Vec<Digits>,
+    /// How it ended in the word of the voicebot that had it, for CRMs with a free disposition.
+    #[serde(default)]
+    pub disposition: Option<String>,
     pub contact: Option<RecordRef>,
     /// The agent the record is assigned to, where the integration assigns.
     pub agent: Option<RecordRef>,
@@ -242,7 +245,9 @@ impl Changed {
                 || was.recording_link != is.recording_link
                 || was.digits != is.digits,
             // Whether a missed call rang anybody is part of it.
-            outcome: was.outcome != is.outcome || (is.outcome == Outcome::Missed && was.tried != is.tried),
+            outcome: was.outcome != is.outcome
+                || (is.outcome == Outcome::Missed && was.tried != is.tried)
+                || was.disposition != is.disposition,
         }
     }
 }

@@ -110,6 +110,8 @@ impl Org {
             Outcome::Missed => "Missed",
             Outcome::FlowEnded => "Ended in the flow",
         };
+        // A voicebot says more of its call than that it ended.
+        let disposition = call.disposition.as_deref().unwrap_or(disposition);
         [("CallDisposition".to_owned(), json!(disposition)), ("Status".to_owned(), self.status_of(call.outcome))]
     }
 

@@ -57,6 +57,7 @@ pub fn call(key: &str, contact: Option<RecordRef>) -> CallActivity {
         ],
         recording_link: None,
         digits: vec![Digits { tag: "language".to_owned(), value: "2".to_owned() }],
+        disposition: None,
         contact,
         agent: None,
     }

@@ -143,6 +143,13 @@ fn full_sample() -> Value {
         "call_sid": SAMPLE_SID,
         "custom_field": hostile("custom_field"),
         "digits": [{ "tag": hostile("tag"), "value": hostile("value") }],
+        "bot_outcome": hostile("bot_outcome"),
+        "bot_summary": hostile("bot_summary"),
+        "handed_to": hostile("handed_to"),
+        "handed_why": hostile("handed_why"),
+        "bot_fields": [{ "name": hostile("name"), "value": hostile("value") }],
+        "bot_notes": [{ "text": hostile("text") }],
+        "transcript": [{ "at": "0:05", "speaker": "Caller", "text": hostile("text") }],
         "duration": "34s",
         "recording_link": SAMPLE_LINK,
         "on_its_own": true,
@@ -157,7 +164,7 @@ fn empty_sample() -> Value {
             match name.as_str() {
                 // Never empty.
                 "number" | "call_sid" | "on_its_own" => {}
-                "digits" => *value = json!([]),
+                "digits" | "bot_fields" | "bot_notes" | "transcript" => *value = json!([]),
                 _ => *value = json!(""),
             }
         }

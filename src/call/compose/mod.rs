@@ -43,6 +43,19 @@ macro_rules! body {
             plain: include_str!(concat!("../../../templates/call/plain/", $file, ".hbs")),
         }
     };
+    ($name:literal, $file:literal, $more:literal) => {
+        Builtin {
+            name: $name,
+            html: concat!(
+                include_str!(concat!("../../../templates/call/html/", $file, ".hbs")),
+                include_str!(concat!("../../../templates/call/html/", $more, ".hbs"))
+            ),
+            plain: concat!(
+                include_str!(concat!("../../../templates/call/plain/", $file, ".hbs")),
+                include_str!(concat!("../../../templates/call/plain/", $more, ".hbs"))
+            ),
+        }
+    };
 }
 
 /// Wording after the screens of the Freshdesk plug-in (seed 003, "Screenshots of tickets with …").
@@ -55,14 +68,14 @@ const DEFAULTS: [Builtin; 18] = [
     subject!("outgoing.subject"),
     subject!("outgoing_missed.subject"),
     subject!("outgoing_digits.subject"),
-    body!("answered.body", "call"),
-    body!("automated.body", "call"),
-    body!("missed.body", "call"),
-    body!("voicemail.body", "call"),
-    body!("digits.body", "digits"),
-    body!("outgoing.body", "call"),
-    body!("outgoing_missed.body", "call"),
-    body!("outgoing_digits.body", "digits"),
+    body!("answered.body", "call", "talk"),
+    body!("automated.body", "call", "talk"),
+    body!("missed.body", "call", "talk"),
+    body!("voicemail.body", "call", "talk"),
+    body!("digits.body", "digits", "talk"),
+    body!("outgoing.body", "call", "talk"),
+    body!("outgoing_missed.body", "call", "talk"),
+    body!("outgoing_digits.body", "digits", "talk"),
     body!("note.body", "note"),
     body!("voicemail_note.body", "voicemail_note"),
 ];

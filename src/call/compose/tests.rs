@@ -4,6 +4,7 @@ use patchbay_kit::Digits;
 
 use super::*;
 use crate::call::{
+    BotTalk, HandOver, Line, Speaker,
     receipt::Hook,
     tests::{MANIFEST, read, texts},
 };
@@ -84,6 +85,56 @@ fn notes_link_the_recording_and_say_how_long() {
     let whole = html.body_with_note(&call, Outcome::Answered, Some(link));
     assert_eq!(whole.matches(SID).count(), 1, "{whole}");
     assert!(whole.contains("Call Duration: 34s"));
+}
+
+fn talk(lines: u32) -> BotTalk {
+    let line = |n: u32| Line {
+        n,
+        at_ms: 65_000 + u64::from(n),
+        speaker: if n.is_multiple_of(2) { Speaker::Bot } else { Speaker::Caller },
+        text: format!("<b>words {n}</b>\n{}", "x".repeat(40)),
+        cut: n == 0,
+    };
+    let hand_over = HandOver { target: Some("support".to_owned()), reason: None, summary: Some("wants it".to_owned()) };
+    BotTalk {
+        transcript: (0..lines).map(line).collect(),
+        fields: BTreeMap::from([("city".to_owned(), "Pune".to_owned())]),
+        notes: vec!["angry".to_owned()],
+        outcome: Some("sold".to_owned()),
+        hand_over: Some(hand_over),
+        ..BotTalk::default()
+    }
+}
+
+#[test]
+fn what_was_said_with_a_bot_stands_in_the_record() {
+    let mut call = state("event=end");
+    call.talks = vec![talk(2)];
+    let html = texts(TextFormat::Html).body(&call, Outcome::FlowEnded);
+    for part in [
+        "<div>Outcome: sold</div>",
+        "<div>Handed over to: support</div>\n<div>Summary: wants it</div>\n<div>city: Pune</div>\n<div>Note: angry</div>",
+        "<div>Transcript</div>\n<div>1:05 Bot: &lt;b&gt;words 0&lt;/b&gt; xxx",
+        "x (interrupted)</div>\n<div>1:05 Caller: &lt;b&gt;words 1",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let plain = texts(TextFormat::Plain).body(&call, Outcome::Answered);
+    assert!(plain.contains("\nOutcome: sold\n") && plain.contains("\nTranscript\n1:05 Bot: <b>words 0"), "{plain}");
+    let nothing = texts(TextFormat::Plain).body(&state("event=end"), Outcome::Answered);
+    assert!(!nothing.contains("Transcript") && !nothing.contains("Outcome"), "{nothing}");
+}
+
+#[test]
+fn what_was_said_gives_way_before_what_was_found_out() {
+    let mut call = state("event=end");
+    call.talks = vec![talk(2000)];
+    for (limit, wanted) in [(60_000, "words 1999"), (4000, "words 1999"), (600, "city: Pune")] {
+        let body = Texts::new(rules(255, limit), &BTreeMap::new()).unwrap().body(&call, Outcome::FlowEnded);
+        assert!(body.chars().count() <= limit && body.contains(wanted) && body.contains(SID), "{limit}: {body}");
+        assert_eq!(body.matches("<div>").count(), body.matches("</div>").count());
+        assert_eq!(body.contains(" more</div>"), limit > 600, "{limit}");
+    }
 }
 
 #[test]

@@ -1,12 +1,18 @@
 //! What templates may show of a call, cleaned and cut before it is rendered.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::Offset;
 use serde_json::{Value, json};
 use url::Url;
 
 use patchbay_kit::{Direction, Outcome};
 
-use crate::call::{phone, state::CallState};
+use crate::call::{
+    bot::{Line, Speaker},
+    phone,
+    state::{BotTalk, CallState},
+};
 
 pub(crate) const UNKNOWN_CALLER: &str = "Unknown caller";
 
@@ -23,19 +29,28 @@ pub(super) struct Extras {
 pub(super) struct Caps {
     value_chars: usize,
     entries: usize,
+    /// Of what was said with a bot: it gives way first.
+    lines: usize,
+    line_chars: usize,
 }
 
 impl Caps {
-    pub(super) const WIDEST: Self = Self { value_chars: 300, entries: 200 };
-    pub(super) const NARROWING: [Self; 8] = [
+    pub(super) const WIDEST: Self = Self { value_chars: 300, entries: 200, lines: 4000, line_chars: 8000 };
+    pub(super) const NARROWING: [Self; 14] = [
         Self::WIDEST,
-        Self { value_chars: 120, entries: 64 },
-        Self { value_chars: 60, entries: 32 },
-        Self { value_chars: 40, entries: 16 },
-        Self { value_chars: 30, entries: 8 },
-        Self { value_chars: 20, entries: 3 },
-        Self { value_chars: 16, entries: 1 },
-        Self { value_chars: 16, entries: 0 },
+        Self { lines: 1000, line_chars: 1000, ..Self::WIDEST },
+        Self { lines: 400, line_chars: 400, ..Self::WIDEST },
+        Self { lines: 200, line_chars: 300, ..Self::WIDEST },
+        Self { lines: 100, line_chars: 200, ..Self::WIDEST },
+        Self { lines: 40, line_chars: 200, ..Self::WIDEST },
+        Self { lines: 12, line_chars: 120, ..Self::WIDEST },
+        Self { value_chars: 120, entries: 64, lines: 0, line_chars: 0 },
+        Self { value_chars: 60, entries: 32, lines: 0, line_chars: 0 },
+        Self { value_chars: 40, entries: 16, lines: 0, line_chars: 0 },
+        Self { value_chars: 30, entries: 8, lines: 0, line_chars: 0 },
+        Self { value_chars: 20, entries: 3, lines: 0, line_chars: 0 },
+        Self { value_chars: 16, entries: 1, lines: 0, line_chars: 0 },
+        Self { value_chars: 16, entries: 0, lines: 0, line_chars: 0 },
     ];
 }
 
@@ -64,6 +79,14 @@ pub(super) fn of(state: &CallState, outcome: Outcome, offset: Offset, extras: &E
         .talk_seconds
         .filter(|seconds| *seconds > 0 || outcome == Outcome::Answered)
         .map(|seconds| format!("{seconds}s"));
+    // Of several sessions the last says how it ended.
+    let last = |said: &dyn Fn(&BotTalk) -> Option<&str>| state.talks.iter().rev().find_map(said).map(short);
+    let last = |said: &dyn Fn(&BotTalk) -> Option<&str>| last(said).unwrap_or_default();
+    let fields: BTreeMap<&String, &String> = state.talks.iter().flat_map(|talk| &talk.fields).collect();
+    let fields = fields.into_iter().take(caps.entries);
+    let fields = fields.map(|(name, value)| json!({ "name": short(name), "value": short(value) }));
+    let notes = state.talks.iter().flat_map(|talk| &talk.notes).take(caps.entries);
+    let notes = notes.map(|text| json!({ "text": short(text) }));
     json!({
         "number": number,
         "exophone": exophone,
@@ -77,10 +100,56 @@ pub(super) fn of(state: &CallState, outcome: Outcome, offset: Offset, extras: &E
         "call_sid": clean(&state.call_sid),
         "custom_field": short(state.custom_field.as_deref().unwrap_or_default()),
         "digits": digits,
+        "bot_outcome": last(&|talk| talk.outcome.as_deref()),
+        "bot_summary": last(&|talk| talk.hand_over.as_ref()?.summary.as_deref()),
+        "handed_to": last(&|talk| talk.hand_over.as_ref()?.target.as_deref()),
+        "handed_why": last(&|talk| talk.hand_over.as_ref()?.reason.as_deref()),
+        "bot_fields": fields.collect::<Vec<_>>(),
+        "bot_notes": notes.collect::<Vec<_>>(),
+        "transcript": transcript(&state.talks, caps),
         "duration": duration.unwrap_or_default(),
         "recording_link": extras.recording_link.clone().unwrap_or_default(),
         "on_its_own": extras.on_its_own,
     })
+}
+
+/// What was said with bots: of what is too long, how it began and how it ended.
+fn transcript(talks: &[BotTalk], caps: Caps) -> Vec<Value> {
+    if caps.lines == 0 {
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    for talk in talks {
+        // What the fold left out is missing in the middle.
+        let middle = talk.transcript.len() / 2;
+        for (at, line) in talk.transcript.iter().enumerate() {
+            if talk.left_out > 0 && at == middle {
+                lines.push(left_out(talk.left_out as usize));
+            }
+            lines.push(spoken(line, caps));
+        }
+    }
+    if lines.len() > caps.lines {
+        let (head, tail) = (caps.lines.div_ceil(2), caps.lines / 2);
+        let cut = lines.len() - head - tail;
+        lines.splice(head..head + cut, [left_out(cut)]);
+    }
+    lines
+}
+
+fn left_out(lines: usize) -> Value {
+    json!({ "at": "…", "speaker": "…", "text": format!("{lines} more") })
+}
+
+fn spoken(line: &Line, caps: Caps) -> Value {
+    let seconds = line.at_ms / 1000;
+    let speaker = match line.speaker {
+        Speaker::Caller => "Caller",
+        Speaker::Bot => "Bot",
+    };
+    let text = cut(&one_line(&line.text), caps.line_chars);
+    let text = if line.cut { format!("{text} (interrupted)") } else { text };
+    json!({ "at": format!("{}:{:02}", seconds / 60, seconds % 60), "speaker": speaker, "text": text })
 }
 
 /// The caller as Exotel wrote him.

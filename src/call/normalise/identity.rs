@@ -79,6 +79,7 @@ pub(super) fn of(hook: Hook, call_sid: &str, kind: &EventKind, at: Option<Timest
     }
     if let Some(bot) = &facts.bot {
         said.text("session", Some(&bot.session.to_string()));
+        said.number("part", bot.part.as_ref().map(|part| part.number));
     }
     if facts.routed.is_some() || facts.asked_by.is_some() {
         // An applet that asks twice is told twice. Who changes his mind and back within a second has asked three times.

@@ -322,6 +322,7 @@ fn activity(
         tried: if facts { tried(state, country) } else { Vec::new() },
         recording_link: None,
         digits: state.digits.clone(),
+        disposition: state.talks.iter().rev().find_map(|talk| talk.outcome.clone()).filter(|_| facts),
         contact: None,
         agent: None,
     }

@@ -208,7 +208,14 @@ mod tests {
             customer: Some("09052161119".to_owned()),
             exophone: Some("08047494574".to_owned()),
             direction: Some(Direction::Incoming),
-            bot: BotSession { session: Uuid::from_u128(session), bot: Some("sales".to_owned()), backend: None, end },
+            bot: BotSession {
+                session: Uuid::from_u128(session),
+                bot: Some("sales".to_owned()),
+                backend: None,
+                recording: None,
+                end,
+                part: None,
+            },
         };
         normalise(&told.receipt(Uuid::nil(), "acme", at(second)).unwrap(), &locale()).unwrap()
     }

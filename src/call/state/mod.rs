@@ -3,6 +3,7 @@
 mod attempts;
 mod bot;
 mod outcome;
+mod talk;
 
 #[cfg(test)]
 mod tests;
@@ -140,6 +141,9 @@ pub struct CallState {
     /// By integration: what a person wants done after this call. The latest wish counts.
     #[serde(default)]
     pub follow_ups: BTreeMap<String, FollowUpWish>,
+    /// What voicebots and the caller said and did, session by session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub talks: Vec<BotTalk>,
     /// Distinct events folded.
     pub events: u32,
 }
@@ -166,12 +170,14 @@ impl fmt::Debug for CallState {
             .field("streams", &self.streams)
             .field("choices", &self.choices)
             .field("follow_ups", &self.follow_ups)
+            .field("talks", &self.talks)
             .field("events", &self.events)
             .finish_non_exhaustive()
     }
 }
 
 pub(super) use attempts::placed_for;
+pub use talk::BotTalk;
 
 /// Whether this event says that the whole call is over.
 pub(super) fn says_over(event: &CallEvent) -> bool {
@@ -206,6 +212,7 @@ fn voice(kind: &EventKind) -> Voice {
         EventKind::DialWhom
         | EventKind::Routed
         | EventKind::BotStarted
+        | EventKind::BotSaid
         | EventKind::BotEnded
         | EventKind::Associated
         | EventKind::FollowUpAsked
@@ -301,6 +308,7 @@ impl CallState {
             streams,
             choices: asked(&trace, |facts| facts.chosen.clone()),
             follow_ups: asked(&trace, |facts| facts.follow_up.clone()),
+            talks: talk::of(&trace),
             events: u32::try_from(trace.0.len()).unwrap_or(u32::MAX),
         })
     }

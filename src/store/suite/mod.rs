@@ -183,6 +183,7 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         custom_field: None,
         choices: Default::default(),
         follow_ups: Default::default(),
+        talks: Vec::new(),
         events: 1,
     }
 }
@@ -203,6 +204,7 @@ fn activity(sid: &str, text: &str) -> CallActivity {
         recording_link: None,
         talk_seconds: None,
         digits: Vec::new(),
+        disposition: None,
         contact: None,
         agent: None,
     }

@@ -12,14 +12,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use patchbay_voice::backend::{Brief, Dialect, Gemini, Heard, OpenAi, Persona, Says, Tool};
+use patchbay_voice::backend::{Brief, Deepgram, Dialect, Elevenlabs, Gemini, Heard, OpenAi, Persona, Says};
 
-use super::{call::Call, line::Message};
-use crate::{
-    app::Services,
-    config::{Backend as Which, tool::HttpTool},
-    directory::Bot,
-};
+use super::{call::Call, line::Message, tools};
+use crate::{app::Services, config::Backend as Which, directory::Bot};
 use service::Service;
 use socket::{Reach, Socket};
 
@@ -105,27 +101,21 @@ pub(super) fn open(services: &Services, bot: &Bot, call: &Call) -> Result<Box<dy
         Which::Echo => Ok(Box::<echo::Echo>::default()),
         Which::Exotel => Ok(Box::new(exotel::Exotel::new(socket()?))),
         Which::Twilio => Ok(Box::new(twilio::Twilio::new(socket()?, call))),
-        Which::OpenaiRealtime => service(Box::new(OpenAi::new(persona(bot, call)))),
-        Which::GeminiLive => service(Box::new(Gemini::new(persona(bot, call)))),
-        Which::Elevenlabs | Which::Deepgram => {
-            Err(format!("the backend {} is not built into this version", bot.backend.as_str()))
-        }
+        Which::OpenaiRealtime => service(Box::new(OpenAi::new(persona(services, bot, call)))),
+        Which::GeminiLive => service(Box::new(Gemini::new(persona(services, bot, call)))),
+        Which::Elevenlabs => service(Box::new(Elevenlabs::new(persona(services, bot, call)))),
+        Which::Deepgram => service(Box::new(Deepgram::new(persona(services, bot, call)))),
     }
 }
 
 /// Who the bot is, for a service.
-fn persona(bot: &Bot, call: &Call) -> Persona {
+fn persona(services: &Services, bot: &Bot, call: &Call) -> Persona {
     Persona {
         instructions: bot.instructions.clone(),
         greeting: bot.greeting.clone(),
         options: bot.options().clone(),
-        tools: bot.tools().iter().map(tool).collect(),
+        tools: tools::declared(services, &call.account, bot),
         rate: call.rate,
         url: bot.url().unwrap_or_default().to_owned(),
     }
-}
-
-fn tool(own: &HttpTool) -> Tool {
-    let HttpTool { name, description, parameters, .. } = own;
-    Tool { name: name.clone(), description: description.clone(), parameters: parameters.clone() }
 }

@@ -31,13 +31,25 @@ pub(super) struct Service {
     opened: bool,
     in_vain: usize,
     quiet: Option<Pin<Box<Sleep>>>,
+    /// Until when it must take the caller's audio: he hears nothing meanwhile.
+    ready_by: Option<Pin<Box<Sleep>>>,
 }
 
 impl Service {
     pub(super) fn new(reach: Reach, dialect: Box<dyn Dialect>) -> Self {
         let reach = reach.limit(MESSAGE_BYTES);
         let socket = reach.connect();
-        Self { reach, socket, dialect, out: Out::default(), brief: None, opened: false, in_vain: 0, quiet: None }
+        Self {
+            reach,
+            socket,
+            dialect,
+            out: Out::default(),
+            brief: None,
+            opened: false,
+            in_vain: 0,
+            quiet: None,
+            ready_by: None,
+        }
     }
 
     /// The dialect speaks once there is a connection, and somebody to speak of.
@@ -48,6 +60,7 @@ impl Service {
         {
             self.opened = true;
             self.dialect.opened(brief, &mut self.out);
+            self.ready_by = Some(Box::pin(tokio::time::sleep(self.reach.patience())));
             self.send();
         }
     }
@@ -111,6 +124,18 @@ impl Service {
         }
     }
 
+    /// It is connected, and has been waited for in vain all the same.
+    fn poll_late(&mut self, cx: &mut Context<'_>) {
+        let Some(by) = &mut self.ready_by else { return };
+        let ready = !self.opened || self.dialect.takes();
+        if ready || by.as_mut().poll(cx).is_ready() {
+            self.ready_by = None;
+        }
+        if !ready && self.ready_by.is_none() {
+            self.out.say(Says::Failed("is connected, and did not get ready in time".to_owned()));
+        }
+    }
+
     /// The service has been quiet for long: what keeps it is sent.
     fn poll_quiet(&mut self, cx: &mut Context<'_>) {
         while let Some(quiet) = &mut self.quiet
@@ -154,6 +179,7 @@ impl Backend for Service {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wants> {
         self.poll_quiet(cx);
+        self.poll_late(cx);
         loop {
             if let Some(says) = self.out.says.pop_front() {
                 return Poll::Ready(says.into());

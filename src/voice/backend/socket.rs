@@ -139,6 +139,11 @@ impl Reach {
         Self { limit: bytes, ..self }
     }
 
+    /// How long what a connection begins with may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// A connection, which begins to be made when it is polled.
     pub(super) fn connect(&self) -> Socket {
         self.connect_after(Duration::ZERO)

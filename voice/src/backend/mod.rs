@@ -2,11 +2,14 @@
 //! sent, and what its messages mean. No dialect knows a socket, a clock or another dialect.
 
 mod brief;
+mod deepgram;
+mod elevenlabs;
 mod gemini;
 mod keys;
 mod openai;
 mod pause;
 pub mod sound;
+mod spoken;
 mod talk;
 pub mod tool;
 
@@ -17,6 +20,8 @@ use serde_json::{Map, Value};
 use crate::{Dtmf, Rate};
 
 pub use brief::{Brief, Contact, Ticket};
+pub use deepgram::Deepgram;
+pub use elevenlabs::Elevenlabs;
 pub use gemini::Gemini;
 pub use openai::OpenAi;
 pub use talk::{Speaker, Utterance};
@@ -194,6 +199,12 @@ pub fn lay_over(under: &mut Value, over: &Value) {
         }
         (under, over) => *under = over.clone(),
     }
+}
+
+/// A code that a service uses, if it is one: whatever else it says may hold what somebody said.
+fn code(said: &Value) -> Option<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    said.as_str().filter(|said| (1..=48).contains(&said.len()) && said.chars().all(plain))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub struct Sound {
     resampler: Resampler,
     resampled: Vec<u8>,
     coded: Vec<u8>,
+    /// The first half of a sample whose other half comes with the next piece.
+    half: Option<u8>,
 }
 
 impl Sound {
@@ -39,11 +41,11 @@ impl Sound {
     }
 
     fn of(law: Law, resampler: Resampler) -> Self {
-        Self { law, resampler, resampled: Vec::new(), coded: Vec::new() }
+        Self { law, resampler, resampled: Vec::new(), coded: Vec::new(), half: None }
     }
 
     pub fn code<'a>(&'a mut self, pcm: &'a [u8]) -> &'a [u8] {
-        let Self { law, resampler, resampled, coded } = self;
+        let Self { law, resampler, resampled, coded, .. } = self;
         resampled.clear();
         let pcm = resampler.run(pcm, resampled);
         if *law == Law::Linear {
@@ -54,19 +56,33 @@ impl Sound {
         coded
     }
 
+    /// A piece of any size: services cut where they like.
     pub fn expand(&mut self, said: &[u8]) -> Vec<u8> {
-        let Self { law, resampler, resampled, coded } = self;
+        let Self { law, resampler, resampled, coded, half } = self;
         resampled.clear();
-        if *law == Law::Linear {
-            return resampler.run(said, resampled).to_vec();
-        }
         coded.clear();
-        g711::expand(*law, said, coded);
+        if *law != Law::Linear {
+            g711::expand(*law, said, coded);
+        } else if half.is_none() && said.len().is_multiple_of(2) {
+            return resampler.run(said, resampled).to_vec();
+        } else {
+            coded.extend(half.take());
+            coded.extend_from_slice(said);
+            if coded.len() % 2 == 1 {
+                *half = coded.pop();
+            }
+        }
         resampler.run(coded, resampled).to_vec()
+    }
+
+    /// What was said is whole: half a sample says nothing, and must not shift what comes next.
+    pub fn end(&mut self) {
+        self.half = None;
     }
 
     /// What comes next does not go on where the last ended.
     pub fn reset(&mut self) {
+        self.half = None;
         self.resampler.reset();
     }
 }
@@ -87,5 +103,19 @@ mod tests {
             let mut pairs = crate::audio::samples(&pcm).zip(crate::audio::samples(&back));
             assert!(pairs.all(|(was, is)| (i32::from(was) - i32::from(is)).abs() <= far));
         }
+    }
+
+    #[test]
+    fn samples_that_are_cut_in_two_are_whole() {
+        let pcm: Vec<u8> = (0..=255).collect();
+        let mut sound = Sound::from_service(Format::pcm(Rate::Hz8000), Rate::Hz8000);
+        let parts = [&pcm[..7], &pcm[7..8], &pcm[8..8], &pcm[8..101], &pcm[101..]];
+        let heard: Vec<Vec<u8>> = parts.into_iter().map(|part| sound.expand(part)).collect();
+        assert!(heard.iter().all(|part| part.len() % 2 == 0));
+        assert_eq!(heard.concat(), pcm);
+        // One that stays half does not shift what comes next.
+        assert_eq!(sound.expand(&pcm[..3]), pcm[..2]);
+        sound.end();
+        assert_eq!(sound.expand(&pcm), pcm);
     }
 }

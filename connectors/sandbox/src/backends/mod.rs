@@ -3,6 +3,9 @@
 //!
 //! What a client does wrong is written down, and dropping the [`Stage`] panics if anything was: a test cannot pass by it.
 
+pub mod deepgram;
+pub mod ear;
+pub mod elevenlabs;
 pub mod gemini;
 pub mod openai;
 pub mod sound;
