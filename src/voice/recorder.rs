@@ -344,7 +344,7 @@ mod tests {
         let simple = "00000000000000000000000000000007";
         assert_eq!(name("acme1", at, "27ba29be", session), format!("acme1/2026-01-15/27ba29be-{simple}.wav"));
         let hostile = name("../..", at, "/etc/pass\0wd\n😀..", session);
-        assert_eq!(hostile, format!("_____/2026-01-15/_etc_pass_wd_____-{simple}.wav"));
+        assert_eq!(hostile, format!("_____/2026-01-15/_etc_pass_wd____-{simple}.wav"));
         assert!(name("a", at, &"x".repeat(5000), session).len() < 200);
     }
 
