@@ -154,7 +154,7 @@ impl Relay {
             [store]
             url = "sqlite:{}"
             [log]
-            level = "warn"
+            level = "error"
             [sweep]
             enabled = false
             [voicebot]

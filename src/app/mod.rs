@@ -26,7 +26,7 @@ pub use crate::accounts::{Vault, driver, exotel_client, needs_vault};
 use crate::{
     access::Gate,
     accounts::{Accounts, Around, Links, Roll},
-    config::{self, Account, Config, Voicebot},
+    config::{Account, Config, Voicebot},
     connect::transport::Transport,
     context::Context,
     decide::Decider,
@@ -299,15 +299,6 @@ impl Service {
         let handle = server.handle();
         let serving = tokio::spawn(server);
         let roll = services.accounts.load();
-        for running in roll.iter() {
-            let sid = &running.account.sid;
-            let bots = services.bots.of(sid);
-            let unbuilt = bots.all().filter(|bot| !bot.profile.backend.is_built());
-            let bots: Vec<String> = unbuilt.map(|bot| bot.id.clone()).collect();
-            if !bots.is_empty() {
-                tracing::warn!(account = sid, bots = bots.join(", "), "{}", config::bot::UNANSWERED);
-            }
-        }
         if roll.iter().len() == 0 {
             tracing::warn!("there is no account, in the configuration or made by the API: nothing is let in");
         }

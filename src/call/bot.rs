@@ -31,7 +31,7 @@ pub struct BotSession {
     pub end: Option<SessionEnd>,
     /// What became known while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<BotPart>,
+    pub part: Option<TalkPart>,
 }
 
 /// Who says something.
@@ -86,7 +86,7 @@ impl fmt::Debug for HandOver {
 /// What became known of a session since the part before.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct BotPart {
+pub struct TalkPart {
     /// Parts of a session have their order by it.
     pub number: u32,
     pub lines: Vec<Line>,
@@ -99,9 +99,9 @@ pub struct BotPart {
 }
 
 /// What a caller said to the bot is in no log.
-impl fmt::Debug for BotPart {
+impl fmt::Debug for TalkPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BotPart({}, {} lines)", self.number, self.lines.len())
+        write!(f, "TalkPart({}, {} lines)", self.number, self.lines.len())
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
         // Of its parts each is an event of its own, however quick they come.
         let part = |number| {
             let mut told = told(1, None);
-            told.bot.part = Some(BotPart { number, notes: vec!["hunter2".to_owned()], ..BotPart::default() });
+            told.bot.part = Some(TalkPart { number, notes: vec!["hunter2".to_owned()], ..TalkPart::default() });
             told
         };
         let parts = [part(0), part(1)].map(|told| event(&told));

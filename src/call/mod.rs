@@ -25,7 +25,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use bot::{BotPart, BotSession, BotTold, HandOver, Line, SessionEnd, Speaker, ToolTally, Turns};
+pub use bot::{BotSession, BotTold, HandOver, Line, SessionEnd, Speaker, TalkPart, ToolTally, Turns};
 pub use calling_times::CallingTimes;
 pub use contact_choice::ContactChoice;
 pub use event::{AttemptStatus, CallEvent, EventId, EventKind, Facts, KeyedAt, Leg, SeenBy};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::exotel::{Findings, Ledger};
 use crate::{
-    config::{Account, Backend, Config, Did, bot::UNANSWERED},
+    config::{Account, Config, Did},
     connect::transport::Transport,
     directory::{Bots, bots::token_of_file},
     exotel::ExoPhone,
@@ -19,9 +19,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Answering {
     bots: Vec<String>,
-    /// Of them, those whose backend is not built.
-    unanswered: Vec<String>,
-    /// And those whose credentials cannot be opened.
+    /// Of them, those whose credentials cannot be opened.
     lost: Vec<String>,
     dids: Vec<Did>,
 }
@@ -34,11 +32,6 @@ impl Answering {
                     let all = bots.of(&account.sid);
                     Self {
                         bots: all.all().map(|bot| bot.id.clone()).collect(),
-                        unanswered: all
-                            .all()
-                            .filter(|bot| !bot.profile.backend.is_built())
-                            .map(|bot| bot.id.clone())
-                            .collect(),
                         lost: all.all().filter(|bot| bot.profile.secrets_lost).map(|bot| bot.id.clone()).collect(),
                         dids: bots.dids(&account.sid).all().map(|did| did.profile.clone()).collect(),
                     }
@@ -50,7 +43,6 @@ impl Answering {
         };
         found.unwrap_or_else(|| Self {
             bots: account.bots.iter().map(|bot| bot.id.clone()).collect(),
-            unanswered: account.bots.iter().filter(|bot| !bot.backend.is_built()).map(|bot| bot.id.clone()).collect(),
             lost: Vec::new(),
             dids: account.dids.clone(),
         })
@@ -65,18 +57,12 @@ impl Answering {
         let text = |one: &Value, key: &str| one.get(key).and_then(Value::as_str).map(str::to_owned);
         let bots = bots.get("bots")?.as_array()?;
         let lost = |bot: &&Value| bot.get("secrets_lost").and_then(Value::as_bool) == Some(true);
-        // One that is not known here is not built here.
-        let unanswered = |bot: &&Value| {
-            let backend = text(bot, "backend").and_then(|text| Backend::parse(&text).ok());
-            !backend.is_some_and(Backend::is_built)
-        };
         let dids = dids.get("dids")?.as_array()?.iter().filter_map(|did| {
             let (bot_id, flow_url) = (text(did, "bot_id"), text(did, "flow_url"));
             Some(Did { number: text(did, "number")?, label: None, bot_id, flow_url })
         });
         Some(Self {
             bots: bots.iter().filter_map(|bot| text(bot, "id")).collect(),
-            unanswered: bots.iter().filter(unanswered).filter_map(|bot| text(bot, "id")).collect(),
             lost: bots.iter().filter(lost).filter_map(|bot| text(bot, "id")).collect(),
             dids: dids.collect(),
         })
@@ -89,9 +75,6 @@ impl Answering {
     /// What is off, each with its cure. `phones`: the account's ExoPhones, where Exotel tells them.
     pub(super) fn judge(&self, config: &Config, sid: &str, phones: Option<&[ExoPhone]>, findings: &mut Findings) {
         let insecure = config.server.public_url.as_deref().is_none_or(|url| !url.starts_with("https://"));
-        if !self.unanswered.is_empty() {
-            findings.say("warn", format_args!("{UNANSWERED}: {}", self.unanswered.join(", ")));
-        }
         if self.has_bots() && insecure {
             findings.say("warn", "Exotel connects to voicebots by wss: set server.public_url to an https address");
         }

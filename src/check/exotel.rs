@@ -351,7 +351,6 @@ mod tests {
         let text = format!(
             "[[account]]\nsid = \"acme1\"\napi_key = \"k3y\"\napi_token = \"t0ken\"\napi_url = \"{}\"\n\
              [[account.bot]]\nid = \"sales\"\nbackend = \"echo\"\nexophones = [\"08047494574\", \"08047494575\"]\n\
-             [[account.bot]]\nid = \"later\"\nbackend = \"gemini_live\"\nurl = \"wss://agent.example.com\"\n\
              [[account.did]]\nnumber = \"08047494574\"\nflow_url = \"https://my.exotel.com/other/exoml/start_voice/7\"\n\
              [[account.did]]\nnumber = \"08047494576\"\nbot_id = \"gone\"\n",
             server.url()
@@ -360,7 +359,6 @@ mod tests {
         let transport = Transport::new(Duration::from_secs(5)).expect("a client");
         let findings = look(&config, &config.accounts[0], &transport, &Ledger::Nowhere, &[]).await;
         for wanted in [
-            "nothing answers for them: later",
             "set server.public_url to an https address",
             "the DID +91******4575 (of the bot \"sales\") is no ExoPhone of this account: mend",
             "the DID +91******4576 leads to the bot \"gone\", which is not there: make it",

@@ -15,9 +15,6 @@ use super::{
 };
 use crate::call::phone;
 
-/// Said of bots whose backend is not built, wherever bots are told of.
-pub const UNANSWERED: &str = "the backend of these voicebots is not built into this version: nothing answers for them";
-
 /// Who the bridge is a client of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -54,14 +51,6 @@ impl Backend {
             Self::Elevenlabs => "elevenlabs",
             Self::Deepgram => "deepgram",
             Self::Echo => "echo",
-        }
-    }
-
-    /// Whether the bridge can be a client of it yet.
-    pub fn is_built(self) -> bool {
-        match self {
-            Self::Exotel | Self::Twilio | Self::Echo | Self::OpenaiRealtime | Self::GeminiLive => true,
-            Self::Elevenlabs | Self::Deepgram => true,
         }
     }
 

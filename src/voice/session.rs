@@ -270,8 +270,11 @@ impl Session {
         let Err((end, told)) = self.talk(&place).await;
         let Self { services, line, mut backend, mut story, mut out, inbound, frames, began, recording, .. } = self;
         backend.hear(Heard::Cleared { heard: out.clear(began.elapsed()).heard });
-        // What was said last and not told yet. Nothing is made of it so far.
-        drop(backend.rest());
+        for says in backend.rest() {
+            if let Says::Said(said) = says {
+                story.talk.said(began.elapsed(), said);
+            }
+        }
         story.tally.underruns = out.underruns();
         story.tally.dropped = inbound.dropped() + frames.dropped();
         if let Some(recording) = recording {

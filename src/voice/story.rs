@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{call::Call, talk::Talk, tools};
 use crate::{
     app::Services,
-    call::{BotPart, BotSession, BotTold, HandOver, SessionEnd, ToolTally, Turns},
+    call::{BotSession, BotTold, HandOver, SessionEnd, TalkPart, ToolTally, Turns},
     directory::{Bot, Entry},
     telemetry::{BackendLabels, SessionLabels, ToolLabels},
 };
@@ -260,7 +260,7 @@ impl Story {
         BackendLabels { backend: self.backend }
     }
 
-    fn write(&mut self, part: Option<BotPart>) {
+    fn write(&mut self, part: Option<TalkPart>) {
         self.told.bot.part = part;
         let receipt = self.told.receipt(Uuid::now_v7(), &self.account, Timestamp::now());
         self.told.bot.part = None;

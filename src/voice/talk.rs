@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use patchbay_voice::backend::{Speaker as Who, Utterance};
 
-use crate::call::{BotPart, HandOver, Line, Speaker};
+use crate::call::{HandOver, Line, Speaker, TalkPart};
 
 /// How long what was said may wait for more before it is written.
 const GATHERED: Duration = Duration::from_secs(3);
@@ -17,7 +17,7 @@ const NOTES: usize = 100;
 
 #[derive(Debug, Default)]
 pub(super) struct Talk {
-    pending: BotPart,
+    pending: TalkPart,
     /// When it is to be written, since the session began.
     due: Option<Duration>,
     /// Lines that the service has named, and when each was first told.
@@ -100,9 +100,9 @@ impl Talk {
     }
 
     /// What is to be written.
-    pub(super) fn take(&mut self) -> Option<BotPart> {
+    pub(super) fn take(&mut self) -> Option<TalkPart> {
         self.due.take()?;
-        let next = BotPart { number: self.pending.number + 1, ..BotPart::default() };
+        let next = TalkPart { number: self.pending.number + 1, ..TalkPart::default() };
         Some(std::mem::replace(&mut self.pending, next))
     }
 }

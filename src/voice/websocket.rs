@@ -147,7 +147,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut payload = Vec::new();
         if let Some(CloseFrame { code, reason }) = said {
             payload.extend_from_slice(&u16::from(*code).to_be_bytes());
-            let most = reason.floor_char_boundary(CONTROL_BYTES as usize - 2);
+            // As many whole characters as there is room for.
+            let mut most = reason.len().min(CONTROL_BYTES as usize - 2);
+            while !reason.is_char_boundary(most) {
+                most -= 1;
+            }
             payload.extend_from_slice(&reason.as_bytes()[..most]);
         }
         self.put(OpCode::Control(Control::Close), &payload);

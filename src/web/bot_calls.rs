@@ -65,7 +65,7 @@ async fn place(
     let bot = found.ok_or_else(|| ApiError::NotFound("there is no such bot".to_owned()))?;
     // Whoever asks again is told what became of it, whatever has become of its DID since: that is looked at behind the key.
     let did = did(&services, &account, &bot.id, asked.exophone.as_deref());
-    let unable = !bot.profile.backend.is_built() || bot.profile.secrets_lost;
+    let unable = bot.profile.secrets_lost;
     let fingerprint = fingerprint(&bot.id, &account, &asked);
     let Placing { to, parameters, record, time_limit, .. } = asked;
     let wish = BotCall {
@@ -95,8 +95,7 @@ fn cannot_answer() -> Breach {
     Breach {
         at: "bot",
         code: "bot_cannot_answer",
-        message: "its backend is not built into this version, or its credentials were sealed with another master key"
-            .to_owned(),
+        message: "its credentials were sealed with another master key".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use patchbay_sandbox::backends::{
     sound,
 };
 use patchbay_voice::Rate;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{
@@ -95,6 +95,13 @@ async fn a_call(rate: Rate) {
     assert_eq!(caller.closed().await, CloseCode::Normal);
     let end = end(&rig, "whole").await;
     assert_eq!((&end["reason"], &end["dropped_ms"], &end["barge_ins"]), (&json!("stopped"), &json!(0), &json!(0)));
+    let whole = |call: &Value| {
+        let lines = call["state"]["talks"][0]["transcript"].as_array()?.iter();
+        let said: Vec<String> = lines.map(|line| format!("{}: {}", line["speaker"], line["text"])).collect();
+        (said.len() == 4).then_some(said)
+    };
+    let said = rig.until_api("/calls/whole", whole).await.join("\n").replace('"', "");
+    assert_eq!(said, "bot: Welcome to Acme\ncaller: I want to talk to sales\nbot: One moment\nbot: Thanks");
     stage.until(0, "the connection is closed", |gemini| gemini.side().closed).await;
     assert_eq!(stage.with(0, |gemini| gemini.texts.len()), 2, "the greeting and the keys");
     keeps_quiet(&rig);

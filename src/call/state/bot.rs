@@ -159,7 +159,7 @@ pub(super) fn part(trace: &Trace<'_>, streams: &[StreamTold], over: bool) -> Opt
 
 fn by(end: &SessionEnd) -> Option<EndedBy> {
     match end.reason.as_str() {
-        "bot_done" => Some(EndedBy::Bot),
+        "bot_done" | "handed_over" => Some(EndedBy::Bot),
         "stopped" if end.told.as_deref() == Some("callended") => Some(EndedBy::Caller),
         _ => None,
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Trace;
-use crate::call::bot::{BotPart, HandOver, Line};
+use crate::call::bot::{HandOver, Line, TalkPart};
 
 /// Of a talk that is longer its middle is left out: how it began and how it ended say most.
 const LINES: usize = 2000;
@@ -43,7 +43,7 @@ impl fmt::Debug for BotTalk {
 
 /// Those of a call, in the order of their sessions, whose ids are times.
 pub(super) fn of(trace: &Trace<'_>) -> Vec<BotTalk> {
-    let mut sessions: BTreeMap<Uuid, (Option<&String>, BTreeMap<u32, &BotPart>)> = BTreeMap::new();
+    let mut sessions: BTreeMap<Uuid, (Option<&String>, BTreeMap<u32, &TalkPart>)> = BTreeMap::new();
     for bot in trace.0.iter().filter_map(|event| event.facts.bot.as_ref()) {
         let Some(part) = &bot.part else { continue };
         let (id, parts) = sessions.entry(bot.session).or_default();
@@ -53,7 +53,7 @@ pub(super) fn of(trace: &Trace<'_>) -> Vec<BotTalk> {
     sessions.into_iter().map(|(session, (bot, parts))| talk(session, bot.cloned(), parts.into_values())).collect()
 }
 
-fn talk<'a>(session: Uuid, bot: Option<String>, parts: impl Iterator<Item = &'a BotPart>) -> BotTalk {
+fn talk<'a>(session: Uuid, bot: Option<String>, parts: impl Iterator<Item = &'a TalkPart>) -> BotTalk {
     let mut talk = BotTalk { session, bot, ..BotTalk::default() };
     let mut lines: BTreeMap<u32, &Line> = BTreeMap::new();
     for part in parts {
@@ -102,7 +102,7 @@ mod tests {
         Line { n, at_ms: u64::from(n) * 1000, speaker: Speaker::Caller, text: text.to_owned(), cut: false }
     }
 
-    fn event(session: u128, part: BotPart) -> CallEvent {
+    fn event(session: u128, part: TalkPart) -> CallEvent {
         let bot = BotSession {
             session: Uuid::from_u128(session),
             bot: Some("sales".to_owned()),
@@ -128,23 +128,23 @@ mod tests {
     #[test]
     fn parts_in_any_order_and_number_are_one_talk_and_the_later_telling_counts() {
         let field = |value: &str| BTreeMap::from([("city".to_owned(), value.to_owned())]);
-        let first = BotPart {
+        let first = TalkPart {
             number: 0,
             lines: vec![line(0, "Hello"), line(1, "long answer")],
             fields: field("Pune"),
-            ..BotPart::default()
+            ..TalkPart::default()
         };
-        let second = BotPart {
+        let second = TalkPart {
             number: 1,
             lines: vec![Line { cut: true, ..line(1, "long") }, line(2, "Stop")],
             fields: field("Goa"),
             notes: vec!["angry".to_owned()],
             outcome: Some("sold".to_owned()),
-            ..BotPart::default()
+            ..TalkPart::default()
         };
         let third =
-            BotPart { number: 2, lines: vec![line(2, "")], notes: vec!["calm".to_owned()], ..BotPart::default() };
-        let other = BotPart { number: 0, lines: vec![line(0, "Again")], ..BotPart::default() };
+            TalkPart { number: 2, lines: vec![line(2, "")], notes: vec!["calm".to_owned()], ..TalkPart::default() };
+        let other = TalkPart { number: 0, lines: vec![line(0, "Again")], ..TalkPart::default() };
         let all = [event(1, first), event(1, second), event(1, third), event(2, other)];
         let talks = fold(&all);
         let said: Vec<&str> = talks[0].transcript.iter().map(|line| line.text.as_str()).collect();
@@ -164,11 +164,11 @@ mod tests {
     #[test]
     fn of_an_endless_talk_the_middle_is_left_out() {
         let many = (0..5000).map(|n| line(n, "words")).collect();
-        let talk = fold(&[event(1, BotPart { lines: many, ..BotPart::default() })]).remove(0);
+        let talk = fold(&[event(1, TalkPart { lines: many, ..TalkPart::default() })]).remove(0);
         assert_eq!((talk.transcript.len(), talk.left_out), (LINES, 3000));
         assert_eq!((talk.transcript[0].n, talk.transcript[1999].n), (0, 4999));
         let long = (0..20).map(|n| line(n, &"x".repeat(30_000))).collect();
-        let talk = fold(&[event(1, BotPart { lines: long, ..BotPart::default() })]).remove(0);
+        let talk = fold(&[event(1, TalkPart { lines: long, ..TalkPart::default() })]).remove(0);
         assert_eq!((talk.transcript.len(), talk.left_out), (8, 12));
     }
 }
