@@ -48,12 +48,21 @@ enum Part {
     Agents,
     Popups,
     Owners,
+    OpenTickets,
     FollowUps,
 }
 
 impl Part {
-    const ALL: [Self; 7] =
-        [Self::Updates, Self::Notes, Self::Contacts, Self::Agents, Self::Popups, Self::Owners, Self::FollowUps];
+    const ALL: [Self; 8] = [
+        Self::Updates,
+        Self::Notes,
+        Self::Contacts,
+        Self::Agents,
+        Self::Popups,
+        Self::Owners,
+        Self::OpenTickets,
+        Self::FollowUps,
+    ];
 
     fn held(self, connector: &dyn Connector) -> bool {
         match self {
@@ -63,6 +72,7 @@ impl Part {
             Self::Agents => connector.agents().is_some(),
             Self::Popups => connector.popups().is_some(),
             Self::Owners => connector.owners().is_some(),
+            Self::OpenTickets => connector.open_tickets().is_some(),
             Self::FollowUps => connector.follow_ups().is_some(),
         }
     }
@@ -76,6 +86,7 @@ impl Part {
             Self::Agents => "agents",
             Self::Popups => "popups",
             Self::Owners => "owners",
+            Self::OpenTickets => "open_tickets",
             Self::FollowUps => "follow_ups",
         }
     }
@@ -89,6 +100,7 @@ impl Part {
             Self::Agents => "list agents",
             Self::Popups => "screen pop",
             Self::Owners => "owner of a caller",
+            Self::OpenTickets => "open tickets",
             Self::FollowUps => "follow-ups",
         }
     }
@@ -191,6 +203,7 @@ impl Able {
             self.cell(Part::Agents, YES, NO),
             self.cell(Part::Popups, YES, NO),
             self.cell(Part::Owners, YES, NO),
+            self.cell(Part::OpenTickets, YES, NO),
             self.cell(Part::FollowUps, &self.kinds.join(", "), NO),
             // Past calls are planned by the core for every integration; a connector need not do anything for it.
             Cell::plain(YES),
@@ -223,7 +236,7 @@ impl fmt::Display for Cell {
 
 const YES: &str = "yes";
 const NO: &str = "–";
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "connector",
     "credentials",
     "a call becomes",
@@ -233,6 +246,7 @@ const COLUMNS: [&str; 11] = [
     "agents",
     "popups",
     "owner",
+    "open tickets",
     "follow-ups",
     "backfill",
 ];

@@ -26,7 +26,7 @@ pub use crate::accounts::{Vault, driver, exotel_client, needs_vault};
 use crate::{
     access::Gate,
     accounts::{Accounts, Around, Links, Roll},
-    config::{Account, Config},
+    config::{Account, Config, Voicebot},
     connect::transport::Transport,
     context::Context,
     decide::Decider,
@@ -40,7 +40,7 @@ use crate::{
     reseal,
     store::{LaneRef, News, Node, Store, StoreError},
     telemetry::Metrics,
-    voice::{self, Sessions},
+    voice::{self, Briefs, Sessions},
     web as pages,
 };
 pub use hand_over::hand_over;
@@ -79,6 +79,7 @@ pub struct Services {
     pub doors: ArcSwap<Doors>,
     doors_turn: tokio::sync::Mutex<()>,
     pub answers: Answers,
+    pub briefs: Briefs,
     pub decider: Arc<Decider>,
     /// The user mapping.
     pub agents: Arc<Agents>,
@@ -243,6 +244,8 @@ impl Service {
         });
         workers.spawn(Arc::clone(&decider).run());
         workers.spawn(purge(Arc::clone(&store), config.store.keep, stopping.clone()));
+        let Voicebot { recordings, recordings_for, .. } = config.voicebot.clone();
+        workers.spawn(voice::sweep(recordings, recordings_for, stopping.clone()));
 
         let drain = config.server.drain_timeout;
         let there = Arc::clone(&accounts);
@@ -262,6 +265,7 @@ impl Service {
             doors: ArcSwap::from_pointee(Doors::new([], Vec::new(), &key)),
             doors_turn: Default::default(),
             answers: Answers::default(),
+            briefs: Briefs::default(),
             decider,
             agents,
             bots,
@@ -281,6 +285,7 @@ impl Service {
         services.reload_doors().await.map_err(store_error)?;
         workers.spawn(keep_doors(Arc::clone(&services), changes));
         workers.spawn(hear(Arc::clone(&services), Arc::clone(&node)));
+        workers.spawn(voice::heed(Arc::clone(&services)));
         let data = Data::from(Arc::clone(&services));
         workers.spawn(hooks::look_ahead(data.clone(), sightings));
         let server = http_server(&services.config.server, listener, move |app| {

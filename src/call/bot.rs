@@ -23,6 +23,9 @@ pub struct BotSession {
     pub bot: Option<String>,
     #[serde(default)]
     pub backend: Option<String>,
+    /// Where it is recorded, below the directory of recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// With neither of these it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<SessionEnd>,
@@ -123,6 +126,9 @@ pub struct SessionEnd {
     pub first_audio_ms: Option<u64>,
     pub barge_ins: u64,
     pub underruns: u64,
+    /// What is silence in its recording because the disk was too slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording_lost_ms: Option<u64>,
     /// From when the caller stopped speaking to the first audio of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turns: Option<Turns>,
@@ -222,6 +228,7 @@ mod tests {
             session: Uuid::from_u128(session),
             bot: Some("sales".to_owned()),
             backend: None,
+            recording: None,
             end,
             part: None,
         };

@@ -37,5 +37,5 @@ pub use placed::{BotWish, PlacedCall};
 pub use plan::{AgentHint, Caller, Content, IntegrationRules, Intent, IntentKind, LogContent, PlanRules, plan};
 pub use popup::{PopupHint, popups};
 pub use receipt::{Hook, Receipt};
-pub use state::{AgentAttempt, BotPart, BotTalk, CallState, Seen, SeenPopups};
+pub use state::{AgentAttempt, BotTalk, CallState, Seen, SeenPopups};
 pub use stream::{EndedBy, StreamTold, without_addresses};

@@ -1,6 +1,10 @@
 //! Reading a configuration: the compiled-in defaults, the file over them, the environment over both.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::{Timestamp, tz::Offset};
 use secrecy::ExposeSecret;
@@ -516,6 +520,12 @@ fn live(table: &Table, problems: &mut Vec<Problem>) -> Option<Live> {
     Some(Live { heartbeat: heartbeat?, streams: to_usize(streams?), streams_per_agent: to_usize(streams_per_agent?) })
 }
 
+/// A bot's first word waits no longer.
+const BRIEF_MAX: Duration = Duration::from_secs(5);
+const FRAMES: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(1);
+const AHEAD_MAX: Duration = Duration::from_secs(5);
+const QUEUES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
 fn voicebot(table: &Table, problems: &mut Vec<Problem>) -> Option<Voicebot> {
     let mut r = Reader::new(table, "voicebot", problems);
     let sessions = r.number("sessions", 1..=1_000_000);
@@ -525,12 +535,39 @@ fn voicebot(table: &Table, problems: &mut Vec<Problem>) -> Option<Voicebot> {
         r.wrong("silence", "must be 500ms or more: a network may be late");
     }
     let connect_timeout = r.duration("connect_timeout");
+    let brief_timeout = r.duration("brief_timeout");
+    if brief_timeout.is_some_and(|wait| wait > BRIEF_MAX) {
+        r.wrong("brief_timeout", "must be 5s or less: the caller hears nothing meanwhile");
+    }
+    let (frame, ahead, queue) = (r.duration("frame"), r.duration("ahead"), r.duration("queue"));
+    if frame
+        .is_some_and(|frame| !FRAMES.contains(&frame) || !frame.as_nanos().is_multiple_of(FRAMES.start().as_nanos()))
+    {
+        r.wrong("frame", "must be a multiple of 20ms, from 20ms to 1s: Exotel plays whole packets of 20 ms");
+    }
+    if frame.zip(ahead).is_some_and(|(frame, ahead)| ahead < frame * 2 || ahead > AHEAD_MAX) {
+        r.wrong("ahead", "must be from twice voicebot.frame to 5s: less is heard with gaps, more cannot be taken back");
+    }
+    if queue.is_some_and(|queue| !QUEUES.contains(&queue)) {
+        r.wrong("queue", "must be from 1s to 10m");
+    }
+    let (strict_frames, numbered_frames) = (r.bool("strict_frames", false), r.bool("numbered_frames", false));
+    let recordings = r.text("recordings").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let recordings_for = r.duration("recordings_for");
     r.finish();
     Some(Voicebot {
         sessions: to_usize(sessions?),
         sessions_per_account: to_usize(sessions_per_account?),
         silence: silence?,
         connect_timeout: connect_timeout?,
+        brief_timeout: brief_timeout?,
+        frame: frame?,
+        ahead: ahead?,
+        strict_frames,
+        numbered_frames,
+        queue: queue?,
+        recordings,
+        recordings_for: recordings_for?,
     })
 }
 
@@ -835,6 +872,12 @@ mod tests {
             ("sessions = 0", "voicebot.sessions"),
             ("silence = \"100ms\"", "voicebot.silence: must be 500ms or more"),
             ("silense = \"1s\"", "did you mean \"silence\"?"),
+            ("brief_timeout = \"6s\"", "voicebot.brief_timeout: must be 5s or less"),
+            ("frame = \"30ms\"", "voicebot.frame: must be a multiple of 20ms"),
+            ("frame = \"2s\"", "voicebot.frame: must be a multiple of 20ms, from 20ms to 1s"),
+            ("frame = \"200ms\"", "voicebot.ahead: must be from twice voicebot.frame"),
+            ("ahead = \"6s\"", "voicebot.ahead: must be from twice voicebot.frame to 5s"),
+            ("queue = \"20ms\"", "voicebot.queue: must be from 1s"),
         ] {
             let error = voicebot(&format!("[voicebot]\n{text}")).expect_err(told).to_string();
             assert!(error.contains(told), "{told}: {error}");

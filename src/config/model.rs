@@ -176,6 +176,21 @@ pub struct Voicebot {
     pub silence: Duration,
     /// Until the backend must have answered the handshake.
     pub connect_timeout: Duration,
+    /// How long a bot's first word waits for who is calling.
+    pub brief_timeout: Duration,
+    /// Of a message to Exotel.
+    pub frame: Duration,
+    /// How much Exotel is to have that is not played yet.
+    pub ahead: Duration,
+    /// No message is shorter than Exotel says it must be.
+    pub strict_frames: bool,
+    /// `sequence_number`, `chunk` and `timestamp` in what goes to Exotel.
+    pub numbered_frames: bool,
+    /// How much a bot may say before it is heard.
+    pub queue: Duration,
+    /// Where calls of bots that record are kept. `None`: none is.
+    pub recordings: Option<PathBuf>,
+    pub recordings_for: Duration,
 }
 
 #[derive(Clone, Debug)]

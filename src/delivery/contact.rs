@@ -146,6 +146,31 @@ impl ContactBook {
         self.known().contacts.insert(caller.external_id.clone(), contact.clone());
     }
 
+    /// The caller's contact, for somebody who cannot wait: one search where the CRM has one, and nobody is made. Nothing is
+    /// remembered of it: whose call it is, is found out when it is over.
+    pub(super) async fn look_up(
+        &self,
+        driver: &Driver,
+        contacts: &dyn Contacts,
+        number: &PhoneNumber,
+        trace: &mut Vec<ExchangeLog>,
+    ) -> Result<Option<Contact>, Stop> {
+        let mut found = Vec::new();
+        if let Some(search) = contacts.search(number) {
+            found = matching(driver.run(search, trace).await?, number);
+        } else {
+            let manifest = driver.connector.manifest();
+            for some in self.renderings(manifest.phone, number).chunks(manifest.writings_per_find.max(1)) {
+                let texts: Vec<String> = some.iter().map(|(_, text)| text.clone()).collect();
+                found = matching(driver.run(contacts.find(&texts), trace).await?, number);
+                if !found.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(self.choose(found)?.map(|resolved| resolved.contact))
+    }
+
     /// The contact of a caller whom this process has met.
     pub(super) fn recall(&self, external_id: &str) -> Option<Contact> {
         self.known().contacts.get(external_id).cloned()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use patchbay_kit::{Contact, Kind};
+use patchbay_kit::{Contact, Kind, PhoneNumber};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::{
@@ -24,7 +24,7 @@ use super::{
     settle::{self, Policy, Sign},
 };
 use crate::{
-    call::{ContactChoice, PopupHint, route::Sighting},
+    call::{Caller, ContactChoice, PopupHint, route::Sighting},
     crash,
     store::{
         Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Next, Node, Settlement, Store, StoreError, Term, Turn,
@@ -91,6 +91,36 @@ impl LaneHandle {
             let labels = PopupLabels { account, integration, outcome: shown.as_str() };
             lane.metrics.popups.get_or_create(&labels).inc();
         });
+    }
+
+    /// The contact of a caller who is on the line: met before, else searched for. Nobody is made.
+    ///
+    /// # Errors
+    /// Why the CRM does not say it now.
+    pub async fn look_up(&self, number: &PhoneNumber) -> Result<Option<Contact>, Stop> {
+        let Lane { lane, store, driver, memory, seen, .. } = &*self.lane;
+        let external_id = Caller::id_of(number);
+        let met = match memory.contacts.recall(&external_id) {
+            Some(met) => Some(met),
+            None => store.contact(lane, &external_id).await.unwrap_or_default(),
+        };
+        // One whom a person chose is known by his id alone.
+        if let Some(met) = met.filter(|met| !met.name.is_empty()) {
+            return Ok(Some(met));
+        }
+        let Some(contacts) = driver.connector.contacts() else { return Ok(None) };
+        let found = memory.contacts.look_up(driver, contacts, number, &mut Vec::new()).await?;
+        if let Some(owner) = found.as_ref().and_then(|found| found.owner.clone()) {
+            let LaneRef { account, integration } = lane.clone();
+            // Whoever is to dial his owner next need not ask.
+            let _ = seen.try_send(Sighting::Owner { account, integration, external_id, owner });
+        }
+        Ok(found)
+    }
+
+    /// Whether the CRM is taken to be out of order: who cannot wait does not ask it.
+    pub fn is_down(&self) -> bool {
+        self.lane.breaker().probe_at().is_some()
     }
 
     /// Asks the CRM at once whether it is there again.

@@ -17,7 +17,7 @@ mod zoho;
 
 use actix_web::web::ServiceConfig;
 
-pub use answer::{Answers, look_ahead};
+pub use answer::{Answers, agent_called, look_ahead, owners_of};
 pub use doors::{Doors, account_uids, hash_token, status_token};
 pub use scope::scopes;
 pub use token::opens;

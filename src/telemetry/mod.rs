@@ -104,6 +104,14 @@ pub struct BackendLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct BriefLabels {
+    /// `contact`, `owner`, `open_tickets`.
+    pub part: &'static str,
+    /// `known`, `unknown`, `late`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct SessionLabels {
     /// `none` where it ended before it was known.
     pub backend: &'static str,
@@ -161,6 +169,10 @@ pub struct Metrics {
     pub voice_active: Family<BackendLabels, Gauge>,
     /// Those that are over.
     pub voice_sessions: Labelled<SessionLabels>,
+    /// From the start of a stream until the bot is told who calls.
+    pub voice_brief: Histograms<BackendLabels>,
+    /// What it was told then.
+    pub voice_briefs: Labelled<BriefLabels>,
     /// From the start of a stream to the first audio that goes to the caller.
     pub voice_first_audio: Histograms<BackendLabels>,
     /// From when a caller stopped speaking to the first audio of the answer.
@@ -270,6 +282,19 @@ impl Default for Metrics {
             "Voicebots' calls that are over, by how they ended",
             voice_sessions.clone(),
         );
+        let voice_brief = Histograms::<BackendLabels>::new_with_constructor(answer_buckets);
+        registry.register_with_unit(
+            "voice_brief",
+            "From the start of a stream until the bot is told who calls",
+            Unit::Seconds,
+            voice_brief.clone(),
+        );
+        let voice_briefs = Labelled::<BriefLabels>::default();
+        registry.register(
+            "voice_briefs",
+            "Parts of what bots are told of callers: known, unknown, or not there in time",
+            voice_briefs.clone(),
+        );
         let voice_first_audio = Histograms::<BackendLabels>::new_with_constructor(answer_buckets);
         registry.register_with_unit(
             "voice_first_audio",
@@ -326,6 +351,8 @@ impl Default for Metrics {
             deliveries,
             voice_active,
             voice_sessions,
+            voice_brief,
+            voice_briefs,
             voice_first_audio,
             voice_turn,
             voice_tools,

@@ -4,11 +4,14 @@
 //! One task per call. It owns both connections, so that whatever ends it ends both; how it ended is told to the journal.
 
 mod backend;
+mod brief;
 mod call;
 mod door;
+mod elsewhere;
 mod frames;
 mod hang_up;
 mod line;
+mod recorder;
 mod session;
 mod sessions;
 mod story;
@@ -17,6 +20,9 @@ mod talk;
 mod tools;
 mod websocket;
 
+pub use brief::Briefs;
 pub use door::{routes, stream_url};
+pub use elsewhere::heed;
+pub use recorder::sweep;
 pub use sessions::Sessions;
 pub use takeover::{Takeover, Taker};

@@ -5,10 +5,13 @@ use std::{future::poll_fn, pin::pin, time::Duration};
 
 use actix_web::web::Data;
 use bytestring::ByteString;
-use futures_util::FutureExt;
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, OptionFuture},
+};
 use patchbay_voice::{
     Frame, Limits, Rate, Reader, Start,
-    backend::{Heard, Says, ToolCall},
+    backend::{Brief, Heard, Says, ToolCall},
     exotel,
     inbound::{Inbound, Keep},
     outbound::{Cleared, Due, Echo, Outbound, Pace, Pushed},
@@ -18,14 +21,22 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{
     backend::{self, Backend, Form, Wants},
+    brief::gather,
     call::{Call, For},
+    elsewhere,
     frames::Frames,
     line::{Came, Gone, Line, Message},
+    recorder::Recording,
     sessions::{Place, Waiting},
     story::{self, End, Story},
     tools::{self, Tools},
 };
-use crate::{app::Services, store::CallRef};
+use crate::{
+    app::Services,
+    config::Voicebot,
+    directory::{Bot, Entry},
+    store::CallRef,
+};
 
 /// Until `start` must have come: Exotel sends it within a second (KS).
 const START: Duration = Duration::from_secs(10);
@@ -83,11 +94,12 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     let of = CallRef { account, call_sid: call.call_sid.clone() };
-    let Some(place) = services.sessions.take(&of, &bot.id, &services.config.voicebot) else {
+    let Some(place) = services.sessions.take(&of, story.session(), &bot.id, &services.config.voicebot) else {
         story.end(End::Full, Some("there are as many sessions as there may be ([voicebot])".to_owned()));
         return line.close(CloseCode::Again, "there are too many sessions").await;
     };
     drop(waiting);
+    elsewhere::tell(&services, &of, story.session());
     let backend = match backend::open(&services, &bot.profile, &call) {
         Ok(backend) => backend,
         Err(why) => {
@@ -95,17 +107,39 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
             return line.close(CloseCode::Normal, "this bot cannot answer").await;
         }
     };
+    let recording = record(&services, &bot, &call, &mut story);
     story.begin();
     let brief = call.brief(&services);
     let tools = Tools::of(&services, &call, &bot.id, &bot.profile);
     let mut session = Session::of(&services, &call, line, reader, backend, tools, story);
+    session.recording = recording;
     if session.form == Form::Frames {
         for frame in early {
             session.frames.push(frame, Duration::ZERO);
         }
     }
-    session.backend.begin(brief);
+    if session.backend.waits_for_brief() {
+        let (account, customer) = (call.account.clone(), call.customer.clone());
+        session.gathering = Some(gather(services.clone(), account, customer, brief).boxed_local());
+    } else {
+        session.backend.begin(brief);
+    }
     session.run(place).await;
+}
+
+/// The recording of a call, where its bot has one.
+fn record(services: &Services, bot: &Entry<Bot>, call: &Call, story: &mut Story) -> Option<Recording> {
+    if !bot.profile.record {
+        return None;
+    }
+    let Some(directory) = &services.config.voicebot.recordings else {
+        tracing::warn!(bot = bot.id, "this bot is to be recorded, and [voicebot] recordings names no directory");
+        return None;
+    };
+    let recorder = &services.sessions.recorder;
+    let recording = recorder.begin(directory, &call.account, &call.call_sid, story.session(), call.rate)?;
+    story.recorded(Some(recording.name.clone()));
+    Some(recording)
 }
 
 /// Reads up to `start`. What came before it, and it itself, is kept for a backend that wants frames.
@@ -132,6 +166,20 @@ async fn started(line: &mut Line, reader: &mut Reader, early: &mut Vec<Message>)
     }
 }
 
+/// How audio goes out, as it is configured.
+fn pace(voicebot: &Voicebot, rate: Rate) -> Pace {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let Voicebot { frame, ahead, strict_frames: strict, queue, .. } = *voicebot;
+    Pace {
+        frame_ms: ms(frame),
+        ahead_ms: ms(ahead),
+        burst_ms: ms(ahead),
+        strict,
+        queue_ms: ms(queue),
+        ..Pace::of(rate)
+    }
+}
+
 struct Session {
     services: Data<Services>,
     rate: Rate,
@@ -140,6 +188,8 @@ struct Session {
     line: Line,
     backend: Box<dyn Backend>,
     form: Form,
+    /// Who calls is being found out; the backend connects meanwhile.
+    gathering: Option<LocalBoxFuture<'static, Brief>>,
     /// Of Exotel's frames, and of those of a backend that has frames.
     reader: Reader,
     of_backend: Reader,
@@ -149,6 +199,7 @@ struct Session {
     frames: Frames,
     pcm: Vec<u8>,
     printed: Vec<u8>,
+    recording: Option<Recording>,
     /// The last sign of life from Exotel.
     alive_at: Instant,
     ping_at: Instant,
@@ -181,8 +232,13 @@ impl Session {
         story: Story,
     ) -> Self {
         let now = Instant::now();
-        let style =
-            exotel::Style { stream_sid: call.stream_sid.clone(), law: call.law, rate: call.rate, numbered: false };
+        let voicebot = &services.config.voicebot;
+        let style = exotel::Style {
+            stream_sid: call.stream_sid.clone(),
+            law: call.law,
+            rate: call.rate,
+            numbered: voicebot.numbered_frames,
+        };
         Self {
             services: services.clone(),
             rate: call.rate,
@@ -190,16 +246,18 @@ impl Session {
             line,
             form: backend.form(),
             backend,
+            gathering: None,
             reader,
             of_backend: Reader::exotel(Limits::DEFAULT),
             writer: exotel::Writer::new(&style),
-            out: Outbound::new(&Pace::of(call.rate)),
+            out: Outbound::new(&pace(voicebot, call.rate)),
             inbound: Inbound::new(call.rate, Keep::DEFAULT),
             frames: Frames::new(Keep::DEFAULT),
             pcm: Vec::new(),
             printed: Vec::new(),
+            recording: None,
             alive_at: now,
-            ping_at: now + services.config.voicebot.silence / 3,
+            ping_at: now + voicebot.silence / 3,
             stop_at: None,
             tools,
             leaving: None,
@@ -210,7 +268,7 @@ impl Session {
 
     async fn run(mut self, place: Place) {
         let Err((end, told)) = self.talk(&place).await;
-        let Self { line, mut backend, mut story, mut out, inbound, frames, began, .. } = self;
+        let Self { services, line, mut backend, mut story, mut out, inbound, frames, began, recording, .. } = self;
         backend.hear(Heard::Cleared { heard: out.clear(began.elapsed()).heard });
         for says in backend.rest() {
             if let Says::Said(said) = says {
@@ -219,6 +277,14 @@ impl Session {
         }
         story.tally.underruns = out.underruns();
         story.tally.dropped = inbound.dropped() + frames.dropped();
+        if let Some(recording) = recording {
+            let (lost, close) = recording.finish();
+            story.tally.recording_lost = lost.audio;
+            if lost.failed {
+                story.recorded(None);
+            }
+            services.sessions.tell(close);
+        }
         story.end(end, told);
         drop(place);
         let why = match end {
@@ -255,7 +321,7 @@ impl Session {
             if clock.deadline() != wake {
                 clock.as_mut().reset(wake);
             }
-            let Self { line, backend, tools, .. } = self;
+            let Self { line, backend, gathering, tools, .. } = self;
             tokio::select! {
                 biased;
                 () = &mut replaced => return Err((End::Replaced, None)),
@@ -265,6 +331,11 @@ impl Session {
                 () = &mut stopping, if self.stop_at.is_none() => {
                     let drain = services.config.server.drain_timeout;
                     self.stop_at = Some(Instant::now() + drain - FAREWELL.min(drain / 2));
+                }
+                Some(brief) = OptionFuture::from(gathering.as_mut()) => {
+                    self.gathering = None;
+                    self.story.briefed();
+                    self.backend.begin(brief);
                 }
                 came = line.next() => {
                     self.came(came)?;
@@ -332,6 +403,9 @@ impl Session {
         let read = self.reader.read(frame.bytes(), &mut self.pcm);
         let audio = self.rate.duration(self.pcm.len() as u64);
         self.story.tally.heard += audio;
+        if let Some(recording) = &mut self.recording {
+            recording.heard(&self.pcm);
+        }
         match self.form {
             // What we cannot read, whoever it is for may.
             Form::Frames => self.frames.push(frame, audio),
@@ -397,8 +471,16 @@ impl Session {
             Wants::Frame(frame) => {
                 self.pcm.clear();
                 match self.of_backend.read(frame.bytes(), &mut self.pcm) {
-                    Ok(Frame::Media(_)) => self.said(self.rate.duration(self.pcm.len() as u64)),
-                    Ok(Frame::Clear) => self.story.tally.barge_ins += 1,
+                    Ok(Frame::Media(_)) => {
+                        self.said(self.rate.duration(self.pcm.len() as u64));
+                        if let Some(recording) = &mut self.recording {
+                            recording.said(&self.pcm);
+                        }
+                    }
+                    Ok(Frame::Clear) => {
+                        self.story.tally.barge_ins += 1;
+                        self.not_heard();
+                    }
                     Ok(_) | Err(_) => {}
                 }
                 self.send(frame).await
@@ -433,6 +515,7 @@ impl Session {
             Says::Clear => {
                 self.story.tally.barge_ins += 1;
                 if self.clear() {
+                    self.not_heard();
                     self.writer.clear(&mut self.printed);
                     self.send_printed().await?;
                 }
@@ -522,6 +605,9 @@ impl Session {
                 None => return Ok(()),
                 Some(Due::Media(pcm)) => {
                     self.writer.media(pcm, &mut self.printed);
+                    if let Some(recording) = &mut self.recording {
+                        recording.said(pcm);
+                    }
                     self.rate.duration(pcm.len() as u64)
                 }
                 Some(Due::Mark(name)) => {
@@ -532,6 +618,13 @@ impl Session {
             };
             self.said(said);
             self.send_printed().await?;
+        }
+    }
+
+    /// Exotel is told to drop what it has not played.
+    fn not_heard(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.cleared();
         }
     }
 

@@ -13,7 +13,9 @@ use std::{
 
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
+use super::recorder::Recorder;
 use crate::{
     config::Voicebot,
     connect::transport::{self, Transport},
@@ -29,6 +31,7 @@ pub struct Sessions {
     runtime: Handle,
     telling: TaskTracker,
     tls: Arc<rustls::ClientConfig>,
+    pub(super) recorder: Recorder,
     /// For bots' tools.
     transport: Transport,
 }
@@ -41,6 +44,8 @@ struct On {
 
 struct Holder {
     id: u64,
+    /// Sessions that begin later have greater ids, on whatever node.
+    session: Uuid,
     /// The id of the bot that has the call.
     bot: String,
     replaced: CancellationToken,
@@ -66,6 +71,7 @@ impl Sessions {
             runtime: Handle::current(),
             telling: TaskTracker::new(),
             tls: Arc::new(transport::tls()?),
+            recorder: Recorder::default(),
             transport,
         })
     }
@@ -90,11 +96,11 @@ impl Sessions {
     }
 
     /// The place of a call that starts. `None`: there are as many as there may be.
-    pub(super) fn take(self: &Arc<Self>, call: &CallRef, bot: &str, limits: &Voicebot) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, call: &CallRef, session: Uuid, bot: &str, limits: &Voicebot) -> Option<Place> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (replaced, ended) = (CancellationToken::new(), CancellationToken::new());
         let mut on = self.on();
-        let holder = Holder { id, bot: bot.to_owned(), replaced: replaced.clone(), ended: ended.clone() };
+        let holder = Holder { id, session, bot: bot.to_owned(), replaced: replaced.clone(), ended: ended.clone() };
         if let Some(held) = on.calls.get_mut(call) {
             let older = std::mem::replace(held, holder);
             older.replaced.cancel();
@@ -115,6 +121,13 @@ impl Sessions {
         let on = self.on();
         let held = on.calls.get(call).filter(|holder| bot.is_none_or(|bot| holder.bot == bot));
         held.inspect(|holder| holder.ended.cancel()).is_some()
+    }
+
+    /// A session of the call has begun, perhaps on another node.
+    pub(super) fn taken_elsewhere(&self, call: &CallRef, session: Uuid) {
+        if let Some(held) = self.on().calls.get(call).filter(|held| held.session < session) {
+            held.replaced.cancel();
+        }
     }
 
     /// Writes in the background, wherever the connection is by then.
@@ -173,13 +186,15 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const SESSION: Uuid = Uuid::from_u128(1);
+
     fn call(account: &str, call_sid: &str) -> CallRef {
         CallRef { account: account.to_owned(), call_sid: call_sid.to_owned() }
     }
 
     fn limits(sessions: usize, sessions_per_account: usize) -> Voicebot {
-        let moment = Duration::from_secs(1);
-        Voicebot { sessions, sessions_per_account, silence: moment, connect_timeout: moment }
+        let usual = crate::config::parse("test", "", &Default::default()).expect("the defaults").voicebot;
+        Voicebot { sessions, sessions_per_account, ..usual }
     }
 
     fn sessions() -> Arc<Sessions> {
@@ -190,24 +205,37 @@ mod tests {
     async fn a_newer_connection_takes_its_calls_place_and_leaves_one() {
         let sessions = sessions();
         let limits = limits(2, 1);
-        let first = sessions.take(&call("a", "1"), "sales", &limits).expect("a place");
-        assert!(sessions.take(&call("a", "2"), "sales", &limits).is_none(), "the account's one is taken");
-        let second = sessions.take(&call("a", "1"), "sales", &limits).expect("its own place");
+        let first = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("a place");
+        assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_none(), "the account's one is taken");
+        let second = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("its own place");
         assert!(first.replaced.is_cancelled() && !second.replaced.is_cancelled());
         drop(first);
-        assert!(sessions.take(&call("a", "2"), "sales", &limits).is_none(), "the newer one has it still");
-        let other = sessions.take(&call("b", "1"), "sales", &limits).expect("another account's");
-        assert!(sessions.take(&call("c", "1"), "sales", &limits).is_none(), "the node's two are taken");
+        assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_none(), "the newer one has it still");
+        let other = sessions.take(&call("b", "1"), SESSION, "sales", &limits).expect("another account's");
+        assert!(sessions.take(&call("c", "1"), SESSION, "sales", &limits).is_none(), "the node's two are taken");
         drop(second);
         drop(other);
         assert!(sessions.on().calls.is_empty() && sessions.on().of_account.is_empty());
     }
 
     #[tokio::test]
+    async fn only_a_later_session_takes_a_call_away() {
+        let sessions = sessions();
+        let held = Uuid::now_v7();
+        let place = sessions.take(&call("a", "1"), held, "sales", &limits(2, 2)).expect("a place");
+        for (of, session) in [("1", SESSION), ("1", held), ("2", Uuid::now_v7())] {
+            sessions.taken_elsewhere(&call("a", of), session);
+        }
+        assert!(!place.replaced.is_cancelled());
+        sessions.taken_elsewhere(&call("a", "1"), Uuid::now_v7());
+        assert!(place.replaced.is_cancelled());
+    }
+
+    #[tokio::test]
     async fn a_session_is_ended_by_whoever_has_its_bot() {
         let sessions = sessions();
         let limits = limits(2, 2);
-        let place = sessions.take(&call("a", "1"), "sales", &limits).expect("a place");
+        let place = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("a place");
         for (of, bot) in [(call("a", "1"), Some("other")), (call("a", "2"), None), (call("b", "1"), None)] {
             assert!(!sessions.end(&of, bot) && !place.ended.is_cancelled());
         }

@@ -82,6 +82,7 @@ pub(super) struct Tally {
     pub(super) first_audio: Option<Duration>,
     pub(super) barge_ins: u64,
     pub(super) underruns: u64,
+    pub(super) recording_lost: Duration,
     pub(super) unreadable: u64,
 }
 
@@ -119,6 +120,7 @@ impl Story {
                 session: Uuid::now_v7(),
                 bot: bot.map(|bot| bot.id.clone()),
                 backend: backend.map(str::to_owned),
+                recording: None,
                 end: None,
                 part: None,
             },
@@ -139,11 +141,26 @@ impl Story {
         }
     }
 
+    pub(super) fn session(&self) -> Uuid {
+        self.told.bot.session
+    }
+
+    /// Where it is recorded, or that it is not after all.
+    pub(super) fn recorded(&mut self, name: Option<String>) {
+        self.told.bot.recording = name;
+    }
+
     /// The bot has the caller.
     pub(super) fn begin(&mut self) {
         self.active = true;
         self.services.metrics.voice_active.get_or_create(&self.labels()).inc();
         self.write(None);
+    }
+
+    /// The bot is told who calls.
+    pub(super) fn briefed(&self) {
+        let took = self.began.elapsed().as_secs_f64();
+        self.services.metrics.voice_brief.get_or_create(&self.labels()).observe(took);
     }
 
     pub(super) fn first_audio(&mut self, after: Duration) {
@@ -205,7 +222,7 @@ impl Story {
             return;
         }
         self.tell();
-        let Tally { heard, dropped, said, first_audio, barge_ins, underruns, unreadable } = self.tally;
+        let Tally { heard, dropped, said, first_audio, barge_ins, underruns, unreadable, recording_lost } = self.tally;
         let duration = self.began.elapsed();
         let (labels, metrics) = (self.labels(), &self.services.metrics);
         if self.active {
@@ -231,6 +248,7 @@ impl Story {
             first_audio_ms: first_audio.map(ms),
             barge_ins,
             underruns,
+            recording_lost_ms: Some(ms(recording_lost)).filter(|lost| *lost > 0),
             turns: turns(&mut self.turns),
             tools: std::mem::take(&mut self.tools),
             lost_lines: self.talk.lost_lines,

@@ -6,6 +6,7 @@ mod api;
 mod auth;
 mod authed;
 mod bot_calls;
+mod briefs;
 mod clicks;
 mod connect;
 mod context;

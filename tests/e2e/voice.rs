@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    rig::{KEY, PATIENCE, TOKEN},
+    rig::{KEY, PATIENCE, Rig, TOKEN},
     stream::{
         BOT, CALLER, Caller, FRAME, Line, OTHER_BOT, SECRET, STREAM, end, ends, is_echoed, keeps_quiet, known, metric,
         next, rig, sound, with_server,
@@ -381,6 +381,11 @@ async fn an_agent_written_for_twilio_takes_calls_unchanged() {
 async fn the_bridge_keeps_the_rules_that_the_kit_knows() {
     let mut rig = rig("");
     rig.start();
+    kit(&rig).await;
+}
+
+/// What the kit finds; nothing that a bot must do is not done.
+pub(crate) async fn kit(rig: &Rig) -> Value {
     let to = rig.url(&format!("/voicebot/{BOT}")).replacen("http", "ws", 1);
     let args = ["simulate", "voicebot", "--to", &to, "--listen", "1s", "--at-once", "20", "--json"];
     let mut command = rig.command(&args);
@@ -388,4 +393,5 @@ async fn the_bridge_keeps_the_rules_that_the_kit_knows() {
     let told = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{told}\n{}", String::from_utf8_lossy(&ran.stderr));
     assert!(!told.contains(BOT), "the address is the credential");
+    serde_json::from_str(&told).expect("JSON")
 }

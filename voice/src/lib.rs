@@ -12,6 +12,7 @@
 //! | [`backend`] | what a bot's server is told and wants; the services among them |
 //! | [`outbound`] | what is to be sent to Exotel, and when; what of it was heard |
 //! | [`inbound`] | what is kept of the caller's audio while nobody takes it |
+//! | [`record`] | a call as it was heard, to be kept |
 //! | [`far`] | a model of Exotel's own side, for whoever plays it |
 
 pub mod audio;
@@ -24,6 +25,7 @@ mod json;
 pub mod outbound;
 pub mod payload;
 pub mod read;
+pub mod record;
 pub mod twilio;
 
 pub use audio::{Law, Rate};

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Kind, Manifest, Notes,
-    Owners, Popups, Request, Response, Retry, Settings, StatusCode, Step, Updates,
+    OpenTickets, Owners, Popups, Request, Response, Retry, Settings, StatusCode, Step, Updates,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -127,6 +127,11 @@ impl Connector for Freshchat {
 
     /// None: a user belongs to nobody, only his conversations are assigned.
     fn owners(&self) -> Option<&dyn Owners> {
+        None
+    }
+
+    /// None: what is open here is the conversation that the call itself goes into.
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
         None
     }
 

@@ -9,13 +9,14 @@ mod defaults;
 mod errors;
 mod manifest;
 mod notes;
+mod open;
 mod tickets;
 
 use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Defaults, Exchange, Failure, FollowUps, Identity, Manifest,
-    Notes, Owners, Popups, Request, Response, Settings, Updates,
+    Notes, OpenTickets, Owners, Popups, Request, Response, Settings, Updates,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -100,6 +101,10 @@ impl Connector for Freshdesk {
     /// None: a contact has no owner here.
     fn owners(&self) -> Option<&dyn Owners> {
         None
+    }
+
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
+        Some(self)
     }
 
     /// None: the ticket is what is to be done.

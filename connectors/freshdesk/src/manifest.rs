@@ -42,7 +42,12 @@ pub static MANIFEST: Manifest = Manifest {
         Quota { name: "account", per: Duration::from_secs(60), limit: Some(700), labels: &[] },
         // The sub-limits ("Freshdesk API v2, Rate Limit" [V]): contacts listed, tickets listed, made, changed.
         Quota { name: "contact list", per: Duration::from_secs(60), limit: None, labels: &["contact.find"] },
-        Quota { name: "ticket list", per: Duration::from_secs(60), limit: None, labels: &["ticket.find"] },
+        Quota {
+            name: "ticket list",
+            per: Duration::from_secs(60),
+            limit: None,
+            labels: &["ticket.find", "ticket.open"],
+        },
         Quota { name: "ticket create", per: Duration::from_secs(60), limit: None, labels: &["ticket.create"] },
         Quota { name: "ticket update", per: Duration::from_secs(60), limit: None, labels: &["ticket.update"] },
     ],

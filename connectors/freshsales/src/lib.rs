@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Kind, Manifest, Notes,
-    Owners, Popups, RecordRef, Response, Retry, Settings, Updates,
+    OpenTickets, Owners, Popups, RecordRef, Response, Retry, Settings, Updates,
 };
 use serde_json::Value;
 
@@ -106,6 +106,11 @@ impl Connector for Freshsales {
 
     fn owners(&self) -> Option<&dyn Owners> {
         Some(self)
+    }
+
+    /// None: it has deals and tasks, which are no requests of the caller's.
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
+        None
     }
 
     /// None: the missed call's log is what Exotel's own connector leaves.

@@ -11,6 +11,7 @@ mod custom;
 mod errors;
 mod follow_ups;
 mod manifest;
+mod open;
 mod owners;
 mod popups;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUpKind, FollowUps, Identity, Kind,
-    Manifest, Notes, Owners, Popups, Request, Response, Retry, Settings, StatusCode, Step, Updates,
+    Manifest, Notes, OpenTickets, Owners, Popups, Request, Response, Retry, Settings, StatusCode, Step, Updates,
 };
 use serde::Deserialize;
 
@@ -159,6 +160,10 @@ impl Connector for HubSpot {
     }
 
     fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
+
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
         Some(self)
     }
 

@@ -74,7 +74,7 @@ pub static MANIFEST: Manifest = Manifest {
             name: "search",
             per: Duration::from_secs(1),
             limit: Some(5),
-            labels: &["contact.search", "owner.search"],
+            labels: &["contact.search", "owner.search", "ticket.search"],
         },
     ],
     text: TextRules {

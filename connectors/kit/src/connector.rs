@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     Agent, Allowance, CallActivity, Changed, Contact, Cursor, Exchange, Failure, FollowUp, FollowUpKind, Identity,
-    Manifest, NewContact, Note, Owner, Page, PhoneNumber, Popup, RecordRef, Response, Text,
+    Manifest, NewContact, Note, Owner, Page, PhoneNumber, Popup, RecordRef, Response, Text, Ticket,
 };
 
 /// A CRM. Holding one of the optional parts is what having that capability means: there are no flags beside them.
@@ -34,6 +34,8 @@ pub trait Connector: Send + Sync + fmt::Debug + 'static {
     fn popups(&self) -> Option<&dyn Popups>;
     /// CRMs that can say at once who should take a caller's calls.
     fn owners(&self) -> Option<&dyn Owners>;
+    /// CRMs that can say what of a contact's is open, while he calls.
+    fn open_tickets(&self) -> Option<&dyn OpenTickets>;
     /// CRMs in which something to be done can follow from a call.
     fn follow_ups(&self) -> Option<&dyn FollowUps>;
 }
@@ -101,6 +103,13 @@ pub trait Popups: Send + Sync {
 pub trait Owners: Send + Sync {
     /// A caller is on the line while this runs: one request, if at all possible.
     fn of(&self, number: &PhoneNumber) -> Exchange<Option<Owner>>;
+}
+
+/// What of a contact's is open: tickets, cases, whatever this CRM calls them.
+pub trait OpenTickets: Send + Sync {
+    /// The newest of them, `most` at most. A caller is on the line while this runs: one request, if at all possible.
+    /// `None` where a contact of this kind has none.
+    fn of(&self, contact: &RecordRef, most: usize) -> Option<Exchange<Vec<Ticket>>>;
 }
 
 /// What is to be done after a call.

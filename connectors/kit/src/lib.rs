@@ -14,7 +14,7 @@ mod phone;
 mod record;
 pub mod words;
 
-pub use connector::{Activities, Agents, Connector, Contacts, FollowUps, Notes, Owners, Popups, Updates};
+pub use connector::{Activities, Agents, Connector, Contacts, FollowUps, Notes, OpenTickets, Owners, Popups, Updates};
 pub use defaults::Defaults;
 pub use exchange::{Base, Body, Exchange, Request, Response, Safety, Step};
 pub use failure::{About, Failure, Kind, Retry};
@@ -25,7 +25,7 @@ pub use manifest::{
 pub use phone::{Party, PhoneNumber, Rendering};
 pub use record::{
     Agent, CallActivity, CallKey, Changed, Contact, Cursor, Digits, Direction, FollowUp, FollowUpKind, Identity,
-    NewContact, Note, Outcome, Owner, Page, Phase, Popup, RecordRef, Text, Tried, TriedStatus,
+    NewContact, Note, Outcome, Owner, Page, Phase, Popup, RecordRef, Text, Ticket, Tried, TriedStatus,
 };
 
 // What an adapter needs of the vocabulary of others, so that one version of each is in use.

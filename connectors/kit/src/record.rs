@@ -387,6 +387,24 @@ impl fmt::Debug for Owner {
     }
 }
 
+/// Something of a contact's that is open.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    pub at: RecordRef,
+    /// What people call it by, where that is not its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    pub subject: String,
+    /// In the CRM's words.
+    pub status: String,
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", self.at)
+    }
+}
+
 /// Where the next page starts, in the connector's own terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub String);

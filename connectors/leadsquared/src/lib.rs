@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Defaults, Exchange, Failure, FollowUps, Identity, Manifest,
-    Notes, Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
+    Notes, OpenTickets, Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
 };
 use serde::Deserialize;
 
@@ -153,6 +153,11 @@ impl Connector for LeadSquared {
 
     fn owners(&self) -> Option<&dyn Owners> {
         self.chosen.route.then_some(self as &dyn Owners)
+    }
+
+    /// None: a lead has activities, which are neither open nor closed.
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
+        None
     }
 
     /// None: what follows from a call is the organisation's own automation on the activity.

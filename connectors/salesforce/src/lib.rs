@@ -12,6 +12,7 @@ mod follow_ups;
 mod manifest;
 mod new_contact;
 mod objects;
+mod open;
 mod query;
 mod settings;
 mod tasks;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Manifest, Notes,
-    Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
+    OpenTickets, Owners, Popups, Request, Response, Settings, StatusCode, Step, Updates,
 };
 use serde::Deserialize;
 
@@ -109,6 +110,10 @@ impl Connector for Salesforce {
     }
 
     fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
+
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
         Some(self)
     }
 

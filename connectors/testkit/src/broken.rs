@@ -8,8 +8,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use patchbay_kit::{
     Activities, Agent, Agents, Allowance, CallActivity, Changed, Connector, Contact, Contacts, Cursor, Exchange,
-    Failure, FollowUp, FollowUpKind, FollowUps, Identity, Manifest, NewContact, Note, Notes, Owner, Owners, Page,
-    PhoneNumber, Popup, Popups, RecordRef, Request, Response, Step, Text, Updates,
+    Failure, FollowUp, FollowUpKind, FollowUps, Identity, Manifest, NewContact, Note, Notes, OpenTickets, Owner,
+    Owners, Page, PhoneNumber, Popup, Popups, RecordRef, Request, Response, Step, Text, Ticket, Updates,
 };
 
 use crate::{
@@ -208,6 +208,10 @@ impl<F: Fault> Connector for Broken<F> {
         self.honest.owners().map(|_| self as &dyn Owners)
     }
 
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
+        self.honest.open_tickets().map(|_| self as &dyn OpenTickets)
+    }
+
     fn follow_ups(&self) -> Option<&dyn FollowUps> {
         self.honest.follow_ups().map(|_| self as &dyn FollowUps)
     }
@@ -280,6 +284,12 @@ impl<F: Fault> Popups for Broken<F> {
 impl<F: Fault> Owners for Broken<F> {
     fn of(&self, number: &PhoneNumber) -> Exchange<Option<Owner>> {
         self.sent(part(self.honest.owners()).of(number))
+    }
+}
+
+impl<F: Fault> OpenTickets for Broken<F> {
+    fn of(&self, contact: &RecordRef, most: usize) -> Option<Exchange<Vec<Ticket>>> {
+        Some(self.sent(part(self.honest.open_tickets()).of(contact, most)?))
     }
 }
 

@@ -127,6 +127,8 @@ enum Operation {
     ShowPopup { popup: Popup },
     #[serde(rename = "owners.of")]
     FindOwner { number: PhoneNumber },
+    #[serde(rename = "open_tickets.of")]
+    FindOpenTickets { contact: RecordRef, most: usize },
     #[serde(rename = "follow_ups.find")]
     FindFollowUp { on: RecordRef, call: CallActivity, it: FollowUp },
     #[serde(rename = "follow_ups.create")]
@@ -331,6 +333,10 @@ fn perform(cassette: &Cassette, connector: &dyn Connector) -> Result<(Vec<Asked>
         }
         Operation::FindOwner { number } => {
             tape.run(connector.owners().ok_or_else(|| absent("owners"))?.of(number), to_json)
+        }
+        Operation::FindOpenTickets { contact, most } => {
+            let tickets = connector.open_tickets().ok_or_else(|| absent("open tickets"))?;
+            tape.run(tickets.of(contact, *most).ok_or_else(|| absent("tickets of this contact"))?, to_json)
         }
         Operation::FindFollowUp { on, call, it } => {
             let follow_ups = connector.follow_ups().ok_or_else(|| absent("follow-ups"))?;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Exchange, Failure, FollowUps, Identity, Kind, Manifest, Notes,
-    Owners, Popups, Request, Response, Retry, Settings, StatusCode, Step, Updates,
+    OpenTickets, Owners, Popups, Request, Response, Retry, Settings, StatusCode, Step, Updates,
 };
 use serde_json::Value;
 
@@ -144,6 +144,11 @@ impl Connector for ZohoCrm {
 
     fn owners(&self) -> Option<&dyn Owners> {
         Some(self)
+    }
+
+    /// None: its cases are another product's (Zoho Desk) in most organisations.
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
+        None
     }
 
     fn follow_ups(&self) -> Option<&dyn FollowUps> {

@@ -41,7 +41,10 @@ pub(crate) struct Listed {
     contact_id: Option<Id>,
     #[serde(default, deserialize_with = "wire::maybe_time")]
     created_time: Option<Timestamp>,
-    status: Option<String>,
+    #[serde(default, deserialize_with = "wire::maybe_id")]
+    pub(crate) ticket_number: Option<Id>,
+    pub(crate) subject: Option<String>,
+    pub(crate) status: Option<String>,
     /// `Open`, `On Hold`, `Closed`: whatever the organisation calls its statuses.
     status_type: Option<String>,
     #[serde(default, deserialize_with = "wire::count")]
@@ -58,7 +61,12 @@ impl Listed {
 
 /// "Contacts: List tickets by contact" [V]: newest first, whatever department they are in now.
 pub(crate) fn of_contact(api: &Api, contact: &str, from: usize) -> Request {
-    api.to(Request::get("ticket.find", path(["contacts", contact, "tickets"])))
+    tickets_of("ticket.find", api, contact, from)
+}
+
+/// The same, for another purpose.
+pub(crate) fn tickets_of(label: &'static str, api: &Api, contact: &str, from: usize) -> Request {
+    api.to(Request::get(label, path(["contacts", contact, "tickets"])))
         .query("sortBy", "-createdTime")
         .query("limit", PER_PAGE)
         .query("from", from)

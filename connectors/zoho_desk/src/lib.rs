@@ -12,6 +12,7 @@ mod defaults;
 mod errors;
 mod hunt;
 mod manifest;
+mod open;
 mod tickets;
 mod wire;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use patchbay_kit::{
     Activities, Agents, Allowance, Connector, Contacts, Defaults, Exchange, Failure, FollowUps, Identity, Kind,
-    Manifest, Notes, Owners, Popups, Request, Response, Retry, Settings, StatusCode, Updates,
+    Manifest, Notes, OpenTickets, Owners, Popups, Request, Response, Retry, Settings, StatusCode, Updates,
 };
 use serde::Deserialize;
 
@@ -143,6 +144,10 @@ impl Connector for ZohoDesk {
     /// None of its own: whose contact a caller is, is said by the contact.
     fn owners(&self) -> Option<&dyn Owners> {
         None
+    }
+
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
+        Some(self)
     }
 
     /// None: the ticket is what is to be done.

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use patchbay_kit::{
     About, Activities, Agents, Allowance, Assigns, AuthScheme, CallActivity, Changed, Connector, Contact, Contacts,
-    Defaults, Exchange, Failure, FollowUps, Identity, Kind, Manifest, NewContact, Notes, Origin, Owners, PhoneNumber,
-    Popups, Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings, StatusCode, Text,
-    TextFormat, TextRules, Updates,
+    Defaults, Exchange, Failure, FollowUps, Identity, Kind, Manifest, NewContact, Notes, OpenTickets, Origin, Owners,
+    PhoneNumber, Popups, Quota, RecordRef, Rendering, Request, Response, Retry, Setting, SettingKind, Settings,
+    StatusCode, Text, TextFormat, TextRules, Updates,
     defaults::{self, Table},
     words,
 };
@@ -139,6 +139,10 @@ impl Connector for Karibu {
     }
 
     fn owners(&self) -> Option<&dyn Owners> {
+        None
+    }
+
+    fn open_tickets(&self) -> Option<&dyn OpenTickets> {
         None
     }
 

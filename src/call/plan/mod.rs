@@ -69,6 +69,13 @@ pub struct Caller {
     pub external_id: String,
 }
 
+impl Caller {
+    /// The external id of whoever has this number.
+    pub fn id_of(number: &PhoneNumber) -> String {
+        format!("exotel:{}", number.e164)
+    }
+}
+
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Caller({:?})", self.number)

@@ -107,6 +107,7 @@ mod tests {
             session: Uuid::from_u128(session),
             bot: Some("sales".to_owned()),
             backend: None,
+            recording: None,
             end: None,
             part: Some(part.clone()),
         };

@@ -35,7 +35,7 @@ use form::Form;
 use owners::in_time;
 
 pub(super) use form::Applet;
-pub use owners::{Answers, look_ahead};
+pub use owners::{Answers, agent_called, look_ahead, of as owners_of};
 
 /// What is heard where the account says nothing: an applet without an answer would end the call.
 const GREETING: &str = "Thank you for calling.";

@@ -23,7 +23,7 @@ use crate::{
     },
     config::Account,
     context::{Fact, KnownOwner, OWNER_FRESH},
-    directory::Roster,
+    directory::{self, Roster},
     store::{CallRef, LaneRef},
 };
 
@@ -77,7 +77,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Answers {
     /// Room for one more question to this CRM.
-    fn place(&self, lane: &LaneRef) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+    pub fn place(&self, lane: &LaneRef) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let own = {
             let mut places = lock(&self.places_of);
             Arc::clone(places.entry(lane.clone()).or_insert_with(|| Arc::new(Semaphore::new(ASKING_ONE))))
@@ -128,7 +128,7 @@ fn lanes(services: &Services, account: &Account) -> Vec<LaneRef> {
 
 /// The caller's owners, in the order of the account's CRMs. Who is remembered is named at once, and asked for anew if
 /// that was long ago; where nobody is, the CRMs are asked, all at once, and the first that knows one is waited for.
-pub(super) async fn of(
+pub async fn of(
     services: &Data<Services>,
     account: &Account,
     number: &PhoneNumber,
@@ -253,6 +253,23 @@ async fn numbers_of(
         Some(number) => vec![number],
         None => dialled(None, &agent.numbers),
     })
+}
+
+/// What people call an agent by whom a CRM names: as the user mapping has him, else as the CRM has.
+pub async fn agent_called(services: &Services, lane: &LaneRef, agent: &RecordRef) -> Option<String> {
+    if agent.kind != "agent" {
+        return None;
+    }
+    let is_he = |user: Option<&String>| user == Some(&agent.id);
+    let agents = services.agents.of(&lane.account);
+    let mapped = agents.agents().find(|one| is_he(one.profile.crm_user.get(&lane.integration)));
+    let label = |agent: &directory::Agent| Some(agent.profile.label().to_owned()).filter(|label| !label.is_empty());
+    if let Some(label) = mapped.and_then(label) {
+        return Some(label);
+    }
+    let roster = roster(services, lane).await?;
+    let listed = roster.get(&agent.id)?;
+    Some(listed.name.clone()).filter(|name| !name.is_empty()).or_else(|| listed.email.clone())
 }
 
 /// The CRM's agents by id; those of before where it does not say who they are now. A CRM without a list of agents has none.

@@ -20,6 +20,10 @@ impl Backend for Echo {
         Form::Audio
     }
 
+    fn waits_for_brief(&self) -> bool {
+        false
+    }
+
     fn takes(&self) -> bool {
         true
     }

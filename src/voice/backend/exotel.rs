@@ -20,6 +20,11 @@ impl Backend for Exotel {
         Form::Frames
     }
 
+    /// Its protocol has no place for it.
+    fn waits_for_brief(&self) -> bool {
+        false
+    }
+
     fn takes(&self) -> bool {
         self.0.has_room()
     }

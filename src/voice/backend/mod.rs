@@ -51,6 +51,11 @@ pub(super) trait Backend {
     /// before anything is heard; the connection is made meanwhile.
     fn begin(&mut self, _: Brief) {}
 
+    /// Whether it begins better once it is known who calls.
+    fn waits_for_brief(&self) -> bool {
+        true
+    }
+
     /// Whether it takes the caller's audio or frames now. Keys, marks and answers it takes at any time.
     fn takes(&self) -> bool;
 

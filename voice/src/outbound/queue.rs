@@ -40,6 +40,11 @@ impl Queue {
         self.take(bytes);
     }
 
+    /// Keeps the oldest bytes, so many.
+    pub(crate) fn cut(&mut self, bytes: usize) {
+        self.bytes.truncate(self.head + bytes);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.head = self.bytes.len();
         self.tidy();

@@ -86,6 +86,22 @@ impl Subject for Freshdesk {
         RecordRef::new("contact", sandbox.add_contact("A Caller", number("mobile"), number("phone")))
     }
 
+    fn add_ticket(
+        &self,
+        sandbox: &mut Self::Sandbox,
+        contact: &RecordRef,
+        subject: &str,
+        is_open: bool,
+        now: Timestamp,
+    ) -> RecordRef {
+        let ticket = sandbox.add_ticket_with(id(contact), |ticket| {
+            subject.clone_into(&mut ticket.subject);
+            ticket.status = if is_open { 3 } else { 4 };
+            (ticket.created_at, ticket.updated_at) = (now, now);
+        });
+        RecordRef::new("ticket", ticket)
+    }
+
     fn add_agents(&self, sandbox: &mut Self::Sandbox, how_many: usize) -> Vec<RecordRef> {
         let from = 81_000_000_000 + sandbox.agents().count() as u64;
         (from..)

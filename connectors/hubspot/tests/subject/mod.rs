@@ -106,6 +106,18 @@ impl Subject for HubSpot {
         RecordRef::new("contact", sandbox.add(Objects::Contacts, &[("firstname", "A Caller"), (field, number)]))
     }
 
+    fn add_ticket(
+        &self,
+        sandbox: &mut Self::Sandbox,
+        contact: &RecordRef,
+        subject: &str,
+        is_open: bool,
+        now: Timestamp,
+    ) -> RecordRef {
+        let stage = if is_open { "3" } else { "4" };
+        RecordRef::new("ticket", sandbox.add_ticket(&contact.id, subject, stage, now))
+    }
+
     fn add_agents(&self, sandbox: &mut Self::Sandbox, how_many: usize) -> Vec<RecordRef> {
         let from = sandbox.owners().len();
         (from..from + how_many)

@@ -133,6 +133,25 @@ impl Subject for Salesforce {
         RecordRef::new(&object.to_lowercase(), id)
     }
 
+    /// A lead, which an unknown caller becomes, has none.
+    fn ticket_field(&self) -> &'static str {
+        "Contact.Phone"
+    }
+
+    fn add_ticket(
+        &self,
+        sandbox: &mut Self::Sandbox,
+        contact: &RecordRef,
+        subject: &str,
+        is_open: bool,
+        now: jiff::Timestamp,
+    ) -> RecordRef {
+        let status = if is_open { "Escalated" } else { "Closed" };
+        let case = json!({"ContactId": contact.id, "Subject": subject, "Status": status, "IsClosed": !is_open,
+                          "CaseNumber": "00001026", "CreatedDate": now.to_string()});
+        RecordRef::new("case", sandbox.add_record("Case", case))
+    }
+
     fn add_agents(&self, sandbox: &mut Self::Sandbox, how_many: usize) -> Vec<RecordRef> {
         let from = sandbox.records_of("User").count();
         (from..from + how_many)

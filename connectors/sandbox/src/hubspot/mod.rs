@@ -194,6 +194,15 @@ impl HubSpot {
         self.insert(kind, properties, SEEDED_AT, Timestamp::MIN)
     }
 
+    /// Adds a contact's ticket in the support pipeline, as a person who makes one does.
+    pub fn add_ticket(&mut self, contact: &str, subject: &str, stage: &str, now: Timestamp) -> String {
+        let values = [("subject", subject), ("hs_pipeline", "0"), ("hs_pipeline_stage", stage)];
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let id = self.insert(Kind::Tickets, values, now, now);
+        self.associate(Kind::Tickets, &id, Kind::Contacts, contact, now);
+        id
+    }
+
     /// Alters an object, as a person does in the browser.
     pub fn edit(&mut self, kind: Kind, id: &str, values: &[(&str, &str)], now: Timestamp) {
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

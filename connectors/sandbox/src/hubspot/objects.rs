@@ -308,7 +308,7 @@ impl HubSpot {
         Err(Refusal::invalid(format!("{name}={id} is not valid")).sub("crm.associations.INVALID_OBJECT_IDS"))
     }
 
-    fn associate(&mut self, kind: Kind, id: &str, to: Kind, other: &str, now: Timestamp) {
+    pub(super) fn associate(&mut self, kind: Kind, id: &str, to: Kind, other: &str, now: Timestamp) {
         for (of, this, that) in [(kind, id, (to, other)), (to, other, (kind, id))] {
             let (unique, lag) = (self.unique(of), self.settings.index_lag);
             let that = (that.0, that.1.to_owned());
@@ -325,7 +325,7 @@ impl HubSpot {
         now: Timestamp,
         since: Timestamp,
     ) -> String {
-        calculate(kind, &mut properties);
+        calculate(kind, &mut properties, now);
         let (number, unique) = (self.next_id, self.unique(kind));
         self.next_id += 1;
         let id = number.to_string();
@@ -345,7 +345,7 @@ impl HubSpot {
         let (unique, lag) = (self.unique(kind), self.settings.index_lag);
         self.shelf_mut(kind).change(id, now, lag, &unique, |object| {
             object.properties.extend(values);
-            calculate(kind, &mut object.properties);
+            calculate(kind, &mut object.properties, now);
         });
     }
 
@@ -370,7 +370,18 @@ fn batch_reply(results: &[Value], errors: &[Refusal], now: Timestamp) -> Reply {
 }
 
 /// The properties HubSpot works out by itself.
-fn calculate(kind: Kind, properties: &mut BTreeMap<String, String>) {
+fn calculate(kind: Kind, properties: &mut BTreeMap<String, String>, now: Timestamp) {
+    if kind == Kind::Tickets {
+        // The last stage of the support pipeline closes a ticket; opened again, it has not been closed [M].
+        match properties.get("hs_pipeline_stage").map(String::as_str) {
+            Some("4") => {
+                properties.entry("closed_date".to_owned()).or_insert_with(|| now.to_string());
+            }
+            _ => {
+                properties.remove("closed_date");
+            }
+        }
+    }
     if kind != Kind::Contacts {
         return;
     }

@@ -96,6 +96,8 @@ pub(super) fn standard(kind: Kind) -> BTreeMap<String, Property> {
             ("hs_pipeline_stage", Type::Stage),
             ("hs_ticket_priority", Type::OneOf(&["LOW", "MEDIUM", "HIGH", "URGENT"])),
             ("source_type", Type::OneOf(&["CHAT", "EMAIL", "FORM", "PHONE"])),
+            ("closed_date", Type::ReadOnly),
+            ("createdate", Type::ReadOnly),
         ],
         Kind::Tasks => vec![
             ("hs_timestamp", Type::Time),

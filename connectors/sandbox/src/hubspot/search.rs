@@ -25,8 +25,16 @@ struct Asked {
     properties: Option<Vec<String>>,
     limit: Option<u64>,
     after: Option<String>,
-    sorts: Option<Vec<Value>>,
+    sorts: Option<Vec<Sort>>,
     query: Option<String>,
+}
+
+/// "CRM search: Sort search results": one, by a property.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sort {
+    property_name: String,
+    direction: String,
 }
 
 #[derive(Deserialize)]
@@ -57,8 +65,13 @@ impl HubSpot {
         if let Some((name, _)) = parts.iter().find(|(_, given)| self.settings.search_wants_all && !given) {
             return Err(Refusal::json(&format!("Cannot build the search request, required field {name} is not set")));
         }
-        if asked.query.is_some() || asked.sorts.as_ref().is_some_and(|sorts| !sorts.is_empty()) {
-            return Err(Refusal::invalid("query and sorts are not played by this sandbox"));
+        let latest_first = match asked.sorts.as_deref().unwrap_or_default() {
+            [] => false,
+            [Sort { property_name, direction }] if property_name == "createdate" && direction == "DESCENDING" => true,
+            _ => return Err(Refusal::invalid("this sandbox sorts by createdate, DESCENDING, and in no other way")),
+        };
+        if asked.query.is_some() {
+            return Err(Refusal::invalid("query is not played by this sandbox"));
         }
         let groups = asked.filter_groups.unwrap_or_default();
         let in_all: usize = groups.iter().map(|group| group.filters.len()).sum();
@@ -81,7 +94,10 @@ impl HubSpot {
             groups.is_empty() || groups.iter().any(|group| group.filters.iter().all(|one| one.holds(object)))
         };
         let indexed = self.shelf(kind).as_indexed(now, self.settings.index_lag);
-        let found: Vec<&Object> = indexed.filter(|object| !object.archived).filter(holds).collect();
+        let mut found: Vec<&Object> = indexed.filter(|object| !object.archived).filter(holds).collect();
+        if latest_first {
+            found.sort_by_key(|object| std::cmp::Reverse(object.created_at));
+        }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let wanted = asked.properties.unwrap_or_default();
         let shown: Vec<Value> = found.iter().skip(after).take(limit).map(|object| object.shown(&wanted)).collect();
@@ -99,7 +115,9 @@ impl HubSpot {
         }
         for filter in &group.filters {
             let known = self.schema.get(&kind).is_some_and(|schema| schema.contains_key(&filter.property_name));
-            if !known {
+            // "CRM search: Search through associations".
+            let association = filter.association().is_some() && filter.operator == "EQ";
+            if !known && !association {
                 let message =
                     format!("There was a problem with the request: Unknown property {}", filter.property_name);
                 return Err(Refusal::invalid(message));
@@ -123,7 +141,15 @@ impl HubSpot {
 }
 
 impl Filter {
+    /// The kind that is to be associated.
+    fn association(&self) -> Option<Kind> {
+        Kind::of(self.property_name.strip_prefix("associations.")?)
+    }
+
     fn holds(&self, object: &Object) -> bool {
+        if let Some(of) = self.association() {
+            return self.value.as_ref().is_some_and(|id| object.associated.contains(&(of, id.clone())));
+        }
         let held = object.get(&self.property_name).map(str::to_lowercase);
         match (self.operator.as_str(), held) {
             ("EQ", Some(held)) => self.value.as_ref().is_some_and(|value| value.to_lowercase() == held),

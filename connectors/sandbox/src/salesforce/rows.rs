@@ -278,6 +278,11 @@ impl Salesforce {
         if object.name == "Lead" {
             values.insert("IsConverted".to_owned(), json!(false));
         }
+        if object.name == "Case" {
+            let number = self.store.of("Case").count() + 1001;
+            values.insert("CaseNumber".to_owned(), json!(format!("{number:08}")));
+        }
+        closes(object, &mut values);
         Ok(self.add(object.name, values, now))
     }
 
@@ -297,6 +302,7 @@ impl Salesforce {
         self.holds_together(object, &after)?;
         self.unique(object, &after, Some(id))?;
         after.insert("LastModifiedDate".to_owned(), json!(moment(now)));
+        closes(object, &mut after);
         if object.field("OwnerId").is_some() {
             after.entry("OwnerId").or_insert_with(|| json!(self.integration_user));
         }
@@ -364,6 +370,14 @@ impl Salesforce {
                                          "record": record}],
                        "rule": "Standard_Match_Rule", "size": 1, "success": true}]}),
         ))
+    }
+}
+
+/// Whether a case is closed follows from its status ("Object Reference, Case: IsClosed").
+fn closes(object: &Object, values: &mut Values) {
+    if object.name == "Case" {
+        let is_closed = values.get("Status").and_then(Value::as_str) == Some("Closed");
+        values.insert("IsClosed".to_owned(), json!(is_closed));
     }
 }
 

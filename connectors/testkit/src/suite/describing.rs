@@ -266,6 +266,11 @@ fn everything<S: Subject>(bench: &mut Bench<'_, S>) {
     if let Some(owners) = connector.owners() {
         bench.ok(owners.of(&sample::number()));
     }
+    if let Some((tickets, contact)) = connector.open_tickets().zip(call.contact.as_ref())
+        && let Some(exchange) = tickets.of(contact, 3)
+    {
+        bench.ok(exchange);
+    }
     if let Some(follow_ups) = connector.follow_ups() {
         for kind in follow_ups.kinds() {
             let it = sample::follow_up(sample::CALL_SID, *kind);

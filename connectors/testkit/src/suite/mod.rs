@@ -76,6 +76,21 @@ pub trait Subject {
     fn add_contact(&self, sandbox: &mut Self::Sandbox, field: &str, number: &str) -> RecordRef;
     /// Adds active agents; unused without agents.
     fn add_agents(&self, sandbox: &mut Self::Sandbox, how_many: usize) -> Vec<RecordRef>;
+    /// The field of [`Subject::number_fields`] whose contacts can have tickets.
+    fn ticket_field(&self) -> &'static str {
+        self.number_fields().first().copied().unwrap_or_default()
+    }
+    /// Adds a ticket of a contact's by hand; unused without open tickets.
+    fn add_ticket(
+        &self,
+        _sandbox: &mut Self::Sandbox,
+        _contact: &RecordRef,
+        _subject: &str,
+        _is_open: bool,
+        _now: Timestamp,
+    ) -> RecordRef {
+        panic!("the connector holds open tickets: say how one is made")
+    }
     /// How far this CRM's best way to find a contact lags behind writes.
     fn contact_lag(&self) -> std::time::Duration {
         std::time::Duration::ZERO
@@ -237,6 +252,7 @@ fn cases<S: Subject>() -> Vec<(&'static str, Case<S>)> {
         ("a caller without a number gets a contact", people::withheld),
         ("a popup is shown", people::popup),
         ("a caller nobody knows has no owner", people::owner),
+        ("what is open of a contact's is named", people::open_tickets),
         ("a follow-up is made and found", people::follow_up),
     ]
 }

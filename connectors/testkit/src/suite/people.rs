@@ -1,14 +1,16 @@
 //! Cases about contacts and agents.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use patchbay_kit::{About, Contact, Kind, Phase, Rendering};
+use patchbay_kit::{About, Contact, Kind, Phase, RecordRef, Rendering};
 
 use super::{Bench, Subject, What};
 use crate::sample;
 
 /// Pages before a list of agents is taken for endless.
 const PAGES_MAX: usize = 50;
+/// By then every index knows of it, and no access token has expired.
+const LATER: Duration = Duration::from_secs(20 * 60);
 
 pub(super) fn agents_paged<S: Subject>(bench: &mut Bench<'_, S>) {
     let connector = bench.connector();
@@ -199,6 +201,37 @@ pub(super) fn owner<S: Subject>(bench: &mut Bench<'_, S>) {
     let exchange = owners.of(&sample::number());
     assert_eq!(exchange.request.safety, patchbay_kit::Safety::Read);
     assert_eq!(bench.ok(exchange), None, "somebody owns a caller nobody knows");
+}
+
+/// The newest first, however old; neither what is settled nor what is somebody else's.
+pub(super) fn open_tickets<S: Subject>(bench: &mut Bench<'_, S>) {
+    let connector = bench.connector();
+    let Some(tickets) = connector.open_tickets() else { return };
+    let field = bench.subject.ticket_field();
+    let mut contact = |number: &str| bench.subject.add_contact(&mut bench.line.sandbox, field, number);
+    let (his, other) = (contact("1800123455"), contact("1800123456"));
+    let of = |contact: &RecordRef, most| tickets.of(contact, most).expect("a contact has tickets");
+    assert_eq!(of(&his, 5).request.safety, patchbay_kit::Safety::Read);
+    assert_eq!(bench.ok(of(&his, 5)), [], "of nobody's");
+
+    let now = bench.line.now;
+    let mut add = |contact: &RecordRef, subject: &str, is_open: bool, seconds_ago: u64| {
+        let then = now - Duration::from_secs(seconds_ago);
+        bench.subject.add_ticket(&mut bench.line.sandbox, contact, subject, is_open, then)
+    };
+    let old = add(&his, "The old one +&'\"😀", true, 90 * 24 * 3600);
+    let newer = add(&his, "The newer one", true, 180);
+    add(&his, "Settled", false, 120);
+    add(&other, "Somebody else's", true, 60);
+    // It may come from an index that is behind.
+    bench.line.now += LATER;
+    let found = bench.ok(of(&his, 5));
+    assert_eq!(found.iter().map(|one| &one.at).collect::<Vec<_>>(), [&newer, &old]);
+    assert_eq!(found[1].subject, "The old one +&'\"😀");
+    assert!(found.iter().all(|one| !one.status.is_empty() && one.number.as_deref() != Some("")));
+    assert_eq!(bench.ok(of(&his, 1)).iter().map(|one| &one.at).collect::<Vec<_>>(), [&newer]);
+    let hostile = RecordRef::new(&his.kind, format!("{}&x=' OR '1'='1", his.id));
+    assert!(bench.run(of(&hostile, 5)).map_or(true, |found| found.is_empty()), "found by an id that is not his");
 }
 
 /// Each kind once, findable, and apart from the call's own record.

@@ -107,6 +107,22 @@ impl Subject for ZohoDesk {
         RecordRef::new("contact", id)
     }
 
+    fn add_ticket(
+        &self,
+        sandbox: &mut Self::Sandbox,
+        contact: &RecordRef,
+        subject: &str,
+        is_open: bool,
+        now: Timestamp,
+    ) -> RecordRef {
+        let id = sandbox.add_ticket_with(contact.id.parse().expect("an id"), |ticket| {
+            subject.clone_into(&mut ticket.subject);
+            if is_open { "On Hold" } else { "Closed" }.clone_into(&mut ticket.status);
+            ticket.created_at = now;
+        });
+        RecordRef::new("ticket", id)
+    }
+
     fn add_agents(&self, sandbox: &mut Self::Sandbox, how_many: usize) -> Vec<RecordRef> {
         let from = sandbox.agents().count();
         (from..from + how_many)
