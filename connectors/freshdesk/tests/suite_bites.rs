@@ -58,7 +58,7 @@ impl broken::Fault for Fault {
                 }
             }
             (Self::AnybodysTickets, _) if request.label == "ticket.open" => {
-                request.query.retain(|(name, _)| name != "requester_id");
+                request.query.retain(|(name, _)| *name != "requester_id");
             }
             (Self::PublicNotes, Body::Json(body)) => {
                 if let Some(private) = body.get_mut("private") {
