@@ -27,7 +27,7 @@ use super::{
     frames::Frames,
     line::{Came, Gone, Line, Message},
     recorder::Recording,
-    sessions::{Place, Waiting},
+    sessions::{NoPlace, Place, Waiting},
     story::{self, End, Story},
     tools::{self, Tools},
 };
@@ -85,7 +85,7 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
     let placed = whom.placed(&services, &call).await;
     call.add(placed.as_ref());
     let bot = whom.bot(&services, &account, &start, placed.as_ref());
-    let mut story = Story::of(&services, &call, bot.as_ref().ok());
+    let mut story = Story::of(&services, waiting.session, &call, bot.as_ref().ok());
     let bot = match bot {
         Ok(bot) => bot,
         Err(why) => {
@@ -94,9 +94,16 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
         }
     };
     let of = CallRef { account, call_sid: call.call_sid.clone() };
-    let Some(place) = services.sessions.take(&of, story.session(), &bot.id, &services.config.voicebot) else {
-        story.end(End::Full, Some("there are as many sessions as there may be ([voicebot])".to_owned()));
-        return line.close(CloseCode::Again, "there are too many sessions").await;
+    let place = match services.sessions.take(&of, story.session(), &bot.id, &services.config.voicebot) {
+        Ok(place) => place,
+        Err(NoPlace::Full) => {
+            story.end(End::Full, Some("there are as many sessions as there may be ([voicebot])".to_owned()));
+            return line.close(CloseCode::Again, "there are too many sessions").await;
+        }
+        Err(NoPlace::Replaced) => {
+            story.end(End::Replaced, None);
+            return line.close(CloseCode::Normal, "a newer connection has this call").await;
+        }
     };
     drop(waiting);
     elsewhere::tell(&services, &of, story.session());

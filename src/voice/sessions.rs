@@ -90,30 +90,42 @@ impl Sessions {
 
     /// A place for a connection until its call starts. `None`: too many are waiting.
     pub(super) fn wait(self: &Arc<Self>, limits: &Voicebot) -> Option<Waiting> {
-        let waiting = Waiting(Arc::clone(self));
+        let waiting = Waiting { sessions: Arc::clone(self), session: Uuid::now_v7() };
         // As many as there may be calls: each may be about to be one.
         (self.waiting.fetch_add(1, Ordering::Relaxed) < limits.sessions).then_some(waiting)
     }
 
-    /// The place of a call that starts. `None`: there are as many as there may be.
-    pub(super) fn take(self: &Arc<Self>, call: &CallRef, session: Uuid, bot: &str, limits: &Voicebot) -> Option<Place> {
+    /// The place of a call that starts.
+    ///
+    /// # Errors
+    /// When there are too many, or it is another's.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        call: &CallRef,
+        session: Uuid,
+        bot: &str,
+        limits: &Voicebot,
+    ) -> Result<Place, NoPlace> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (replaced, ended) = (CancellationToken::new(), CancellationToken::new());
         let mut on = self.on();
         let holder = Holder { id, session, bot: bot.to_owned(), replaced: replaced.clone(), ended: ended.clone() };
         if let Some(held) = on.calls.get_mut(call) {
+            if held.session > session {
+                return Err(NoPlace::Replaced);
+            }
             let older = std::mem::replace(held, holder);
             older.replaced.cancel();
         } else {
             let of_account = on.of_account.get(&call.account).copied().unwrap_or_default();
             if on.calls.len() >= limits.sessions || of_account >= limits.sessions_per_account {
-                return None;
+                return Err(NoPlace::Full);
             }
             on.calls.insert(call.clone(), holder);
             *on.of_account.entry(call.account.clone()).or_default() += 1;
         }
         drop(on);
-        Some(Place { sessions: Arc::clone(self), call: call.clone(), id, replaced, ended })
+        Ok(Place { sessions: Arc::clone(self), call: call.clone(), id, replaced, ended })
     }
 
     /// Ends the session of a call, politely. `bot`: only if it is this one's. Whether there is such a session here.
@@ -147,11 +159,25 @@ impl Sessions {
 }
 
 /// A connection on which no call has started yet.
-pub(super) struct Waiting(Arc<Sessions>);
+pub(super) struct Waiting {
+    sessions: Arc<Sessions>,
+    /// The session that it becomes. Of two connections of a call the one that was opened later has the greater id, however
+    /// long the `start` of either is under way.
+    pub(super) session: Uuid,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// There are as many as there may be.
+    Full,
+    /// A connection that was opened later has the call.
+    Replaced,
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.sessions.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -206,13 +232,13 @@ mod tests {
         let sessions = sessions();
         let limits = limits(2, 1);
         let first = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("a place");
-        assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_none(), "the account's one is taken");
+        assert_eq!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).err(), Some(NoPlace::Full));
         let second = sessions.take(&call("a", "1"), SESSION, "sales", &limits).expect("its own place");
         assert!(first.replaced.is_cancelled() && !second.replaced.is_cancelled());
         drop(first);
-        assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_none(), "the newer one has it still");
+        assert!(sessions.take(&call("a", "2"), SESSION, "sales", &limits).is_err(), "the newer one has it still");
         let other = sessions.take(&call("b", "1"), SESSION, "sales", &limits).expect("another account's");
-        assert!(sessions.take(&call("c", "1"), SESSION, "sales", &limits).is_none(), "the node's two are taken");
+        assert!(sessions.take(&call("c", "1"), SESSION, "sales", &limits).is_err(), "the node's two are taken");
         drop(second);
         drop(other);
         assert!(sessions.on().calls.is_empty() && sessions.on().of_account.is_empty());
@@ -243,6 +269,16 @@ mod tests {
         assert!(sessions.end(&call("a", "1"), None), "as long as it is there");
         drop(place);
         assert!(!sessions.end(&call("a", "1"), None));
+    }
+
+    #[tokio::test]
+    async fn of_two_connections_of_a_call_the_later_has_it_whichever_starts_first() {
+        let sessions = sessions();
+        let limits = limits(2, 2);
+        let [first, second] = [0; 2].map(|_| sessions.wait(&limits).expect("there is room"));
+        let place = sessions.take(&call("a", "1"), second.session, "sales", &limits).expect("a place");
+        let late = sessions.take(&call("a", "1"), first.session, "sales", &limits);
+        assert!(late.err() == Some(NoPlace::Replaced) && !place.replaced.is_cancelled());
     }
 
     #[tokio::test]

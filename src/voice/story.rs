@@ -109,7 +109,7 @@ const TURNS: usize = 4096;
 
 impl Story {
     /// Of a call that has started. Nothing is told yet.
-    pub(super) fn of(services: &Data<Services>, call: &Call, bot: Option<&Entry<Bot>>) -> Self {
+    pub(super) fn of(services: &Data<Services>, session: Uuid, call: &Call, bot: Option<&Entry<Bot>>) -> Self {
         let backend = bot.map(|bot| bot.profile.backend.as_str());
         let told = BotTold {
             call_sid: call.call_sid.clone(),
@@ -117,7 +117,7 @@ impl Story {
             exophone: call.exophone.clone(),
             direction: call.direction,
             bot: BotSession {
-                session: Uuid::now_v7(),
+                session,
                 bot: bot.map(|bot| bot.id.clone()),
                 backend: backend.map(str::to_owned),
                 recording: None,

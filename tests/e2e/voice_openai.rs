@@ -144,7 +144,7 @@ async fn a_tool_is_answered_and_keys_are_told() {
     let caller = caller(&rig, "tools", rate).await;
     hears(&caller, rate, 0, ANSWER_HZ, 250).await;
     let (call, output) = stage.with(0, |session| session.outputs[0].clone());
-    assert!(call == "call_1" && output.contains("no such tool"), "{output}");
+    assert!(call == "call_1" && output.contains("there is no tool"), "{output}");
     let from = caller.with(|ears| ears.heard.len());
     caller.presses("4");
     caller.presses("2");
