@@ -170,7 +170,8 @@ async fn whoever_takes_documentation_at_its_word_gets_what_it_says() {
     rig.extra += "\n[voicebot]\nstrict_frames = true\nnumbered_frames = true\nframe = \"60ms\"\nahead = \"400ms\"\n";
     rig.start();
     let mut line = Line::of_bot(&rig, "strict").await;
-    for number in 0..25 {
+    // No more than may be read at once without being taken for a backlog.
+    for number in 0..15 {
         line.say(&sound(number)).await;
     }
     let mut heard = Vec::new();
@@ -184,11 +185,11 @@ async fn whoever_takes_documentation_at_its_word_gets_what_it_says() {
         );
         assert_eq!(frame["media"]["timestamp"], (heard.len() / 16).to_string());
         heard.extend(pcm);
-        if heard.len() >= 25 * FRAME {
+        if heard.len() >= 15 * FRAME {
             break;
         }
     }
-    let said: Vec<u8> = (0..25).flat_map(sound).collect();
+    let said: Vec<u8> = (0..15).flat_map(sound).collect();
     assert!(heard.starts_with(&said) && heard[said.len()..].iter().all(|byte| *byte == 0));
     line.stop().await;
     line.closed().await;

@@ -184,6 +184,11 @@ impl Backend for Service {
             if let Some(says) = self.out.says.pop_front() {
                 return Poll::Ready(says.into());
             }
+            // What a service says of itself when it is connected waits until the dialect can hear it: whoever begins it
+            // asks again.
+            if self.brief.is_none() && self.socket.is_open() {
+                return Poll::Pending;
+            }
             match ready!(self.socket.poll(cx)) {
                 Came::Room => {
                     self.open();
