@@ -126,7 +126,6 @@ fn told(mut brief: Brief, lanes: &[LaneRef], found: &[Found], owner: Option<Stri
             name: name.map(str::to_owned),
             integration: lane.integration.clone(),
             id: contact.at.id.clone(),
-            ..backend::Contact::default()
         };
         match &mut brief.contact {
             None => brief.contact = Some(known),

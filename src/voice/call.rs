@@ -79,14 +79,13 @@ impl Call {
 
     /// What it tells of itself.
     pub(super) fn brief(&self, services: &Services) -> Brief {
-        let number = |number: &Option<String>| {
-            let number = number.as_deref()?;
-            Some(e164(services, &self.account, number).unwrap_or_else(|| number.to_owned()))
-        };
+        let number = |number: &Option<String>| self.told_number(services, number.as_deref());
         Brief {
             call_sid: self.call_sid.clone(),
             from: number(&self.from),
             to: number(&self.to),
+            customer: number(&self.customer),
+            exophone: number(&self.exophone),
             direction: self.direction.map(|direction| {
                 let word = match direction {
                     Direction::Incoming => "incoming",

@@ -1,6 +1,6 @@
 //! A websocket, at either end of it, for thousands at once: what comes is read into one buffer per thread, and a
-//! connection keeps only what is not whole yet. A buffer of its own, of which each frame is cut, costs it kilobytes, and has
-//! left the processor's cache before the next frame is there. Its words and errors are tungstenite's.
+//! connection keeps only what is not whole yet. A buffer of its own, of which each frame is cut, costs it kilobytes. Its
+//! words and errors are tungstenite's.
 
 use std::{
     cell::RefCell,

@@ -61,11 +61,11 @@ fn brief() -> Brief {
         name: Some("Asha {{system__time}}".to_owned()),
         integration: "support".to_owned(),
         id: "7".to_owned(),
-        ..Contact::default()
     };
     Brief {
         call_sid: "c1".to_owned(),
         from: Some("+919052161119".to_owned()),
+        customer: Some("+919052161119".to_owned()),
         contact: Some(contact),
         ..Brief::default()
     }
@@ -266,12 +266,7 @@ fn every_variable_that_a_brief_has_is_one_that_is_always_given() {
         to: Some(String::new()),
         direction: Some(String::new()),
         owner: Some(String::new()),
-        contact: Some(Contact {
-            name: Some(String::new()),
-            email: Some(String::new()),
-            company: Some(String::new()),
-            ..Contact::default()
-        }),
+        contact: Some(Contact { name: Some(String::new()), ..Contact::default() }),
         open_tickets: vec![patchbay_voice::backend::Ticket::default()],
         ..brief()
     };

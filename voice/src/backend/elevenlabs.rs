@@ -27,18 +27,8 @@ use crate::{Law, Rate, payload};
 const USUAL: &str = "pcm_16000";
 /// What an agent may name in its texts: a variable that it names and is not given ends the conversation, so that what is
 /// not known is empty.
-const VARIABLES: [&str; 10] = [
-    "call_sid",
-    "from",
-    "to",
-    "direction",
-    "contact_name",
-    "contact_email",
-    "contact_company",
-    "contact_id",
-    "owner",
-    "open_tickets",
-];
+const VARIABLES: [&str; 8] =
+    ["call_sid", "from", "to", "direction", "contact_name", "contact_id", "owner", "open_tickets"];
 /// Responses that may still be corrected.
 const RESPONSES: usize = 16;
 
