@@ -6,10 +6,7 @@ use std::time::Duration;
 use futures_util::SinkExt;
 use http::Method;
 use jiff::Timestamp;
-use patchbay_sandbox::{
-    Fault, On,
-    exotel::{Course, SimulatedCall},
-};
+use patchbay_sandbox::{Fault, On, exotel::SimulatedCall};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
@@ -36,15 +33,7 @@ fn rig(more: &str) -> Rig {
     rig.account = format!(
         "[[account.bot]]\nid = \"echo\"\ntoken = \"{BOT}\"\nbackend = \"echo\"\nexophones = [\"{EXOPHONE}\"]\n{more}"
     );
-    rig.exotel.with(|exotel| {
-        exotel.settings.custom_field_listed = true;
-        exotel.settings.course = Course {
-            first_rings: Duration::ZERO,
-            second_rings: Duration::ZERO,
-            talks: Duration::from_secs(1),
-            ..Default::default()
-        };
-    });
+    rig.calls_are_short();
     rig
 }
 

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
-use patchbay_sandbox::{
-    Fault, On,
-    exotel::{Course, Trouble},
-};
+use patchbay_sandbox::{Fault, On, exotel::Trouble};
 use serde_json::{Value, json};
 
 use crate::rig::{AGENT, EXOPHONE, KEY, Rig, SID, TOKEN};
@@ -25,15 +22,7 @@ fn rig() -> Rig {
          click_to_call = true\n"
     );
     rig.extra += "\n[dialer]\nwait = \"2s\"\nsettle_after = \"4s\"\n";
-    rig.exotel.with(|exotel| {
-        exotel.settings.custom_field_listed = true;
-        exotel.settings.course = Course {
-            first_rings: Duration::ZERO,
-            second_rings: Duration::ZERO,
-            talks: Duration::from_secs(1),
-            ..Default::default()
-        };
-    });
+    rig.calls_are_short();
     rig
 }
 

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use patchbay_sandbox::{
-    Fault, On,
-    exotel::{Course, Trouble},
-};
+use patchbay_sandbox::{Fault, On, exotel::Trouble};
 use serde_json::{Value, json};
 
 use crate::rig::{ADMIN, EXOPHONE, KEY, Rig, SID, TOKEN};
@@ -23,15 +20,7 @@ const SECRETS: [&str; 3] = ["bot-key-hunter2", "bot-url-hunter3", "bot-header-hu
 fn rig() -> Rig {
     let mut rig = Rig::new();
     rig.extra += "\n[dialer]\nwait = \"2s\"\nsettle_after = \"8s\"\n";
-    rig.exotel.with(|exotel| {
-        exotel.settings.custom_field_listed = true;
-        exotel.settings.course = Course {
-            first_rings: Duration::ZERO,
-            second_rings: Duration::ZERO,
-            talks: Duration::from_secs(1),
-            ..Default::default()
-        };
-    });
+    rig.calls_are_short();
     rig
 }
 

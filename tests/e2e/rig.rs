@@ -12,7 +12,7 @@ use std::{
 use jiff::{Timestamp, ToSpan, tz::Offset};
 use patchbay_sandbox::{
     Faults, Server,
-    exotel::{Exotel, RecordingPlan, SimulatedCall},
+    exotel::{Course, Exotel, RecordingPlan, SimulatedCall},
     freshdesk::{Freshdesk, Ticket},
 };
 use serde_json::Value;
@@ -350,6 +350,19 @@ impl Rig {
             assert!(began.elapsed() < PATIENCE, "never at {path}: {answer:#}\n{}", self.tail());
             tick.tick().await;
         }
+    }
+
+    /// Calls that Exotel places are taken at once, and over a second later; its list has their CustomField.
+    pub(crate) fn calls_are_short(&self) {
+        self.exotel.with(|exotel| {
+            exotel.settings.custom_field_listed = true;
+            exotel.settings.course = Course {
+                first_rings: Duration::ZERO,
+                second_rings: Duration::ZERO,
+                talks: Duration::from_secs(1),
+                ..Default::default()
+            };
+        });
     }
 
     /// Waits until nothing is to be delivered and nothing to be read any more.
