@@ -223,11 +223,13 @@ async fn nothing_is_lost_or_doubled_over_20_kills() {
     run(20_261_121, 12, 1).await;
 }
 
-/// The long run: `cargo test --test e2e -- --ignored --nocapture`. The seed is from `PATCHBAY_SEED`, or the clock.
+/// The long run: `cargo test --test e2e -- --ignored --nocapture over_many_kills`. `PATCHBAY_KILLS` says how many of them come
+/// at random moments (200); for each forty every named point is visited once. The seed is from `PATCHBAY_SEED`, or the clock.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: 240 kills"]
-async fn nothing_is_lost_or_doubled_over_240_kills() {
-    let seed = std::env::var("PATCHBAY_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond().unsigned_abs());
-    run(seed, 200, 5).await;
+async fn nothing_is_lost_or_doubled_over_many_kills() {
+    let given = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = given("PATCHBAY_SEED").unwrap_or_else(|| jiff::Timestamp::now().as_millisecond().unsigned_abs());
+    let kills = given("PATCHBAY_KILLS").and_then(|kills| u32::try_from(kills).ok()).unwrap_or(200);
+    run(seed, kills, kills.div_ceil(40)).await;
 }
