@@ -19,7 +19,8 @@ use async_trait::async_trait;
 use super::*;
 use crate::{
     call::Receipt,
-    exotel::{Call, CallDirection, CallStatus, Party},
+    exotel::{Call, CallDirection, CallStatus, Connect, Party},
+    store::ClickFilter,
 };
 
 const AGENT: &str = "+919711581199";
