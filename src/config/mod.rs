@@ -1,6 +1,5 @@
 //! The configuration: what may be said (`model`), how it is read (`load`, over `layers`, `sections` and
-//! `account`; `given` where it does not come from the file),
-//! and how a mistake is told.
+//! `account`; `given` where it does not come from the file), and how a mistake is told.
 
 mod account;
 pub mod bot;
