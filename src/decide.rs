@@ -1,4 +1,10 @@
 //! The loop that reads the journal: receipts → events → state → plan, each batch one transaction.
+//!
+//! # How a CRM that was added later gets the past
+//!
+//! `POST …/backfill` plans the calls since a day for all integrations of the account, as if they had just been decided:
+//! what is there already is the same row with the same content. New rows are marked low, and the lane takes them only
+//! from what is left over.
 
 use std::{
     collections::BTreeMap,

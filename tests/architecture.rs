@@ -1,4 +1,5 @@
-//! The arrows of the architecture: who may use whom. `docs/ARCHITECTURE.md` draws them; this test holds them.
+//! The arrows of the architecture, who may use whom, and that every module says why it is there. `docs/ARCHITECTURE.md`
+//! draws them; this test holds them.
 
 use std::{
     collections::BTreeSet,
@@ -187,6 +188,38 @@ fn each_module_uses_only_what_stands_below_it() {
     }
 }
 
+/// The layers as the page draws them, from the top down; the last line is for what all may use.
+fn layers() -> Vec<Vec<String>> {
+    let page = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("the page");
+    let (_, rest) = page.split_once("### Who may use whom").expect("its heading");
+    let (_, rest) = rest.split_once("```\n").expect("a drawing");
+    let (drawing, _) = rest.split_once("```").expect("its end");
+    // Behind two spaces stands what a layer is.
+    let names = |line: &str| line.split("  ").next().unwrap_or_default().split(" · ").map(str::to_owned).collect();
+    drawing.lines().filter(|line| !line.trim().is_empty()).map(names).collect()
+}
+
+#[test]
+fn nothing_uses_what_the_page_draws_above_it() {
+    let layers = layers();
+    let layer = |module: &str| layers.iter().position(|names| names.iter().any(|name| name == module));
+    let mut uses = 0;
+    for (path, text) in sources("src") {
+        let part = path.components().nth(1).map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let own = part.unwrap_or_default().trim_end_matches(".rs").to_owned();
+        if own == "lib" {
+            continue;
+        }
+        let at = layer(&own).unwrap_or_else(|| panic!("the page draws no {own}"));
+        for module in modules_used(&text) {
+            let below = layer(&module).unwrap_or_else(|| panic!("{}: the page draws no {module}", path.display()));
+            assert!(below >= at, "{} uses crate::{module}, which stands above {own}", path.display());
+            uses += 1;
+        }
+    }
+    assert!(uses > 300, "{uses} uses seen");
+}
+
 #[test]
 fn sql_and_http_each_have_one_place() {
     for (path, text) in sources("src") {
@@ -217,14 +250,39 @@ fn the_api_is_mounted_behind_its_guard_alone() {
     }
 }
 
+/// Lower case, without the `s` of a plural, and none of the small ones.
+fn words(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 3);
+    words.map(|word| word.to_lowercase().trim_end_matches('s').to_owned()).collect()
+}
+
+/// The first sentence of a source's own documentation; none if it does not begin with that.
+fn first_sentence(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//! "));
+    let first = lines.collect::<Vec<_>>().join(" ");
+    first.split_once(". ").map_or(first.clone(), |(sentence, _)| sentence.to_owned())
+}
+
+/// Whoever opens a file reads in its first sentence what it is there for: something that its name has not said yet.
 #[test]
 fn every_module_says_why_it_exists() {
-    let mut all = sources("src");
-    all.extend(sources("connectors"));
-    all.extend(sources("tests"));
-    all.extend(sources("voice"));
-    for (path, text) in all {
-        let skipped = path.file_name().is_some_and(|name| name == "tests.rs");
-        assert!(skipped || text.starts_with("//! "), "{} does not begin with its reason", path.display());
+    for part in ["src", "connectors", "voice", "benches", "tests", "docs/karibu"] {
+        for (path, text) in sources(part) {
+            let said = first_sentence(&text);
+            let place = path.to_string_lossy();
+            assert!(!said.is_empty(), "{place} does not begin with its reason (`//! …`)");
+            let named = words(&place.replace('_', " "));
+            let more = words(&said).difference(&named).count();
+            assert!(more > 3, "{place} says little more than its name: {said:?}");
+        }
     }
+}
+
+#[test]
+fn a_sentence_that_says_no_more_than_the_name_is_seen() {
+    let said = first_sentence("//! The hooks: what Exotel\n//! calls. And why they do.\n\nuse std;");
+    assert_eq!(said, "The hooks: what Exotel calls");
+    let named = words("src/hooks/mod.rs");
+    assert_eq!(words(&said).difference(&named).count(), 3, "{said}");
+    assert_eq!(first_sentence("use std;\n//! late"), "");
 }

@@ -1,3 +1,5 @@
+//! The Exotel client against every shape of answer that is documented or was seen: what is read, repeated, refused.
+
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},

@@ -1,4 +1,10 @@
 //! What each CRM should now be made to say, and what is still to be asked of Exotel.
+//!
+//! # What follows from a call
+//!
+//! A missed call or a voicemail is planned a follow-up (task, call, event, ticket) where the connector makes one and
+//! its settings say so; anybody may ask for one of any call. It is a delivery like the others, behind the record it
+//! belongs to.
 
 mod enquiry;
 
