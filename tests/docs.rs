@@ -27,10 +27,6 @@ const VOICEBOTS: &str = "docs/VOICEBOTS.md";
 /// The page of what others have, row by row.
 const COVERAGE: &str = "docs/COVERAGE.md";
 const CURE: &str = "UPDATE=1 cargo test -p patchbay --test docs";
-/// How the house is built, and where.
-const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
-/// What was decided, and why: a page each, and the list of them.
-const DECISIONS: &str = "docs/decisions";
 /// The worked example of the page of connectors.
 const EXAMPLE: &str = "docs/karibu";
 
@@ -291,7 +287,8 @@ fn anchors(page: &str) -> impl Iterator<Item = String> {
 fn a_link_in_the_docs_leads_somewhere() {
     let mut pages = set_up_pages();
     pages.extend(
-        ["README.md", ARCHITECTURE, CONNECTORS, COVERAGE, VOICEBOTS, "connectors/testkit/README.md"].map(str::to_owned),
+        ["README.md", "docs/ARCHITECTURE.md", CONNECTORS, COVERAGE, VOICEBOTS, "connectors/testkit/README.md"]
+            .map(str::to_owned),
     );
     pages.extend(files("docs/decisions"));
     for page in pages {
@@ -316,112 +313,6 @@ fn a_link_in_the_docs_leads_somewhere() {
             }
         }
     }
-}
-
-/// The code spans of a page that are one word, line by line, without what stands in fences.
-fn spans(page: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut fenced = false;
-    page.lines().enumerate().flat_map(move |(at, line)| {
-        let fence = line.trim_start().starts_with("```");
-        fenced ^= fence;
-        let spans = line.split('`').skip(1).step_by(2);
-        spans.filter(move |span| !fenced && !fence && !span.contains(' ')).map(move |span| (at + 1, span))
-    })
-}
-
-/// Whether a source has a function of that name; of `Type::name` the name counts.
-fn has_function(text: &str, called: &str) -> bool {
-    let name = called.rsplit("::").next().unwrap_or(called);
-    ["(", "<"].iter().any(|after| text.contains(&format!("fn {name}{after}")))
-}
-
-/// Somebody with a debugger goes by this page: each file it names is there, and each function is in the file named before.
-#[test]
-fn the_files_and_functions_of_the_architecture_are_there() {
-    let page = read(ARCHITECTURE);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let (mut paths, mut functions) = (0, 0);
-    let mut source: Option<String> = None;
-    for (line, span) in spans(&page) {
-        if let Some(called) = span.strip_suffix("()") {
-            let file = source.as_deref().unwrap_or_else(|| panic!("{ARCHITECTURE}:{line}: {span} stands in no file"));
-            assert!(has_function(&read(file), called), "{ARCHITECTURE}:{line}: {file} has no function {called}");
-            functions += 1;
-        } else if span.ends_with(".rs") || (span.ends_with('/') && !span.starts_with('/')) {
-            assert!(root.join(span).exists(), "{ARCHITECTURE}:{line}: there is no {span}");
-            source = span.ends_with(".rs").then(|| span.to_owned());
-            paths += 1;
-        }
-    }
-    assert!(paths > 60 && functions > 40, "{paths} paths, {functions} functions");
-}
-
-/// The drawing has every room: the entries of `src` and the crates beside it, and nothing that is not there.
-#[test]
-fn the_drawing_of_the_rooms_is_complete() {
-    let page = read(ARCHITECTURE);
-    let (_, rest) = page.split_once("## The rooms").expect("its heading");
-    let (_, rest) = rest.split_once("```\n").expect("a drawing");
-    let (tree, _) = rest.split_once("```").expect("its end");
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut drawn = BTreeSet::new();
-    let mut folder = String::new();
-    for line in tree.lines().filter(|line| !line.trim().is_empty()) {
-        let name = line.split_whitespace().next().unwrap_or_default();
-        match line.starts_with("  ") {
-            false => {
-                folder = name.to_owned();
-                drawn.insert(name.to_owned());
-            }
-            // What goes on with the line above stands further in.
-            true if line.starts_with("   ") => continue,
-            true => {
-                drawn.insert(format!("{folder}{name}"));
-            }
-        }
-    }
-    for name in &drawn {
-        assert!(root.join(name).exists(), "the drawing has {name}, which is not there");
-    }
-    for entry in fs::read_dir(root.join("src")).expect("src") {
-        let entry = entry.expect("an entry");
-        let end = if entry.path().is_dir() { "/" } else { "" };
-        let name = format!("src/{}{end}", entry.file_name().to_string_lossy());
-        // The second half of a room stands in its folder, under the room's own name.
-        let half = name.ends_with('/') && root.join(format!("{}.rs", name.trim_end_matches('/'))).exists();
-        assert!(half || drawn.contains(&name), "{ARCHITECTURE} does not draw {name}");
-    }
-}
-
-/// What a part does is told in that part; the page says where, under which heading.
-#[test]
-fn what_is_told_in_the_code_has_its_heading_there() {
-    let page = read(ARCHITECTURE);
-    let (_, section) = page.split_once("## Where each part tells of itself").expect("its heading");
-    let rows: Vec<(&str, &str)> =
-        section.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix("` |")?.split_once(" | `")).collect();
-    assert!(rows.len() > 20, "{rows:?}");
-    for (what, place) in rows {
-        assert!(read(place).contains(&format!("//! # {what}\n")), "{place} has no part called {what:?}");
-    }
-}
-
-/// The list of decisions has each of them, under its own title.
-#[test]
-fn every_decision_is_in_the_list() {
-    let index = format!("{DECISIONS}/README.md");
-    let list = read(&index);
-    let pages: Vec<String> = files(DECISIONS).into_iter().filter(|page| *page != index).collect();
-    for page in &pages {
-        let text = read(page);
-        let title = text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a title");
-        let name = page.strip_prefix(DECISIONS).expect("below it").trim_start_matches('/');
-        let number = &name[..4];
-        let row = format!("| [{number}]({name}) | {title} |");
-        assert!(list.contains(&row), "{index} has no line {row}");
-    }
-    let rows = list.lines().filter(|line| line.starts_with("| [")).count();
-    assert_eq!(rows, pages.len(), "{index} has lines for what is not there");
 }
 
 /// How each table of coverage begins: what others have, one of three words, and what is said of it.
