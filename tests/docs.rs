@@ -30,7 +30,7 @@ const VOICEBOTS: &str = "docs/VOICEBOTS.md";
 /// The page of what others have, row by row.
 const COVERAGE: &str = "docs/COVERAGE.md";
 const CURE: &str = "UPDATE=1 cargo test -p patchbay --test docs";
-/// The worked example on it.
+/// The worked example of the page of connectors.
 const EXAMPLE: &str = "docs/karibu";
 
 fn read(name: &str) -> String {
@@ -242,6 +242,25 @@ fn the_lines_that_add_a_connector_are_as_others_have_them() {
             assert!(text.lines().any(|there| there.trim() == known), "{file} has no line {known:?}");
         }
     }
+}
+
+/// The seat on the page is no file that is compiled: what it calls is what the other seats call.
+#[test]
+fn the_seat_is_made_as_the_others_are() {
+    let page = read(CONNECTORS);
+    let (_, section) = page.split_once("### A seat in the end-to-end tests").expect("its heading");
+    let block = section.split("```").nth(1).and_then(|block| block.strip_prefix("text\n")).expect("the seat");
+    let seats = read("tests/e2e/every/seats.rs");
+    let names = |text: &str| -> BTreeSet<String> {
+        let split = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        split.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    let known = names(&seats);
+    let code: String = block.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n");
+    for name in names(&code).iter().filter(|name| !name.to_lowercase().contains("karibu")) {
+        assert!(known.contains(name), "no seat has {name}");
+    }
+    assert!(code.contains("Seat::new("), "{code}");
 }
 
 #[test]
