@@ -180,7 +180,8 @@ fn each_module_uses_only_what_stands_below_it() {
         let own = part.trim_start_matches("src/");
         for (path, text) in sources(part) {
             for module in modules_used(&text) {
-                let allowed = module == own || below.contains(&module.as_str());
+                // The table of codes stands below everything.
+                let allowed = module == own || module == "codes" || below.contains(&module.as_str());
                 assert!(allowed, "{} uses crate::{module}; {part} may use {below:?}", path.display());
             }
         }
@@ -226,5 +227,41 @@ fn every_module_says_why_it_exists() {
     for (path, text) in all {
         let skipped = path.file_name().is_some_and(|name| name == "tests.rs");
         assert!(skipped || text.starts_with("//! "), "{} does not begin with its reason", path.display());
+    }
+}
+
+/// What a person must act on or should know of can be looked up: no such line without its code.
+#[test]
+fn every_warning_and_error_in_the_log_has_its_code() {
+    for (path, text) in sources("src") {
+        let of_ours = !path.starts_with("src/simulate") && !path.starts_with("src/demo");
+        for level in ["tracing::warn!(", "tracing::error!("].into_iter().filter(|_| of_ours) {
+            for (at, _) in text.match_indices(level) {
+                let said = text[at + level.len()..].trim_start();
+                let line = text[..at].lines().count();
+                assert!(
+                    said.starts_with("code = "),
+                    "{}:{line}: a line of this level begins with its code",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+/// A code that nothing says any more leads a reader of the page astray.
+#[test]
+fn every_code_is_given_out_somewhere() {
+    let own = Path::new("src/codes.rs");
+    let said: String = sources("src").into_iter().filter(|(path, _)| path != own).map(|(_, text)| text).collect();
+    // What the connectors say goes by the kit's kinds.
+    let kinds =
+        "CrmUnauthorized CrmForbidden CrmNotFound CrmConflict CrmInvalid CrmUnsupported CrmUnavailable CrmMalformed";
+    for row in patchbay::codes::TABLE {
+        let name = format!("{:?}", row.code);
+        let used = said
+            .match_indices(&format!("Code::{name}"))
+            .any(|(at, found)| !said[at + found.len()..].starts_with(|next: char| next.is_ascii_alphanumeric()));
+        assert!(used || kinds.split(' ').any(|kind| kind == name), "nothing gives out {}", row.word);
     }
 }

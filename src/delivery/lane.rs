@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     call::{Caller, ContactChoice, PopupHint, route::Sighting},
+    codes::Code,
     crash,
     store::{
         Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Next, Node, Settlement, Store, StoreError, Term, Turn,
@@ -66,6 +67,9 @@ pub struct LaneStanding {
     /// Another node runs it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub elsewhere: bool,
+    /// What holds it up, in one word; docs/ERRORS.md says what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
 }
 
 /// A running lane, as the rest of the service sees it.
@@ -139,6 +143,11 @@ impl LaneHandle {
             health: self.health(),
             throttled_until: self.throttled_until(),
             elsewhere: !self.lane.node.holds(&self.lane.duty()),
+            code: match self.health() {
+                Health::Running => None,
+                Health::Down { .. } => Some(Code::CrmDown.as_str()),
+                Health::Unauthorized { .. } => Some(Code::CrmUnauthorized.as_str()),
+            },
         }
     }
 
@@ -253,7 +262,10 @@ impl Lane {
                 Ok(wait) => wait,
                 Err(StoreError::Fenced) => break,
                 Err(error) => {
-                    tracing::error!(lane = %self.lane, %error, "the store cannot be asked for deliveries");
+                    tracing::error!(
+                        code = %Code::StoreUnavailable, lane = %self.lane, %error,
+                        "deliveries cannot be read from the store; they wait, and it is tried on"
+                    );
                     tokio::select! {
                         () = tokio::time::sleep(STORE_PAUSE) => {}
                         () = stopping.cancelled() => {}
@@ -269,7 +281,10 @@ impl Lane {
                 () = tokio::time::sleep(wait) => {}
                 Some(ended) = under_way.join_next() => Self::ended(ended, &mut taken),
                 () = term.lost() => {
-                    tracing::warn!(lane = %self.lane, "the lane may be another node's by now; this one delivers no more");
+                    tracing::warn!(
+                        code = %Code::TakenOver, lane = %self.lane,
+                        "the lane may be another node's by now; this one delivers no more for it"
+                    );
                     break;
                 }
                 () = stopping.cancelled() => {}
@@ -287,8 +302,11 @@ impl Lane {
         let not_before = now + self.policy.ambiguous_wait;
         let recovered = self.store.recover(lease, &self.lane, not_before, now).await?;
         if recovered > 0 {
-            tracing::warn!(lane = %self.lane, recovered, "deliveries were under way when their process ended; each is \
-                looked for in the CRM before it is written");
+            tracing::warn!(
+                code = %Code::Interrupted, lane = %self.lane, recovered,
+                "deliveries were under way when their process ended; each is looked for in the CRM before it is \
+                 written"
+            );
         }
         Ok(())
     }
@@ -298,7 +316,10 @@ impl Lane {
             Ok(turn) => *taken.entry(turn).or_default() -= 1,
             // A panic in an attempt: the row stays in flight and is recovered when the lane is next taken; its place in
             // the window is lost until then, which keeps a crash from repeating itself at full speed.
-            Err(error) => tracing::error!(%error, "an attempt ended abnormally"),
+            Err(error) => tracing::error!(
+                code = %Code::Internal, %error,
+                "an attempt ended abnormally; its delivery is looked for in the CRM when the lane is next taken"
+            ),
         }
     }
 
@@ -399,15 +420,18 @@ impl Lane {
             Sign::Outage => {
                 if breaker.outage(now, reason) {
                     gauges(1, 0);
-                    tracing::warn!(lane = %self.lane, reason,
+                    tracing::warn!(code = %Code::CrmDown, lane = %self.lane, reason,
                         "the CRM is down; deliveries wait and go out by themselves once it answers");
                 }
             }
             Sign::Unauthorized => {
                 if breaker.unauthorized(now, reason) {
                     gauges(0, 1);
-                    tracing::error!(lane = %self.lane, reason,
-                        "the CRM refuses the credentials; deliveries wait until they are renewed");
+                    tracing::error!(
+                        code = %Code::CrmUnauthorized, lane = %self.lane, reason,
+                        "the CRM refuses the credentials; deliveries wait until they are renewed: run `patchbay \
+                         check`"
+                    );
                 }
             }
             Sign::None => {}
@@ -432,29 +456,32 @@ impl Lane {
         };
         let Performed { ending, link, contact, remark, trace } = performed;
         let now = Timestamp::now();
-        let (outcome, next, remote_code, detail) = match ending {
+        let (outcome, next, code, remote_code, detail) = match ending {
             Ending::Written => {
                 self.learn_since(at, Sign::There, "");
-                (AttemptOutcome::Delivered, Next::Done, None, remark)
+                (AttemptOutcome::Delivered, Next::Done, None, None, remark)
             }
-            Ending::Unchanged => (AttemptOutcome::Unchanged, Next::Done, None, remark),
+            Ending::Unchanged => (AttemptOutcome::Unchanged, Next::Done, None, None, remark),
             Ending::Undecidable => {
-                let reason = "the record may or may not be in the CRM, and the CRM cannot be asked; look there, then \
-                              retry this delivery to write it, or leave it";
+                let code = Code::Undecidable;
+                let reason = format!(
+                    "{code}: the record may or may not be in the CRM, and the CRM cannot be asked; look there, then \
+                     retry this delivery to write it, or leave it"
+                );
                 // Who retries it has looked: looking again could only end here again.
-                let next = Next::Held { reason: reason.to_owned(), probe: false };
-                (AttemptOutcome::Held, next, None, reason.to_owned())
+                let next = Next::Held { reason: reason.clone(), probe: false };
+                (AttemptOutcome::Held, next, Some(code), None, reason)
             }
             Ending::Stopped(stop) => {
                 let verdict = settle::judge(&stop, delivery, &self.policy, now);
                 if trace.iter().any(|exchange| exchange.status.is_some()) || verdict.sign != Sign::There {
                     self.learn_since(at, verdict.sign, &verdict.detail);
                 }
-                (verdict.outcome, verdict.next, verdict.remote_code, verdict.detail)
+                (verdict.outcome, verdict.next, Some(verdict.code), verdict.remote_code, verdict.detail)
             }
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.tell(&claimed, outcome, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
+        self.tell(&claimed, outcome, code, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
         if let Some((external_id, Some(Contact { owner: Some(owner), .. }))) = &contact {
             // Nobody waits for it: a full queue loses a hint, which the CRM can be asked for.
             let _ = self.seen.try_send(Sighting::Owner {
@@ -497,13 +524,19 @@ impl Lane {
             match self.store.settle(lease, settlement.clone()).await {
                 Ok(()) => return,
                 Err(StoreError::Fenced) => {
-                    tracing::warn!(lane = %self.lane, call = %settlement.call_sid, "an outcome comes too late: another \
-                        node has taken the lane over, and looks for the record itself");
+                    tracing::warn!(
+                        code = %Code::TakenOver, lane = %self.lane, call = %settlement.call_sid,
+                        "an outcome comes too late: another node has taken the lane over, and looks for the record \
+                         itself"
+                    );
                     return;
                 }
                 Err(error) => {
                     if !told {
-                        tracing::error!(lane = %self.lane, %error, "an outcome cannot be stored; trying on");
+                        tracing::error!(
+                            code = %Code::StoreUnavailable, lane = %self.lane, %error,
+                            "what became of a delivery cannot be stored; it is tried on"
+                        );
                         told = true;
                     }
                 }
@@ -524,6 +557,7 @@ impl Lane {
         &self,
         claimed: &Claimed,
         outcome: AttemptOutcome,
+        code: Option<Code>,
         record: Option<&patchbay_kit::RecordRef>,
         detail: &str,
         duration_ms: u64,
@@ -542,19 +576,27 @@ impl Lane {
         self.metrics.attempt_seconds.get_or_create(&self.labels).observe(duration_ms as f64 / 1000.0);
         let record = record.map(ToString::to_string).unwrap_or_default();
         macro_rules! line {
-            ($level:ident) => {
+            ($level:ident, $told:literal) => {
                 tracing::$level!(
-                    lane = %self.lane, call = %delivery.call_sid, kind = delivery.kind.as_str(),
+                    code = code.map(Code::as_str), lane = %self.lane, call = %delivery.call_sid,
+                    kind = delivery.kind.as_str(),
                     attempt = delivery.attempts + 1, revision = delivery.revision, outcome = outcome_name,
-                    record, exchanges, ms = duration_ms, detail, "attempt"
+                    record, exchanges, ms = duration_ms, detail, $told
                 )
             };
         }
         match outcome {
-            AttemptOutcome::Delivered | AttemptOutcome::Unchanged => line!(info),
-            AttemptOutcome::Postponed => line!(debug),
-            AttemptOutcome::Retry | AttemptOutcome::Ambiguous => line!(warn),
-            AttemptOutcome::Held | AttemptOutcome::Dead => line!(error),
+            AttemptOutcome::Delivered => line!(info, "a delivery is written into the CRM"),
+            AttemptOutcome::Unchanged => line!(info, "a delivery is done: the CRM says this already"),
+            AttemptOutcome::Postponed => line!(debug, "a delivery is put off; it goes out by itself"),
+            AttemptOutcome::Retry => line!(warn, "a delivery did not go out; it is tried again by itself"),
+            AttemptOutcome::Ambiguous => {
+                line!(warn, "a delivery's answer was lost; it is looked for in the CRM before it is tried again");
+            }
+            AttemptOutcome::Held => line!(error, "a delivery is held; do what `detail` says, then retry it"),
+            AttemptOutcome::Dead => {
+                line!(error, "a delivery is dead, and not tried again by itself; see `detail`, then retry it")
+            }
         }
     }
 }

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use patchbay_kit::{About, Kind, Retry, Safety};
 
 use super::{backoff, driver::Stop};
-use crate::store::{AttemptOutcome, Delivery, Next};
+use crate::{
+    codes::Code,
+    store::{AttemptOutcome, Delivery, Next},
+};
 
 /// What the verdict depends on, from the configuration.
 #[derive(Clone, Debug)]
@@ -34,6 +37,7 @@ pub(super) struct Verdict {
     pub outcome: AttemptOutcome,
     pub next: Next,
     pub sign: Sign,
+    pub code: Code,
     pub remote_code: Option<String>,
     pub detail: String,
 }
@@ -44,6 +48,7 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
         outcome,
         next,
         sign,
+        code: stop.code(),
         remote_code: None,
         detail: detail.to_owned(),
     };
@@ -53,31 +58,29 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
             delivery.probe = true;
             judge(stop, &delivery, policy, now)
         }
-        Stop::Stopping => verdict(
-            AttemptOutcome::Postponed,
-            again(now, false, delivery.probe, "the service was stopping"),
-            Sign::None,
-            "the service was stopping",
-        ),
+        Stop::Stopping => {
+            let reason = stop.told();
+            verdict(AttemptOutcome::Postponed, again(now, false, delivery.probe, &reason), Sign::None, &reason)
+        }
         Stop::Several { .. } => {
             let reason = stop.told();
             let next = Next::Held { reason: reason.clone(), probe: delivery.probe };
             verdict(AttemptOutcome::Held, next, Sign::There, &reason)
         }
-        Stop::Throttled { until } => verdict(
-            AttemptOutcome::Postponed,
-            again(*until, false, delivery.probe, "the CRM's request limit"),
-            Sign::There,
-            "the CRM's request limit",
-        ),
+        Stop::Throttled { until } => {
+            let reason = stop.told();
+            verdict(AttemptOutcome::Postponed, again(*until, false, delivery.probe, &reason), Sign::There, &reason)
+        }
         Stop::Lost { sent: true, safety: Safety::Creates, reason } => {
             let due_at = now + policy.ambiguous_wait.max(backoff::wait(&policy.retry, 1, delivery.id));
-            let reason = format!("{reason}; the record may exist, it is looked for before it is made");
-            let next =
-                give_up(delivery, policy, now, true, &reason).unwrap_or_else(|| again(due_at, true, true, &reason));
-            verdict(AttemptOutcome::Ambiguous, next, Sign::Outage, &reason)
+            let reason =
+                format!("{}: {reason}; the record may exist, it is looked for before it is made", Code::CrmAnswerLost);
+            let given_up = give_up(delivery, policy, now, true, &reason);
+            let code = if given_up.is_some() { Code::GivenUp } else { Code::CrmAnswerLost };
+            let next = given_up.unwrap_or_else(|| again(due_at, true, true, &reason));
+            Verdict { code, ..verdict(AttemptOutcome::Ambiguous, next, Sign::Outage, &reason) }
         }
-        Stop::Lost { reason, .. } => retry(delivery, policy, now, delivery.probe, Duration::ZERO, reason, Sign::Outage),
+        Stop::Lost { .. } => retry(stop, delivery, policy, now, delivery.probe, Duration::ZERO, Sign::Outage),
         Stop::Refused { failure, safety, status } => {
             let reason = failure.to_string();
             let creates = *safety == Safety::Creates;
@@ -89,20 +92,18 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
                     &reason,
                 ),
                 (Kind::NotFound, Some(About::Record)) => {
-                    let reason = "the record is not in the CRM any more; resync the call to make a new one";
-                    verdict(
-                        AttemptOutcome::Dead,
-                        Next::Dead { reason: reason.to_owned(), probe: false },
-                        Sign::There,
-                        reason,
-                    )
+                    let code = Code::RecordGone;
+                    let reason =
+                        format!("{code}: the record is not in the CRM any more; resync the call to make a new one");
+                    let next = Next::Dead { reason: reason.clone(), probe: false };
+                    Verdict { code, ..verdict(AttemptOutcome::Dead, next, Sign::There, &reason) }
                 }
                 (Kind::Unavailable | Kind::Malformed, _) => {
                     // Who answers 500 to a create may have made the record before; a gateway's 502 or 504 says
                     // nothing about the service behind it, which may still be at it.
                     let wait =
                         if creates && matches!(status, 502 | 504) { policy.ambiguous_wait } else { Duration::ZERO };
-                    retry(delivery, policy, now, delivery.probe || creates, wait, &reason, Sign::Outage)
+                    retry(stop, delivery, policy, now, delivery.probe || creates, wait, Sign::Outage)
                 }
                 (Kind::RateLimited, _) => verdict(
                     AttemptOutcome::Postponed,
@@ -113,7 +114,7 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
                 // What passes by itself (a row somebody else has locked) although it is no outage.
                 _ if matches!(failure.retry, Retry::Backoff | Retry::After(_)) => {
                     let wait = if let Retry::After(wait) = failure.retry { wait } else { Duration::ZERO };
-                    retry(delivery, policy, now, delivery.probe, wait, &reason, Sign::There)
+                    retry(stop, delivery, policy, now, delivery.probe, wait, Sign::There)
                 }
                 (Kind::Forbidden | Kind::NotFound | Kind::Conflict | Kind::Invalid | Kind::Unsupported, _) => verdict(
                     AttemptOutcome::Held,
@@ -129,27 +130,28 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
 }
 
 fn retry(
+    stop: &Stop,
     delivery: &Delivery,
     policy: &Policy,
     now: Timestamp,
     probe: bool,
     at_least: Duration,
-    reason: &str,
     sign: Sign,
 ) -> Verdict {
     let wait = backoff::wait(&policy.retry, delivery.attempts + 1, delivery.id).max(at_least);
-    let (outcome, next) = match give_up(delivery, policy, now, probe, reason) {
-        Some(dead) => (AttemptOutcome::Dead, dead),
-        None => (AttemptOutcome::Retry, again(now + wait, true, probe, reason)),
+    let reason = stop.told();
+    let (outcome, next, code) = match give_up(delivery, policy, now, probe, &reason) {
+        Some(dead) => (AttemptOutcome::Dead, dead, Code::GivenUp),
+        None => (AttemptOutcome::Retry, again(now + wait, true, probe, &reason), stop.code()),
     };
-    Verdict { outcome, next, sign, remote_code: None, detail: reason.to_owned() }
+    Verdict { outcome, next, sign, code, remote_code: None, detail: reason }
 }
 
 /// By age and count: a delivery that has been through the whole schedule and is older than `give_up_after`.
 fn give_up(delivery: &Delivery, policy: &Policy, now: Timestamp, probe: bool, reason: &str) -> Option<Next> {
     let old = now.duration_since(delivery.created_at) > jiff::SignedDuration::try_from(policy.give_up_after).ok()?;
     let tried = usize::try_from(delivery.attempts).unwrap_or(usize::MAX) >= policy.retry.len();
-    (old && tried).then(|| Next::Dead { reason: format!("given up: {reason}"), probe })
+    (old && tried).then(|| Next::Dead { reason: format!("{}: {reason}", Code::GivenUp), probe })
 }
 
 fn again(due_at: Timestamp, counts: bool, probe: bool, reason: &str) -> Next {

@@ -31,6 +31,7 @@ use settle::Verdict;
 
 use crate::{
     call::{PlacedCall, mark},
+    codes::Code,
     config::Account,
     crash,
     exotel::{Connect, Dialled, ExotelError, Likeness, Reach, StatusCallback, StreamUrl},
@@ -323,7 +324,10 @@ impl Dialer {
             // Somebody else dials it, or it was given up.
             Err(StoreError::Conflict) => return None,
             Err(error) => {
-                tracing::error!(click = %click.id, %error, "a click cannot be made durable; it is not dialled");
+                tracing::error!(
+                    code = %Code::StoreUnavailable, account = %click.account, click = %click.id, %error,
+                    "a click cannot be made durable, and is not dialled"
+                );
                 return Some(PutOff::Unreachable("this cannot be stored now".to_owned()));
             }
         }
@@ -362,8 +366,10 @@ impl Dialer {
                 Err(error) => match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,
                     None => {
-                        tracing::error!(click = %click.id, %error, "how a dial ended cannot be written; it is looked for \
-                            in Exotel's list");
+                        tracing::error!(
+                            code = %Code::StoreUnavailable, account = %click.account, click = %click.id, %error,
+                            "how a dial ended cannot be written; it is looked for in Exotel's list"
+                        );
                         return;
                     }
                 },
@@ -409,7 +415,10 @@ impl Dialer {
             let wait = match self.sweep().await {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::error!(account = %self.parts.account.sid, %error, "the store cannot be asked for clicks");
+                    tracing::error!(
+                        code = %Code::StoreUnavailable, account = %self.parts.account.sid, %error,
+                        "clicks cannot be read from the store; it is tried on"
+                    );
                     RETRY
                 }
             };
@@ -468,7 +477,11 @@ impl Dialer {
     async fn orphan(&self, click: &Click, now: Timestamp) -> Result<Option<Click>, StoreError> {
         let mut click = click.clone();
         let reason = "Patchbay ended while it was dialled".to_owned();
-        tracing::warn!(click = %click.id, dialled_at = ?click.dialled_at, %now, "a click was being dialled when Patchbay ended");
+        tracing::warn!(
+            code = %Code::Interrupted, account = %click.account, click = %click.id, dialled_at = ?click.dialled_at, %now,
+            "a click was being dialled when Patchbay ended; it is looked for in Exotel's list, and not dialled \
+             again"
+        );
         match self.step(&mut click, ClickState::Unknown { reason }, None).await {
             Ok(()) => Ok(Some(click)),
             Err(StoreError::Conflict) => Ok(None),
@@ -497,7 +510,11 @@ impl Dialer {
                     // It was no look: nothing is waited for but Exotel.
                     let next = settle::after_failure(&click, asked);
                     locked(&self.looks).insert(click.id, (looks, next));
-                    tracing::warn!(click = %click.id, %error, "whether a call was placed cannot be looked up; trying on");
+                    tracing::warn!(
+                        code = %error.code(), account = %click.account, click = %click.id, %error,
+                        "whether a call was placed cannot be looked up; it is tried on, and the call is not dialled \
+                         again"
+                    );
                     continue;
                 }
             };
@@ -650,16 +667,30 @@ fn tell(metrics: &Metrics, click: &Click, how: Option<&str>) {
     let found = how.unwrap_or("by Exotel's answer");
     match &click.state {
         ClickState::Placed { call_sid, .. } => {
-            tracing::info!(click = %click.id, %account, %agent, state, call = %call_sid, found, "click-to-call");
+            tracing::info!(click = %click.id, %account, %agent, state, call = %call_sid, found,
+                "a call is placed by click-to-call");
         }
         ClickState::Refused { code, message } => {
-            tracing::warn!(click = %click.id, %account, %agent, state, code, reason = mask::text(message), "click-to-call");
+            tracing::warn!(
+                code = %Code::ClickRefused, click = %click.id, %account, %agent, state, exotel_code = code,
+                reason = mask::text(message),
+                "Exotel refuses to place a call; it is not dialled again"
+            );
         }
-        ClickState::Unknown { reason } | ClickState::NotPlaced { reason } => {
-            tracing::warn!(click = %click.id, %account, %agent, state, reason = mask::text(reason), "click-to-call");
+        ClickState::Unknown { reason } => {
+            tracing::warn!(
+                code = %Code::ClickUnknown, click = %click.id, %account, %agent, state, reason = mask::text(reason),
+                "it is not known whether a call was placed; it is looked for in Exotel's list, and not dialled again"
+            );
+        }
+        ClickState::NotPlaced { reason } => {
+            tracing::warn!(
+                code = %Code::NotPlaced, click = %click.id, %account, %agent, state, reason = mask::text(reason),
+                "a call was not placed; it is not dialled again by itself"
+            );
         }
         ClickState::Intended | ClickState::Dialling => {
-            tracing::debug!(click = %click.id, %account, %agent, state, "click-to-call");
+            tracing::debug!(click = %click.id, %account, %agent, state, "a call is asked for by click-to-call");
         }
     }
 }
@@ -708,7 +739,10 @@ pub async fn heard(
         let placed = ClickState::Placed { call_sid: call_sid.to_owned(), status: None };
         if !click.state.may_become(&placed) {
             if call_of(&click).is_some_and(|known| known != call_sid) {
-                tracing::warn!(click = %id, call = call_sid, "a second call carries the mark of this click");
+                tracing::warn!(
+                    code = %Code::SecondCall, account, click = %id, call = call_sid,
+                    "Exotel tells of a second call with the mark of one click; both are taken in"
+                );
             }
             return Ok(());
         }

@@ -21,6 +21,7 @@ use crate::{
     access::{Caller, Role},
     app::Services,
     call::phone,
+    codes::Code,
     config::Did,
     dialer::{Declined, TestWish},
     directory::{DidPatch, Entry, Source},
@@ -252,9 +253,9 @@ pub(super) fn told(sid: &str, did: &Entry<Did>, click: &Click, status: StatusCod
             (call_sid, provider_status) = (Some(sid.clone()), word.clone());
             (status, None)
         }
-        ClickState::Refused { .. } => (StatusCode::BAD_GATEWAY, Some("upstream")),
-        ClickState::NotPlaced { .. } => (status, Some("not_placed")),
-        _ if status == StatusCode::BAD_GATEWAY => (status, Some("unknown")),
+        ClickState::Refused { .. } => (StatusCode::BAD_GATEWAY, Some(Code::Upstream)),
+        ClickState::NotPlaced { .. } => (status, Some(Code::NotPlaced)),
+        _ if status == StatusCode::BAD_GATEWAY => (status, Some(Code::Unknown)),
         _ => (status, None),
     };
     let message = clicks::advice(&click.state);

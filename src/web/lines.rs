@@ -26,6 +26,7 @@ use crate::{
     access::{Caller, Role},
     app::Services,
     call::{Asked, CallState, CameOfIt, Order, OrderKind, PersonRequest, phone},
+    codes::Code,
     directory::Agent,
     exotel::{
         Channels, Device, Ear, ExotelClient, ExotelError, Leg, LegOrigin, Monitor, Party, StatusCallback, Tape, User,
@@ -260,7 +261,10 @@ async fn switch(services: Data<Services>, caller: Caller, path: Path<(String, St
         if let (Some(other), false) = (other, matches!(error, ExotelError::Unknown { .. })) {
             let back = client.switch_device(&user.id, &other.id, true).await;
             if let Err(error) = back {
-                tracing::warn!(account = %sid, agent = %agent.id, %error, "no device of this agent is on now");
+                tracing::error!(
+                    code = %Code::NoDeviceOn, account = %sid, agent = %agent.id, %error,
+                    "no device of this agent is on now, and he is not rung; switch one on"
+                );
             }
         }
         return Err(failed(error));
@@ -635,7 +639,10 @@ async fn order(
         };
         let ended = Order { came_of_it: Some(came_of_it), told, ..order };
         if let Err(error) = write(&services, &caller, &call, ended).await {
-            tracing::error!(call = %call.call_sid, order = %id, %error, "what came of an order cannot be written down");
+            tracing::error!(
+                code = %Code::TimelineIncomplete, call = %call.call_sid, order = %id, %error,
+                "what came of an order cannot be written into its call's timeline; the order was sent once"
+            );
         }
         given
     });

@@ -26,6 +26,7 @@ use super::story::{End, Story};
 use crate::{
     app::{self, Services},
     call::HandOver,
+    codes::Code,
     config::tool::{BUILT_IN, HttpTool},
     directory::Bot,
     store::CallRef,
@@ -151,7 +152,7 @@ impl Tools {
                         && wish.target == usual
                     {
                         tracing::warn!(
-                            call = call.call_sid,
+                            code = %Code::HandOverToNobody, call = call.call_sid,
                             why,
                             "a bot's transfer_to reaches nobody: the flow decides"
                         );
