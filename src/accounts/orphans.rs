@@ -98,9 +98,10 @@ impl Accounts {
         let Vault { store, .. } = &self.around.vault;
         let Some(term) = self.around.node.take(Duty::Lane(lane.clone()), stopping).await else { return };
         let now = Timestamp::now();
+        let reason = format!("{}: {REASON}", Code::IntegrationGone);
         let held = async {
             store.recover(term.lease(), lane, now + self.around.config.delivery.ambiguous_wait, now).await?;
-            store.hold_lane(lane, REASON, now).await
+            store.hold_lane(lane, &reason, now).await
         };
         match held.await {
             Ok(0) => {}

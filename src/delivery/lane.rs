@@ -143,11 +143,7 @@ impl LaneHandle {
             health: self.health(),
             throttled_until: self.throttled_until(),
             elsewhere: !self.lane.node.holds(&self.lane.duty()),
-            code: match self.health() {
-                Health::Running => None,
-                Health::Down { .. } => Some(Code::CrmDown.as_str()),
-                Health::Unauthorized { .. } => Some(Code::CrmUnauthorized.as_str()),
-            },
+            code: self.health().code().map(Code::as_str),
         }
     }
 
@@ -445,8 +441,7 @@ impl Lane {
         let delivery = &claimed.delivery;
         // An outage that began since the claim: the row goes back without spending an attempt.
         let performed = if self.breaker().probe_at().is_some() {
-            let stop = Stop::Throttled { until: at };
-            Performed { ending: Ending::Stopped(stop), link: None, contact: None, remark: String::new(), trace: vec![] }
+            Performed { ending: Ending::LaneWaits, link: None, contact: None, remark: String::new(), trace: vec![] }
         } else {
             tokio::select! {
                 performed = perform::perform(&self.driver, &self.memory, &claimed, self.policy.ambiguous_wait) => performed,
@@ -471,6 +466,12 @@ impl Lane {
                 // Who retries it has looked: looking again could only end here again.
                 let next = Next::Held { reason: reason.clone(), probe: false };
                 (AttemptOutcome::Held, next, Some(code), None, reason)
+            }
+            Ending::LaneWaits => {
+                let code = self.breaker().health().code().unwrap_or(Code::CrmDown);
+                let reason = format!("{code}: the CRM is not asked before it answers again");
+                let next = Next::Again { due_at: at, counts: false, probe: delivery.probe, reason: reason.clone() };
+                (AttemptOutcome::Postponed, next, Some(code), None, reason)
             }
             Ending::Stopped(stop) => {
                 let verdict = settle::judge(&stop, delivery, &self.policy, now);

@@ -48,6 +48,8 @@ pub(super) enum Ending {
     Unchanged,
     /// A human must decide: the record may or may not exist, and the CRM cannot be asked.
     Undecidable,
+    /// Nothing was asked: since it was claimed, the CRM was found to be down, or to refuse the credentials.
+    LaneWaits,
     Stopped(Stop),
 }
 

@@ -63,7 +63,7 @@ async fn place(
     let running = services.account(&sid).zip(services.dialer(&sid));
     let (account, dialer) = running.ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))?;
     let found = services.bots.of(&sid).get(&id).cloned();
-    let bot = found.ok_or_else(|| ApiError::NotFound("there is no such bot".to_owned()))?;
+    let bot = found.ok_or_else(|| ApiError::NotFound("there is no such bot: see …/bots".to_owned()))?;
     // Whoever asks again is told what became of it, whatever has become of its DID since: that is looked at behind the key.
     let did = did(&services, &account, &bot.id, asked.exophone.as_deref());
     let unable = bot.profile.secrets_lost;

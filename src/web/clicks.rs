@@ -305,7 +305,7 @@ async fn one(services: Data<Services>, caller: Caller, path: Path<(String, Uuid)
     let click = services.store.click(&sid, id).await?;
     // Another's looks as one that is not there.
     let click = click.filter(|click| own.is_none_or(|own| own.contains(&click.agent)));
-    let click = click.ok_or_else(|| ApiError::NotFound("there is no such click".to_owned()))?;
+    let click = click.ok_or_else(|| ApiError::NotFound("there is no such click: see …/clicks".to_owned()))?;
     Ok(HttpResponse::Ok().json(shown(&click)))
 }
 

@@ -118,7 +118,7 @@ pub(super) fn options(services: &Services, sid: &str) -> Vec<Choice> {
 
 pub(super) fn found(services: &Services, sid: &str, id: &str) -> Result<Entry<Did>, ApiError> {
     let found = services.bots.dids(sid).get(id).cloned();
-    found.ok_or_else(|| ApiError::NotFound("there is no such did".to_owned()))
+    found.ok_or_else(|| ApiError::NotFound("there is no such DID: see …/dids".to_owned()))
 }
 
 async fn list(services: Data<Services>, sid: Path<String>) -> Answer {

@@ -136,12 +136,12 @@ async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer 
 }
 
 pub(super) async fn standing(services: &Services, sid: &str, name: &str) -> Result<IntegrationShown, ApiError> {
-    let unknown = || ApiError::NotFound("there is no such integration".to_owned());
+    let unknown = || ApiError::NotFound("there is no integration of this name: see …/integrations".to_owned());
     of(services, &*services.accounts.get(sid).ok_or_else(unknown)?, name).await
 }
 
 async fn of(services: &Services, running: &Running, name: &str) -> Result<IntegrationShown, ApiError> {
-    let unknown = || ApiError::NotFound("there is no such integration".to_owned());
+    let unknown = || ApiError::NotFound("there is no integration of this name: see …/integrations".to_owned());
     let kept = running.integrations.get(name).ok_or_else(unknown)?;
     let integration = running.integration(name);
     let handle = running.lane(name);
@@ -174,7 +174,9 @@ async fn of(services: &Services, running: &Running, name: &str) -> Result<Integr
 
 fn lane(services: &Services, sid: &str, name: &str) -> Result<LaneHandle, ApiError> {
     let wanted = LaneRef { account: sid.to_owned(), integration: name.to_owned() };
-    services.lane(&wanted).ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))
+    services
+        .lane(&wanted)
+        .ok_or_else(|| ApiError::NotFound("there is no integration of this name: see …/integrations".to_owned()))
 }
 
 fn keeper(lane: &LaneHandle) -> Option<&Arc<Keeper>> {

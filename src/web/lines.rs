@@ -104,7 +104,7 @@ fn own_agent(services: &Services, caller: &Caller, sid: &str, id: &str) -> Resul
             .cloned()
             .ok_or_else(|| ApiError::NotFound("no agent of the user mapping has your e-mail".to_owned()));
     }
-    let agent = roster.find(id).ok_or_else(|| ApiError::NotFound("there is no such agent".to_owned()))?;
+    let agent = roster.find(id).ok_or_else(|| ApiError::NotFound("there is no such agent: see …/users".to_owned()))?;
     if caller.role == Role::Agent && !caller.is_agent(agent) {
         let message = "this is another agent's: yours is he who has your e-mail in the user mapping, /agents/me";
         return Err(ApiError::Forbidden(message.to_owned()));
@@ -284,7 +284,7 @@ async fn known(services: &Services, path: Path<(String, String)>) -> Result<(Cal
     let (account, call_sid) = path.into_inner();
     let call = CallRef { account, call_sid };
     let file = services.store.call_file(&call).await?;
-    let file = file.ok_or_else(|| ApiError::NotFound("there is no such call".to_owned()))?;
+    let file = file.ok_or_else(|| ApiError::NotFound("there is no call of this CallSid: see …/calls".to_owned()))?;
     Ok((call, file.state))
 }
 
@@ -460,7 +460,7 @@ impl OnItsWay {
         if all.insert(key.clone()) {
             return Ok(Self(key));
         }
-        Err(ApiError::Conflict("the same is being carried out for this call right now".to_owned()))
+        Err(ApiError::Conflict("the same is being carried out for this call right now: wait for its answer".to_owned()))
     }
 }
 

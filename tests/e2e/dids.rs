@@ -1,9 +1,7 @@
 //! Bots, DIDs and their test call: kept without their secrets showing, and a telephone that rings once for a key, whatever
 //! Exotel does.
 
-
 use http::Method;
-
 use patchbay_sandbox::{Fault, On, exotel::Trouble};
 use serde_json::{Value, json};
 

@@ -355,7 +355,7 @@ async fn what_waits_for_an_integration_that_was_renamed_is_held_and_told() {
         rig.until_api("/deliveries?state=held", |held| held["deliveries"][0]["reason"].as_str().map(str::to_owned));
     let reason = reason.await;
     assert!(reason.contains("no integration of this name") && reason.contains("resync"), "{reason}");
-    let told = || rig.logs().iter().any(|line| line.contains("not in the configuration any more")).then_some(());
+    let told = || rig.logs().iter().any(|line| line.contains(r#""code":"integration_gone""#)).then_some(());
     rig.until("it is told", told).await;
     rig.post(&format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid), json!({})).await;
     rig.ticket(&call.sid).await;
