@@ -2,7 +2,9 @@
 //! See `../README.md`.
 
 mod ends;
+mod mouth;
 mod relays;
+mod seen;
 mod tone;
 mod wire;
 
@@ -14,9 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand};
-use ends::{Dialect, Seen, Spread};
+use clap::{Parser, Subcommand, builder::ArgPredicate};
+use ends::Dialect;
 use relays::{Relay, Row, Used};
+use seen::{Seen, Spread};
 use serde::de::DeserializeOwned;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -32,6 +35,7 @@ struct Options {
     #[command(subcommand)]
     role: Option<Role>,
     #[arg(long, value_delimiter = ',', value_enum, default_value = "tcp,node,python,exotel,twilio,openai")]
+    #[arg(default_value_if("long", ArgPredicate::IsPresent, "exotel,openai"))]
     rows: Vec<Row>,
     /// Calls to begin with, and how many are added until it is too much
     #[arg(long, default_value_t = 100)]

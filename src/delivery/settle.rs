@@ -32,6 +32,21 @@ pub(super) enum Sign {
     None,
 }
 
+/// What a stop says of it.
+pub(super) fn sign_of(stop: &Stop) -> Sign {
+    match stop {
+        Stop::Refused { failure, .. } => match failure.kind {
+            Kind::Unauthorized => Sign::Unauthorized,
+            Kind::Unavailable | Kind::Malformed => Sign::Outage,
+            _ => Sign::There,
+        },
+        Stop::Lost { .. } => Sign::Outage,
+        Stop::Throttled { .. } | Stop::Several { .. } => Sign::There,
+        Stop::Stopping => Sign::None,
+        Stop::AfterCreation(stop) => sign_of(stop),
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
     pub outcome: AttemptOutcome,
