@@ -350,7 +350,7 @@ codes! {
             "Callbacks are taken, and calls written into the CRM without what only Exotel's API tells: recordings, \
              durations. These are asked for again.",
             "Run `patchbay check`: it says whether key, region or permissions are wrong.";
-        ExotelUnreachable "exotel_unreachable" [503]
+        ExotelUnreachable "exotel_unreachable" [502, 503]
             "Exotel's API cannot be reached; nothing was sent.",
             "Work in the background is tried again.",
             "If it lasts: see `api_url`, `ccm_url`, and the way out of this machine.";

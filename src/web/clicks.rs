@@ -173,7 +173,7 @@ pub(super) fn refusal(declined: &Declined, status: StatusCode) -> HttpResponse {
     if let Some(seconds) = retry_after(declined) {
         answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
-    let (status, code) = parts(declined);
+    let code = parts(declined).1;
     debug_assert!(code.row().statuses.contains(&status.as_u16()), "{code} is not answered {status}");
     answer.json(Failed { error: Wrong::new(code, told(declined)) })
 }
