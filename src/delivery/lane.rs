@@ -468,7 +468,7 @@ impl Lane {
         macro_rules! line {
             ($level:ident, $told:literal) => {
                 tracing::$level!(
-                    code = code.map(Code::as_str), lane = %self.lane, call = %delivery.call_sid,
+                    code = code.map(tracing::field::display), lane = %self.lane, call = %delivery.call_sid,
                     kind = delivery.kind.as_str(),
                     attempt = delivery.attempts + 1, revision = delivery.revision, outcome = outcome_name,
                     record, exchanges, ms = duration_ms, detail, $told

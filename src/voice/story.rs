@@ -246,7 +246,7 @@ impl Story {
         macro_rules! line {
             ($level:ident, $told:literal) => {
                 tracing::$level!(
-                    code = end.code().map(Code::as_str), account = self.account, call = call_sid,
+                    code = end.code().map(tracing::field::display), account = self.account, call = call_sid,
                     session = %bot.session, bot = bot.bot.as_deref(), backend = self.backend,
                     customer = customer.as_deref().map(mask::number), end = end.as_str(), told = told.as_deref(),
                     duration_ms = ms(duration), heard_ms = ms(heard), dropped_ms = ms(dropped), said_ms = ms(said),

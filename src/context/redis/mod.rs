@@ -202,7 +202,7 @@ impl RedisContext {
             Health::Degraded { reason: told, .. } if told != reason => {
                 tracing::warn!(
                     code = %Code::ContextDegraded, reason,
-                    "Redis still does not answer, for another reason; each node goes on with what it knows itself"
+                    "Redis does not answer: each node goes on with what it knows itself, and asks every second"
                 );
                 reason.clone_into(told);
             }
