@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     accounts,
     app::{self, StartError, Vault},
+    codes::Code,
     config::{self, Account, Config, Integration},
     connect::{
         expiry::{Expiry, Standing},
@@ -187,7 +188,7 @@ async fn tell(
             Ok(()) => line(format_args!("ok    context: Redis answers"))?,
             Err(cause) => {
                 failures += 1;
-                line(format_args!("FAIL  context: {cause}; see [context] url"))?;
+                line(format_args!("FAIL  context: {cause} ({}); see [context] url", Code::ContextDegraded))?;
             }
         }
     }
@@ -198,7 +199,7 @@ async fn tell(
         Some(Ok(())) => line(format_args!("ok    {place}: lets us in"))?,
         Some(Err(cause)) => {
             failures += 1;
-            line(format_args!("FAIL  {place}: {cause}"))?;
+            line(format_args!("FAIL  {place}: {cause} ({})", Code::StoreUnavailable))?;
         }
     }
     for account in &config.accounts {
@@ -314,7 +315,8 @@ async fn check_integration(
             _ => format!("{name} at {host} answered {status}: {failure}"),
         },
         Stop::Lost { reason, .. } => {
-            format!("{name} at {host} cannot be reached ({reason}): check the domain, and the way out")
+            let code = Code::CrmNoAnswer;
+            format!("{code}: {name} at {host} cannot be reached ({reason}): check the domain, and the way out")
         }
         Stop::Throttled { until } => format!("{name} says too many requests; try again after {until}"),
         Stop::Several { .. } | Stop::Stopping | Stop::AfterCreation(_) => stop.told(),

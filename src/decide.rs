@@ -24,6 +24,7 @@ use crate::{
         CallEvent, CallState, EventKind, Hook, LiveHint, PopupHint, Receipt, live_news, mark, normalise, plan, popups,
         route::Sighting,
     },
+    codes::Code,
     delivery::LaneHandle,
     dialer,
     directory::Agents,
@@ -95,7 +96,10 @@ impl Decider {
                 Err(StoreError::Fenced) => return,
                 Err(error) => {
                     if !told {
-                        tracing::error!(%error, "the journal cannot be read on; trying on");
+                        tracing::error!(
+                            code = %Code::StoreUnavailable, %error,
+                            "callbacks cannot be read from the journal; they are durable, and it is tried on"
+                        );
                         told = true;
                     }
                     STORE_PAUSE
@@ -130,8 +134,11 @@ impl Decider {
             match self.read(seq, &receipt) {
                 Ok((call, witnessed, answer)) => by_call.entry(call).or_default().add(witnessed, answer),
                 Err(error) => {
-                    tracing::warn!(receipt = %receipt.id, account = %receipt.account, hook = receipt.hook.as_str(),
-                        error, "a receipt cannot be read; it is set aside");
+                    tracing::warn!(
+                        code = %Code::SetAside, receipt = %receipt.id, account = %receipt.account,
+                        hook = receipt.hook.as_str(), error,
+                        "a callback cannot be read and is set aside; see GET …/receipts"
+                    );
                     set_aside.push(SetAside { seq, error, at: now });
                 }
             }
@@ -149,8 +156,8 @@ impl Decider {
                     decisions.push(decision);
                 }
                 Err(error) => {
-                    tracing::error!(call = %call.call_sid, account = %call.account, error,
-                        "a call cannot be decided; its new receipts are set aside");
+                    tracing::error!(code = %Code::SetAside, call = %call.call_sid, account = %call.account, error,
+                        "a call cannot be decided, and its new callbacks are set aside; see GET …/receipts");
                     set_aside.extend(seqs.into_iter().map(|seq| SetAside { seq, error: error.clone(), at: now }));
                 }
             }
@@ -198,7 +205,11 @@ impl Decider {
         match guarded(|| live_news(&before, &fresh, state, &running.rules.plan, now)) {
             Ok(hints) => hints.into_iter().map(|hint| (call.account.clone(), hint)).collect(),
             Err(error) => {
-                tracing::error!(call = %call.call_sid, account = %call.account, error, "a call's agents are not told");
+                tracing::error!(
+                    code = %Code::Internal, call = %call.call_sid, account = %call.account, error,
+                    "what a call's agents are to be told cannot be worked out; the call goes on, its CRM records \
+                     are written"
+                );
                 Vec::new()
             }
         }

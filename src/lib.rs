@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod app;
 pub mod call;
 pub mod check;
+pub mod codes;
 pub mod config;
 pub mod connect;
 pub mod connectors;

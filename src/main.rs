@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use patchbay::{app::Service, check, config, connectors, demo, operator, simulate, telemetry};
+use patchbay::{app::Service, check, codes::Code, config, connectors, demo, operator, simulate, telemetry};
 
 /// The switchboard between Exotel and the CRMs: every call one record, nothing lost, nothing twice.
 #[derive(Debug, Parser)]
@@ -88,7 +88,7 @@ async fn serve(path: &std::path::Path) -> ExitCode {
     telemetry::init(&config.log);
     let service = match Service::start(config).await {
         Ok(service) => service,
-        Err(error) => return failed(&error.to_string()),
+        Err(error) => return failed(&format!("{error} ({})", Code::CannotStart)),
     };
     patchbay::signal::wait().await;
     service.stop().await;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     access, accounts,
+    codes::Code,
     connect::oauth,
     directory,
     key::{MasterKey, Resealed},
@@ -38,8 +39,11 @@ pub async fn all(store: &dyn Store, key: &MasterKey) -> Result<Summary, StoreErr
             Resealed::Anew(to) => summary.resealed += u64::from(store.reseal(&at, &sealed, to).await?),
             Resealed::Unreadable => {
                 summary.unreadable += 1;
-                tracing::error!(what = %named(&at), "no master key here opens what is stored: give the key it was sealed with \
-                    (server.previous_key_files)");
+                tracing::error!(
+                    code = %Code::WrongMasterKey, what = %named(&at),
+                    "no master key here opens what is stored, and it is not used; give the key it was sealed with \
+                     (server.previous_key_files)"
+                );
             }
         }
     }
@@ -48,8 +52,7 @@ pub async fn all(store: &dyn Store, key: &MasterKey) -> Result<Summary, StoreErr
         current,
         resealed,
         unreadable,
-        "what is sealed was looked through; all that could be opened is sealed with \
-        the current master key"
+        "what is sealed was looked through; all that could be opened is sealed with the current master key"
     );
     Ok(summary)
 }

@@ -190,7 +190,8 @@ fn each_module_uses_only_what_stands_below_it() {
         let own = part.trim_start_matches("src/");
         for (path, text) in sources(part) {
             for module in modules_used(&text) {
-                let allowed = module == own || below.contains(&module.as_str());
+                // The table of codes stands below everything.
+                let allowed = module == own || module == "codes" || below.contains(&module.as_str());
                 assert!(allowed, "{} uses crate::{module}; {part} may use {below:?}", path.display());
             }
         }
@@ -402,6 +403,42 @@ fn every_decision_is_in_the_list() {
     assert_eq!(rows, pages.len(), "{index} has lines for what is not there");
 }
 
+/// What a person must act on or should know of can be looked up: no such line without its code.
+#[test]
+fn every_warning_and_error_in_the_log_has_its_code() {
+    for (path, text) in sources("src") {
+        let of_ours = !path.starts_with("src/simulate") && !path.starts_with("src/demo");
+        for level in ["tracing::warn!(", "tracing::error!("].into_iter().filter(|_| of_ours) {
+            for (at, _) in text.match_indices(level) {
+                let said = text[at + level.len()..].trim_start();
+                let line = text[..at].lines().count();
+                assert!(
+                    said.starts_with("code = "),
+                    "{}:{line}: a line of this level begins with its code",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+/// A code that nothing says any more leads a reader of the page astray.
+#[test]
+fn every_code_is_given_out_somewhere() {
+    let own = Path::new("src/codes.rs");
+    let said: String = sources("src").into_iter().filter(|(path, _)| path != own).map(|(_, text)| text).collect();
+    // What the connectors say goes by the kit's kinds.
+    let kinds =
+        "CrmUnauthorized CrmForbidden CrmNotFound CrmConflict CrmInvalid CrmUnsupported CrmUnavailable CrmMalformed";
+    for row in patchbay::codes::TABLE {
+        let name = format!("{:?}", row.code);
+        let used = said
+            .match_indices(&format!("Code::{name}"))
+            .any(|(at, found)| !said[at + found.len()..].starts_with(|next: char| next.is_ascii_alphanumeric()));
+        assert!(used || kinds.split(' ').any(|kind| kind == name), "nothing gives out {}", row.word);
+    }
+}
+
 /// Files beyond this are divided, or have a reason.
 const LINES: usize = 500;
 
@@ -409,6 +446,7 @@ const LINES: usize = 500;
 const LONG: &[(&str, &str)] = &[
     ("connectors/sandbox/src/backends/openai.rs", "one session of the service, whose events only make sense together"),
     ("src/call/tests.rs", "recorded flows and what any order of them must lead to: one rig, one subject"),
+    ("src/codes.rs", "one table, which one looks through as a whole"),
     ("src/connect/oauth/tests.rs", "keepers against one token server that knows the rules"),
     ("src/simulate/voicebot/tests.rs", "one bot with every fault, and that each is named"),
     (

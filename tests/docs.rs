@@ -16,6 +16,7 @@ use actix_web::{
 };
 use patchbay::{
     call::compose::Texts,
+    codes,
     config::{self, DEFAULT},
     connect::catalogue,
     connectors, hooks,
@@ -27,6 +28,7 @@ use toml::{Table, Value};
 /// The pages whose marked parts come from elsewhere, and how they are brought up to date.
 const CONNECTORS: &str = "docs/CONNECTORS.md";
 const VOICEBOTS: &str = "docs/VOICEBOTS.md";
+const ERRORS: &str = "docs/ERRORS.md";
 /// The page of what others have, row by row.
 const COVERAGE: &str = "docs/COVERAGE.md";
 const CURE: &str = "UPDATE=1 cargo test -p patchbay --test docs";
@@ -163,6 +165,9 @@ fn from(source: &str) -> String {
     }
     if source == "patchbay simulate voicebot --list" {
         return voicebot::markdown();
+    }
+    if source == "src/codes.rs" {
+        return codes::markdown();
     }
     let text = read(source);
     let language = match Path::new(source).extension().and_then(|extension| extension.to_str()) {
@@ -454,4 +459,13 @@ async fn what_coverage_names_is_there() {
     }
     // Whoever writes them in another way writes what is not looked at.
     assert!(addresses > 100 && settings > 50 && runs > 10, "{addresses} addresses, {settings} keys, {runs} commands");
+}
+
+#[test]
+fn the_page_of_errors_is_the_table_of_codes() {
+    let (page, sources) = held(ERRORS);
+    assert_eq!(sources, ["src/codes.rs"]);
+    for row in codes::TABLE {
+        assert_eq!(page.matches(&format!("\n### `{}`", row.word)).count(), 1, "{}", row.word);
+    }
 }

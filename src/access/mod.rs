@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
+    codes::Code,
     context::Context,
     directory::Agent,
     key::{self, MasterKey},
@@ -345,7 +346,10 @@ impl Gate {
         let known = hashed.is_some();
         let right = self.hash(move || hashed.unwrap_or_else(Hashed::nobodys).is(password.expose_secret())).await?;
         let Some((user, document)) = found.filter(|(user, _)| right && known && !user.disabled) else {
-            tracing::warn!(address = ?address, "a sign-in was refused");
+            tracing::warn!(
+                code = %Code::SignInRefused, address = ?address,
+                "a sign-in was refused: the e-mail or the password is wrong"
+            );
             return Err(GateError::WrongPassword);
         };
         let now = Timestamp::now();

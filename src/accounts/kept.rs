@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::{
+    codes::Code,
     config::{Account, Integration, Problem, given},
     directory::Source,
     key::MasterKey,
@@ -173,8 +174,8 @@ pub async fn read(file: &[Account], store: &dyn Store, key: &MasterKey, tell: bo
         if file.iter().any(|account| account.sid == *sid) {
             if tell {
                 tracing::warn!(
-                    account = sid,
-                    "an account kept here stands in the configuration file as well: the file's is taken"
+                    code = %Code::Shadowed, account = sid,
+                    "an account made by the API stands in the configuration file as well: the file's is taken"
                 );
             }
             continue;
@@ -183,7 +184,10 @@ pub async fn read(file: &[Account], store: &dyn Store, key: &MasterKey, tell: bo
         match read.and_then(|opened| given::account(&opened.all()).map_err(|problems| told(&problems))) {
             Ok(account) => accounts.push((account, Kept::of(&document, body(&document)))),
             Err(reason) if tell => {
-                tracing::error!(account = sid, reason, "an account kept here cannot be run; its hooks are closed");
+                tracing::error!(
+                    code = %Code::CannotBeRun, account = sid, reason,
+                    "an account made by the API cannot be run, and its hooks are closed; mend it by the API"
+                );
             }
             Err(_) => {}
         }
@@ -197,10 +201,9 @@ pub async fn read(file: &[Account], store: &dyn Store, key: &MasterKey, tell: bo
             if integrations.contains_key(name) {
                 if tell {
                     tracing::warn!(
-                        account = sid,
-                        integration = name,
-                        "an integration kept here has a name that the \
-                        configuration file gives to another: the file's is taken"
+                        code = %Code::Shadowed, account = sid, integration = name,
+                        "an integration made by the API has a name that the configuration file gives to another: \
+                         the file's is taken"
                     );
                 }
                 continue;
@@ -217,10 +220,9 @@ pub async fn read(file: &[Account], store: &dyn Store, key: &MasterKey, tell: bo
                 Err(reason) => {
                     if tell {
                         tracing::error!(
-                            account = sid,
-                            integration = name,
-                            reason,
-                            "an integration kept here cannot be run; its deliveries are held"
+                            code = %Code::CannotBeRun, account = sid, integration = name, reason,
+                            "an integration made by the API cannot be run, and its deliveries are held; mend it by \
+                             the API, then retry them"
                         );
                     }
                     kept.broken = Some(reason);

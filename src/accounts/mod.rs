@@ -36,6 +36,7 @@ pub use kept::{Entry, Kept, read, sealed_for};
 pub use running::{AccountRules, Running};
 
 use crate::{
+    codes::Code,
     config::Account,
     delivery::LaneHandle,
     store::{LaneRef, StoreError},
@@ -181,7 +182,10 @@ impl Accounts {
             match running.dialer().recover(alone).await {
                 Err(error) if beginning => return Err(error),
                 // The dialer finds them by itself, a little later.
-                Err(error) => tracing::warn!(account = running.account.sid, %error, "clicks cannot be looked at yet"),
+                Err(error) => tracing::warn!(
+                    code = %Code::StoreUnavailable, account = running.account.sid, %error,
+                    "whether clicks were under way cannot be read yet; it is tried again, and none is dialled twice"
+                ),
                 Ok(()) => {}
             }
         }

@@ -12,7 +12,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Accounts, Vault};
-use crate::store::{DeliveryState, Duty, LaneRef, StoreError};
+use crate::{
+    codes::Code,
+    store::{DeliveryState, Duty, LaneRef, StoreError},
+};
 
 /// A call that was being decided while its integration was removed leaves something behind that nobody tells of.
 const LOOK: Duration = Duration::from_secs(60);
@@ -47,7 +50,10 @@ impl Accounts {
         loop {
             match self.orphaned().await {
                 Ok(lanes) => lanes.into_iter().for_each(|lane| self.hold(lane)),
-                Err(error) => tracing::warn!(%error, "what waits for integrations that are gone cannot be looked for"),
+                Err(error) => tracing::warn!(
+                    code = %Code::StoreUnavailable, %error,
+                    "whether deliveries wait for integrations that are gone cannot be read; it is tried again"
+                ),
             }
             tokio::select! {
                 () = self.orphans.look.notified() => {}
@@ -92,19 +98,25 @@ impl Accounts {
         let Vault { store, .. } = &self.around.vault;
         let Some(term) = self.around.node.take(Duty::Lane(lane.clone()), stopping).await else { return };
         let now = Timestamp::now();
+        let reason = format!("{}: {REASON}", Code::IntegrationGone);
         let held = async {
             store.recover(term.lease(), lane, now + self.around.config.delivery.ambiguous_wait, now).await?;
-            store.hold_lane(lane, REASON, now).await
+            store.hold_lane(lane, &reason, now).await
         };
         match held.await {
             Ok(0) => {}
             Ok(held) => {
-                tracing::error!(%lane, held, "deliveries wait for an integration that is not in the configuration any more; \
-                    they are held. Give it its name back and retry them, or resync their calls");
+                tracing::error!(
+                    code = %Code::IntegrationGone, %lane, held,
+                    "the integration is gone, and what waited for it is held; give it its name back and retry, or \
+                     resync the calls"
+                );
             }
             Err(error) => {
-                tracing::error!(%lane, %error, "deliveries wait for an integration that is not in the configuration \
-                    any more, and cannot be held");
+                tracing::error!(
+                    code = %Code::IntegrationGone, %lane, %error,
+                    "the integration is gone, and what waits for it cannot be held now; it is tried again"
+                );
             }
         }
         term.end().await;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     call::{Locale, PlanRules},
+    codes::Code,
     config::{Account, Integration},
     connect::expiry::{Expiry, Standing},
     delivery::{Access, LaneHandle},
@@ -189,8 +190,14 @@ impl Accounts {
 fn tell_expiry(account: &Account, integration: &Integration, metrics: &Metrics, now: Timestamp) {
     let Some(ends) = Expiry::of(integration.manifest.auth, &integration.secrets) else { return };
     let (account, integration) = (account.sid.clone(), integration.name.clone());
-    if ends.standing(now) != Standing::Far {
-        tracing::warn!(%account, %integration, "the credential in {}", ends.told(now));
+    match ends.standing(now) {
+        Standing::Far => {}
+        Standing::Soon => {
+            tracing::warn!(code = %Code::CredentialEnds, %account, %integration, "the credential in {}", ends.told(now));
+        }
+        Standing::Past => {
+            tracing::error!(code = %Code::CredentialEnds, %account, %integration, "the credential in {}", ends.told(now));
+        }
     }
     metrics.credential_expires.get_or_create(&LaneLabels { account, integration }).set(ends.at.as_second());
 }

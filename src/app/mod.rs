@@ -26,6 +26,7 @@ pub use crate::accounts::{Vault, driver, exotel_client, needs_vault};
 use crate::{
     access::Gate,
     accounts::{Accounts, Around, Links, Roll},
+    codes::Code,
     config::{Account, Config, Voicebot},
     connect::transport::Transport,
     context::Context,
@@ -301,7 +302,10 @@ impl Service {
         let serving = tokio::spawn(server);
         let roll = services.accounts.load();
         if roll.iter().len() == 0 {
-            tracing::warn!("there is no account, in the configuration or made by the API: nothing is let in");
+            tracing::warn!(
+                code = %Code::NoAccount,
+                "there is no account: no callback is let in; add an [[account]], or make one by the API"
+            );
         }
         tracing::info!(%addr, public_url = services.public_url(), accounts = roll.iter().len(),
             lanes = roll.lanes().count(), ready_ms = started.elapsed().as_millis(), "ready");
@@ -318,7 +322,10 @@ impl Service {
             self.services.accounts.ended().await;
         });
         if drained.await.is_err() {
-            tracing::warn!("deliveries were still under way; they are looked for and finished at the next start");
+            tracing::warn!(
+                code = %Code::Interrupted,
+                "deliveries were still under way at the end; they are looked for and finished at the next start"
+            );
             self.workers.abort_all();
         }
         let _ = self.serving.await;
@@ -351,7 +358,10 @@ async fn keep_doors(services: Arc<Services>, mut changes: watch::Receiver<u64>) 
             () = services.stopping.cancelled() => return,
         }
         if let Err(error) = services.reload_doors().await {
-            tracing::warn!(%error, "who may come in cannot be read anew; it is with the next change");
+            tracing::warn!(
+                code = %Code::NodeBehind, %error,
+                "who may come in cannot be read anew; what was known counts until the next change"
+            );
         }
     }
 }
@@ -372,17 +382,29 @@ async fn hear(services: Arc<Services>, node: Arc<Node>) {
             News::Lease => node.nudge(),
             News::Tokens => {
                 if let Err(error) = services.reload_doors().await {
-                    tracing::warn!(%error, "hook tokens of other nodes cannot be read");
+                    tracing::warn!(
+                        code = %Code::NodeBehind, %error,
+                        "hook tokens that another node has changed cannot be read; those that were known count \
+                         until the next change"
+                    );
                 }
             }
             News::Agents => {
                 if let Err(error) = services.agents.reload_all().await {
-                    tracing::warn!(%error, "the user mapping, which another node has changed, cannot be read");
+                    tracing::warn!(
+                        code = %Code::NodeBehind, %error,
+                        "the user mapping that another node has changed cannot be read; the one that was known \
+                         counts until the next change"
+                    );
                 }
             }
             News::Bots => {
                 if let Err(error) = services.bots.reload_all().await {
-                    tracing::warn!(%error, "bots and DIDs, which another node has changed, cannot be read");
+                    tracing::warn!(
+                        code = %Code::NodeBehind, %error,
+                        "bots and DIDs that another node has changed cannot be read; those that were known count \
+                         until the next change"
+                    );
                 }
             }
             News::Credential => {
@@ -394,7 +416,10 @@ async fn hear(services: Arc<Services>, node: Arc<Node>) {
                 match services.accounts.follow().await {
                     Ok(()) => plan_meantime(&services, &were),
                     Err(error) => {
-                        tracing::warn!(%error, "accounts, which another node has changed, cannot be read; trying on");
+                        tracing::warn!(
+                            code = %Code::NodeBehind, %error,
+                            "accounts that another node has changed cannot be read; it is tried again"
+                        );
                     }
                 }
             }
@@ -413,8 +438,11 @@ fn plan_meantime(services: &Arc<Services>, were: &Roll) {
         let (services, sid) = (Arc::clone(services), sid.clone());
         tokio::spawn(async move {
             if let Err(error) = services.decider.backfill(&sid, since).await {
-                tracing::warn!(account = sid, %error, "calls that came while an integration was made may not be in it; \
-                    resync them, or ask for a backfill");
+                tracing::error!(
+                    code = %Code::CallsNotPlanned, account = sid, %error,
+                    "calls that came while an integration was made may not be in it; resync them, or ask for a \
+                     backfill"
+                );
             }
         });
     }
@@ -426,10 +454,16 @@ async fn purge(store: Arc<dyn Store>, keep: Duration, stopping: CancellationToke
         match store.purge(older_than, PURGE_ROWS).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "removed old, settled calls and their callbacks"),
-            Err(error) => tracing::warn!(%error, "old calls could not be removed"),
+            Err(error) => tracing::warn!(
+                code = %Code::StoreUnavailable, %error,
+                "old calls cannot be removed; it is tried again"
+            ),
         }
         if let Err(error) = store.forget(Timestamp::now(), older_than, PURGE_ROWS).await {
-            tracing::warn!(%error, "sessions that are over could not be removed");
+            tracing::warn!(
+                code = %Code::StoreUnavailable, %error,
+                "sessions that are over cannot be removed; it is tried again"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(PURGE_EVERY) => {}

@@ -143,7 +143,7 @@ pub(super) async fn look(
                 Some(region) => format!("but the region {region} knows the key: set region = {region:?}"),
                 None => error.cure().to_owned(),
             };
-            findings.say("FAIL", format_args!("{error} (asked at {}): {cure}", client.host()));
+            findings.say("FAIL", format_args!("{}: {error} (asked at {}): {cure}", error.code(), client.host()));
             answering.judge(config, account, None, &mut findings);
             return findings;
         }

@@ -6,6 +6,8 @@ use secrecy::SecretString;
 use toml::{Table, Value};
 use url::Url;
 
+use crate::codes::Code;
+
 /// One thing that is wrong: where, what, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -23,7 +25,8 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
-        writeln!(f, "{}: {count} mistake{}", self.file, if count == 1 { "" } else { "s" })?;
+        let mistakes = if count == 1 { "mistake" } else { "mistakes" };
+        writeln!(f, "{}: {count} {mistakes} ({})", self.file, Code::ConfigInvalid)?;
         for Problem { key, message } in &self.problems {
             if key.is_empty() {
                 writeln!(f, "  {message}")?;

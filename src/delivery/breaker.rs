@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::codes::Code;
+
 /// How a lane stands, as `/readyz`, the API and the metrics tell it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -23,6 +25,17 @@ pub enum Health {
         probe_at: Timestamp,
         reason: String,
     },
+}
+
+impl Health {
+    /// What holds the lane up.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Running => None,
+            Self::Down { .. } => Some(Code::CrmDown),
+            Self::Unauthorized { .. } => Some(Code::CrmUnauthorized),
+        }
+    }
 }
 
 /// A pure state machine: it is told what happened and when.

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::quota::Quotas;
 use crate::{
+    codes::Code,
     connect::{
         oauth::{Grant, Keeper, TokenError},
         transport::{Credentials, Limits, Lost, Transport},
@@ -47,21 +48,33 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// In words, for a person who asked.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused { failure, .. } => failure.kind.into(),
+            Self::Lost { .. } => Code::CrmNoAnswer,
+            Self::Throttled { .. } => Code::CrmRateLimited,
+            Self::Several { .. } => Code::SeveralContacts,
+            Self::Stopping => Code::ServiceStopping,
+            Self::AfterCreation(stop) => stop.code(),
+        }
+    }
+
+    /// In words, for a person who asked; the code stands before them.
     pub fn told(&self) -> String {
         match self {
             Self::Refused { failure, .. } => failure.to_string(),
-            Self::Lost { reason, .. } => reason.clone(),
-            Self::Throttled { until } => format!("its request limit, until {until}"),
+            Self::Lost { reason, .. } => format!("{}: {reason}", self.code()),
+            Self::Throttled { until } => format!("{}: the CRM takes no more requests until {until}", self.code()),
             Self::Several { candidates } => {
                 let listed: Vec<String> = candidates.iter().map(ToString::to_string).collect();
                 format!(
-                    "{} contacts have this number: {}. Choose one (POST …/calls/{{call_sid}}/contact)",
+                    "{}: {} contacts have this number: {}. Choose one (POST …/calls/{{call_sid}}/contact)",
+                    self.code(),
                     listed.len(),
                     listed.join(", ")
                 )
             }
-            Self::Stopping => "the service is stopping".to_owned(),
+            Self::Stopping => format!("{}: the service is stopping", self.code()),
             Self::AfterCreation(stop) => stop.told(),
         }
     }
@@ -248,8 +261,10 @@ impl Driver {
                         };
                         let until = now + wait.min(self.limit_wait);
                         if self.quotas().pause(label, until, seen, now) {
-                            tracing::info!(connector = self.connector.manifest().id, label, %until,
-                                "the CRM's request limit is reached; such requests wait");
+                            tracing::info!(
+                                code = %Code::CrmRateLimited, connector = self.connector.manifest().id, label, %until,
+                                "the CRM takes no more such requests until then; they wait"
+                            );
                         }
                         return Err(Stop::Throttled { until });
                     }

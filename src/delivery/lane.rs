@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     breaker::Breaker,
-    driver::{Driver, Stop},
+    driver::Driver,
     perform::{self, Ending, Memory, Performed},
     popup::Popups,
     settle::{self, Policy, Sign, Verdict},
 };
 use crate::{
     call::{ContactChoice, route::Sighting},
+    codes::Code,
     crash,
     store::{Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Node, Settlement, Store, StoreError, Term, Turn},
     telemetry::{AttemptLabels, LaneLabels, Metrics},
@@ -144,7 +145,10 @@ impl Lane {
                 Ok(wait) => wait,
                 Err(StoreError::Fenced) => break,
                 Err(error) => {
-                    tracing::error!(lane = %self.lane, %error, "the store cannot be asked for deliveries");
+                    tracing::error!(
+                        code = %Code::StoreUnavailable, lane = %self.lane, %error,
+                        "deliveries cannot be read from the store; they wait, and it is tried on"
+                    );
                     tokio::select! {
                         () = tokio::time::sleep(STORE_PAUSE) => {}
                         () = stopping.cancelled() => {}
@@ -160,7 +164,10 @@ impl Lane {
                 () = tokio::time::sleep(wait) => {}
                 Some(ended) = under_way.join_next() => Self::ended(ended, &mut taken),
                 () = term.lost() => {
-                    tracing::warn!(lane = %self.lane, "the lane may be another node's by now; this one delivers no more");
+                    tracing::warn!(
+                        code = %Code::TakenOver, lane = %self.lane,
+                        "the lane may be another node's by now; this one delivers no more for it"
+                    );
                     break;
                 }
                 () = stopping.cancelled() => {}
@@ -178,8 +185,11 @@ impl Lane {
         let not_before = now + self.policy.ambiguous_wait;
         let recovered = self.store.recover(lease, &self.lane, not_before, now).await?;
         if recovered > 0 {
-            tracing::warn!(lane = %self.lane, recovered, "deliveries were under way when their process ended; each is \
-                looked for in the CRM before it is written");
+            tracing::warn!(
+                code = %Code::Interrupted, lane = %self.lane, recovered,
+                "deliveries were under way when their process ended; each is looked for in the CRM before it is \
+                 written"
+            );
         }
         Ok(())
     }
@@ -189,7 +199,10 @@ impl Lane {
             Ok(turn) => *taken.entry(turn).or_default() -= 1,
             // A panic in an attempt: the row stays in flight and is recovered when the lane is next taken; its place in
             // the window is lost until then, which keeps a crash from repeating itself at full speed.
-            Err(error) => tracing::error!(%error, "an attempt ended abnormally"),
+            Err(error) => tracing::error!(
+                code = %Code::Internal, %error,
+                "an attempt ended abnormally; its delivery is looked for in the CRM when the lane is next taken"
+            ),
         }
     }
 
@@ -290,15 +303,18 @@ impl Lane {
             Sign::Outage => {
                 if breaker.outage(now, reason) {
                     gauges(1, 0);
-                    tracing::warn!(lane = %self.lane, reason,
+                    tracing::warn!(code = %Code::CrmDown, lane = %self.lane, reason,
                         "the CRM is down; deliveries wait and go out by themselves once it answers");
                 }
             }
             Sign::Unauthorized => {
                 if breaker.unauthorized(now, reason) {
                     gauges(0, 1);
-                    tracing::error!(lane = %self.lane, reason,
-                        "the CRM refuses the credentials; deliveries wait until they are renewed");
+                    tracing::error!(
+                        code = %Code::CrmUnauthorized, lane = %self.lane, reason,
+                        "the CRM refuses the credentials; deliveries wait until they are renewed: run `patchbay \
+                         check`"
+                    );
                 }
             }
             Sign::None => {}
@@ -311,9 +327,10 @@ impl Lane {
         let began = Instant::now();
         let delivery = &claimed.delivery;
         // An outage that began since the claim: the row goes back without spending an attempt.
-        let performed = if self.breaker().probe_at().is_some() {
-            let stop = Stop::Throttled { until: at };
-            Performed { ending: Ending::Stopped(stop), link: None, contact: None, remark: String::new(), trace: vec![] }
+        let waits = self.breaker().health().code();
+        let performed = if let Some(code) = waits {
+            let ending = Ending::LaneWaits(code);
+            Performed { ending, link: None, contact: None, remark: String::new(), trace: vec![] }
         } else {
             tokio::select! {
                 performed = perform::perform(&self.driver, &self.memory, &claimed, self.policy.ambiguous_wait) => performed,
@@ -323,14 +340,14 @@ impl Lane {
         };
         let Performed { ending, link, contact, remark, trace } = performed;
         let now = Timestamp::now();
-        let Verdict { outcome, next, sign, remote_code, detail } =
+        let Verdict { outcome, next, sign, code, remote_code, detail } =
             settle::judge(&ending, remark, delivery, &self.policy, now);
         // That it is there is said by an answer of its own alone, not by a limit of ours.
         if sign != Sign::There || trace.iter().any(|exchange| exchange.status.is_some()) {
             self.learn_since(at, sign, &detail);
         }
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.tell(&claimed, outcome, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
+        self.tell(&claimed, outcome, code, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
         if let Some((external_id, Some(Contact { owner: Some(owner), .. }))) = &contact {
             // Nobody waits for it: a full queue loses a hint, which the CRM can be asked for.
             let _ = self.seen.try_send(Sighting::Owner {
@@ -373,13 +390,19 @@ impl Lane {
             match self.store.settle(lease, settlement.clone()).await {
                 Ok(()) => return,
                 Err(StoreError::Fenced) => {
-                    tracing::warn!(lane = %self.lane, call = %settlement.call_sid, "an outcome comes too late: another \
-                        node has taken the lane over, and looks for the record itself");
+                    tracing::warn!(
+                        code = %Code::TakenOver, lane = %self.lane, call = %settlement.call_sid,
+                        "an outcome comes too late: another node has taken the lane over, and looks for the record \
+                         itself"
+                    );
                     return;
                 }
                 Err(error) => {
                     if !told {
-                        tracing::error!(lane = %self.lane, %error, "an outcome cannot be stored; trying on");
+                        tracing::error!(
+                            code = %Code::StoreUnavailable, lane = %self.lane, %error,
+                            "what became of a delivery cannot be stored; it is tried on"
+                        );
                         told = true;
                     }
                 }
@@ -400,6 +423,7 @@ impl Lane {
         &self,
         claimed: &Claimed,
         outcome: AttemptOutcome,
+        code: Option<Code>,
         record: Option<&patchbay_kit::RecordRef>,
         detail: &str,
         duration_ms: u64,
@@ -418,19 +442,27 @@ impl Lane {
         self.metrics.attempt_seconds.get_or_create(&self.labels).observe(duration_ms as f64 / 1000.0);
         let record = record.map(ToString::to_string).unwrap_or_default();
         macro_rules! line {
-            ($level:ident) => {
+            ($level:ident, $told:literal) => {
                 tracing::$level!(
-                    lane = %self.lane, call = %delivery.call_sid, kind = delivery.kind.as_str(),
+                    code = code.map(tracing::field::display), lane = %self.lane, call = %delivery.call_sid,
+                    kind = delivery.kind.as_str(),
                     attempt = delivery.attempts + 1, revision = delivery.revision, outcome = outcome_name,
-                    record, exchanges, ms = duration_ms, detail, "attempt"
+                    record, exchanges, ms = duration_ms, detail, $told
                 )
             };
         }
         match outcome {
-            AttemptOutcome::Delivered | AttemptOutcome::Unchanged => line!(info),
-            AttemptOutcome::Postponed => line!(debug),
-            AttemptOutcome::Retry | AttemptOutcome::Ambiguous => line!(warn),
-            AttemptOutcome::Held | AttemptOutcome::Dead => line!(error),
+            AttemptOutcome::Delivered => line!(info, "a delivery is written into the CRM"),
+            AttemptOutcome::Unchanged => line!(info, "a delivery is done: the CRM says this already"),
+            AttemptOutcome::Postponed => line!(debug, "a delivery is put off; it goes out by itself"),
+            AttemptOutcome::Retry => line!(warn, "a delivery did not go out; it is tried again by itself"),
+            AttemptOutcome::Ambiguous => {
+                line!(warn, "a delivery's answer was lost; it is looked for in the CRM before it is tried again");
+            }
+            AttemptOutcome::Held => line!(error, "a delivery is held; do what `detail` says, then retry it"),
+            AttemptOutcome::Dead => {
+                line!(error, "a delivery is dead, and not tried again by itself; see `detail`, then retry it")
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     call::{AgentHint, ContactChoice, Content, IntentKind, LogContent, compose::merge},
+    codes::Code,
     store::{Claimed, ExchangeLog, Link, Written},
 };
 
@@ -49,6 +50,8 @@ pub(super) enum Ending {
     Unchanged,
     /// A human must decide: the record may or may not exist, and the CRM cannot be asked.
     Undecidable,
+    /// Nothing was asked: since it was claimed, the CRM was found to be down, or to refuse the credentials.
+    LaneWaits(Code),
     Stopped(Stop),
 }
 

@@ -103,7 +103,10 @@ impl Popups {
         match tokio::time::timeout(left, shown).await {
             Ok(Ok(shown)) => shown,
             Ok(Err(stop)) => {
-                tracing::info!(call = %hint.key, reason = stop.told(), "a popup could not be shown");
+                tracing::info!(
+                    code = %stop.code(), call = %hint.key, reason = stop.told(),
+                    "the CRM did not show a popup; it is not shown later"
+                );
                 Shown::Failed
             }
             Err(_) => Shown::Dropped,

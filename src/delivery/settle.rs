@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use patchbay_kit::{About, Kind, Retry, Safety};
 
 use super::{backoff, driver::Stop, perform::Ending};
-use crate::store::{AttemptOutcome, Delivery, Next};
+use crate::{
+    codes::Code,
+    store::{AttemptOutcome, Delivery, Next},
+};
 
 /// What the verdict depends on, from the configuration.
 #[derive(Clone, Debug)]
@@ -50,22 +53,32 @@ pub(super) struct Verdict {
     pub outcome: AttemptOutcome,
     pub next: Next,
     pub sign: Sign,
+    /// What to look up, of what did not succeed.
+    pub code: Option<Code>,
     pub remote_code: Option<String>,
     pub detail: String,
 }
 
 /// Judges how `delivery`'s attempt ended at `now`. `remark`: what a person should know although it succeeded.
 pub(super) fn judge(ending: &Ending, remark: String, delivery: &Delivery, policy: &Policy, now: Timestamp) -> Verdict {
-    let verdict = |outcome, next, sign, detail| Verdict { outcome, next, sign, remote_code: None, detail };
+    let verdict = |outcome, next, sign, code, detail| Verdict { outcome, next, sign, code, remote_code: None, detail };
     match ending {
-        Ending::Written => verdict(AttemptOutcome::Delivered, Next::Done, Sign::There, remark),
-        Ending::Unchanged => verdict(AttemptOutcome::Unchanged, Next::Done, Sign::None, remark),
+        Ending::Written => verdict(AttemptOutcome::Delivered, Next::Done, Sign::There, None, remark),
+        Ending::Unchanged => verdict(AttemptOutcome::Unchanged, Next::Done, Sign::None, None, remark),
         Ending::Undecidable => {
-            let reason = "the record may or may not be in the CRM, and the CRM cannot be asked; look there, then \
-                          retry this delivery to write it, or leave it";
+            let code = Code::Undecidable;
+            let reason = format!(
+                "{code}: the record may or may not be in the CRM, and the CRM cannot be asked; look there, then retry \
+                 this delivery to write it, or leave it"
+            );
             // Who retries it has looked: looking again could only end here again.
-            let next = Next::Held { reason: reason.to_owned(), probe: false };
-            verdict(AttemptOutcome::Held, next, Sign::None, reason.to_owned())
+            let next = Next::Held { reason: reason.clone(), probe: false };
+            verdict(AttemptOutcome::Held, next, Sign::None, Some(code), reason)
+        }
+        Ending::LaneWaits(code) => {
+            let reason = format!("{code}: the CRM is not asked before it answers again");
+            let next = again(now, false, delivery.probe, &reason);
+            verdict(AttemptOutcome::Postponed, next, Sign::None, Some(*code), reason)
         }
         Ending::Stopped(stop) => stopped(stop, delivery, policy, now),
     }
@@ -73,37 +86,39 @@ pub(super) fn judge(ending: &Ending, remark: String, delivery: &Delivery, policy
 
 fn stopped(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) -> Verdict {
     let sign = Sign::of(stop);
-    let verdict =
-        |outcome, next, detail: &str| Verdict { outcome, next, sign, remote_code: None, detail: detail.to_owned() };
+    let verdict = |outcome, next, detail: &str| {
+        let code = Some(stop.code());
+        Verdict { outcome, next, sign, code, remote_code: None, detail: detail.to_owned() }
+    };
     match stop {
         Stop::AfterCreation(stop) => {
             let mut delivery = delivery.clone();
             delivery.probe = true;
             stopped(stop, &delivery, policy, now)
         }
-        Stop::Stopping => verdict(
-            AttemptOutcome::Postponed,
-            again(now, false, delivery.probe, "the service was stopping"),
-            "the service was stopping",
-        ),
+        Stop::Stopping => {
+            let reason = stop.told();
+            verdict(AttemptOutcome::Postponed, again(now, false, delivery.probe, &reason), &reason)
+        }
         Stop::Several { .. } => {
             let reason = stop.told();
             let next = Next::Held { reason: reason.clone(), probe: delivery.probe };
             verdict(AttemptOutcome::Held, next, &reason)
         }
-        Stop::Throttled { until } => verdict(
-            AttemptOutcome::Postponed,
-            again(*until, false, delivery.probe, "the CRM's request limit"),
-            "the CRM's request limit",
-        ),
+        Stop::Throttled { until } => {
+            let reason = stop.told();
+            verdict(AttemptOutcome::Postponed, again(*until, false, delivery.probe, &reason), &reason)
+        }
         Stop::Lost { sent: true, safety: Safety::Creates, reason } => {
             let due_at = now + policy.ambiguous_wait.max(backoff::wait(&policy.retry, 1, delivery.id));
-            let reason = format!("{reason}; the record may exist, it is looked for before it is made");
-            let next =
-                give_up(delivery, policy, now, true, &reason).unwrap_or_else(|| again(due_at, true, true, &reason));
-            verdict(AttemptOutcome::Ambiguous, next, &reason)
+            let reason =
+                format!("{}: {reason}; the record may exist, it is looked for before it is made", Code::CrmAnswerLost);
+            let given_up = give_up(delivery, policy, now, true, &reason);
+            let code = if given_up.is_some() { Code::GivenUp } else { Code::CrmAnswerLost };
+            let next = given_up.unwrap_or_else(|| again(due_at, true, true, &reason));
+            Verdict { code: Some(code), ..verdict(AttemptOutcome::Ambiguous, next, &reason) }
         }
-        Stop::Lost { reason, .. } => retry(delivery, policy, now, delivery.probe, Duration::ZERO, reason, sign),
+        Stop::Lost { .. } => retry(stop, delivery, policy, now, delivery.probe, Duration::ZERO),
         Stop::Refused { failure, safety, status } => {
             let reason = failure.to_string();
             let creates = *safety == Safety::Creates;
@@ -112,15 +127,18 @@ fn stopped(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) ->
                     verdict(AttemptOutcome::Postponed, again(now, false, delivery.probe, &reason), &reason)
                 }
                 (Kind::NotFound, Some(About::Record)) => {
-                    let reason = "the record is not in the CRM any more; resync the call to make a new one";
-                    verdict(AttemptOutcome::Dead, Next::Dead { reason: reason.to_owned(), probe: false }, reason)
+                    let code = Code::RecordGone;
+                    let reason =
+                        format!("{code}: the record is not in the CRM any more; resync the call to make a new one");
+                    let next = Next::Dead { reason: reason.clone(), probe: false };
+                    Verdict { code: Some(code), ..verdict(AttemptOutcome::Dead, next, &reason) }
                 }
                 (Kind::Unavailable | Kind::Malformed, _) => {
                     // Who answers 500 to a create may have made the record before; a gateway's 502 or 504 says
                     // nothing about the service behind it, which may still be at it.
                     let wait =
                         if creates && matches!(status, 502 | 504) { policy.ambiguous_wait } else { Duration::ZERO };
-                    retry(delivery, policy, now, delivery.probe || creates, wait, &reason, sign)
+                    retry(stop, delivery, policy, now, delivery.probe || creates, wait)
                 }
                 (Kind::RateLimited, _) => verdict(
                     AttemptOutcome::Postponed,
@@ -130,7 +148,7 @@ fn stopped(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) ->
                 // What passes by itself (a row somebody else has locked) although it is no outage.
                 _ if matches!(failure.retry, Retry::Backoff | Retry::After(_)) => {
                     let wait = if let Retry::After(wait) = failure.retry { wait } else { Duration::ZERO };
-                    retry(delivery, policy, now, delivery.probe, wait, &reason, sign)
+                    retry(stop, delivery, policy, now, delivery.probe, wait)
                 }
                 (Kind::Forbidden | Kind::NotFound | Kind::Conflict | Kind::Invalid | Kind::Unsupported, _) => {
                     verdict(AttemptOutcome::Held, Next::Held { reason: reason.clone(), probe: delivery.probe }, &reason)
@@ -143,27 +161,27 @@ fn stopped(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) ->
 }
 
 fn retry(
+    stop: &Stop,
     delivery: &Delivery,
     policy: &Policy,
     now: Timestamp,
     probe: bool,
     at_least: Duration,
-    reason: &str,
-    sign: Sign,
 ) -> Verdict {
     let wait = backoff::wait(&policy.retry, delivery.attempts + 1, delivery.id).max(at_least);
-    let (outcome, next) = match give_up(delivery, policy, now, probe, reason) {
-        Some(dead) => (AttemptOutcome::Dead, dead),
-        None => (AttemptOutcome::Retry, again(now + wait, true, probe, reason)),
+    let detail = stop.told();
+    let (outcome, next, code) = match give_up(delivery, policy, now, probe, &detail) {
+        Some(dead) => (AttemptOutcome::Dead, dead, Code::GivenUp),
+        None => (AttemptOutcome::Retry, again(now + wait, true, probe, &detail), stop.code()),
     };
-    Verdict { outcome, next, sign, remote_code: None, detail: reason.to_owned() }
+    Verdict { outcome, next, sign: Sign::of(stop), code: Some(code), remote_code: None, detail }
 }
 
 /// By age and count: a delivery that has been through the whole schedule and is older than `give_up_after`.
 fn give_up(delivery: &Delivery, policy: &Policy, now: Timestamp, probe: bool, reason: &str) -> Option<Next> {
     let old = now.duration_since(delivery.created_at) > jiff::SignedDuration::try_from(policy.give_up_after).ok()?;
     let tried = usize::try_from(delivery.attempts).unwrap_or(usize::MAX) >= policy.retry.len();
-    (old && tried).then(|| Next::Dead { reason: format!("given up: {reason}"), probe })
+    (old && tried).then(|| Next::Dead { reason: format!("{}: {reason}", Code::GivenUp), probe })
 }
 
 fn again(due_at: Timestamp, counts: bool, probe: bool, reason: &str) -> Next {

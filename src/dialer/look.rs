@@ -12,6 +12,7 @@ use super::{
     tell,
 };
 use crate::{
+    codes::Code,
     exotel::{Connect, Likeness},
     store::{Click, ClickFilter, ClickState, ClickStep, Clicks, StoreError},
     telemetry::Metrics,
@@ -34,7 +35,10 @@ impl Dialer {
             let wait = match self.sweep().await {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::error!(account = %self.parts.account.sid, %error, "the store cannot be asked for clicks");
+                    tracing::error!(
+                        code = %Code::StoreUnavailable, account = %self.parts.account.sid, %error,
+                        "clicks cannot be read from the store; it is tried on"
+                    );
                     RETRY
                 }
             };
@@ -93,7 +97,12 @@ impl Dialer {
     pub(super) async fn orphan(&self, click: &Click, now: Timestamp) -> Result<Option<Click>, StoreError> {
         let mut click = click.clone();
         let reason = "Patchbay ended while it was dialled".to_owned();
-        tracing::warn!(click = %click.id, dialled_at = ?click.dialled_at, %now, "a click was being dialled when Patchbay ended");
+        tracing::warn!(
+            code = %Code::Interrupted, account = %click.account, click = %click.id, dialled_at = ?click.dialled_at,
+            %now,
+            "a click was being dialled when Patchbay ended; it is looked for in Exotel's list, and not dialled \
+             again"
+        );
         match self.step(&mut click, ClickState::Unknown { reason }, None).await {
             Ok(()) => Ok(Some(click)),
             Err(StoreError::Conflict) => Ok(None),
@@ -122,7 +131,11 @@ impl Dialer {
                     // It was no look: nothing is waited for but Exotel.
                     let next = settle::after_failure(&click, asked);
                     locked(&self.looks).insert(click.id, (looks, next));
-                    tracing::warn!(click = %click.id, %error, "whether a call was placed cannot be looked up; trying on");
+                    tracing::warn!(
+                        code = %error.code(), account = %click.account, click = %click.id, %error,
+                        "whether a call was placed cannot be looked up; it is tried on, and the call is not dialled \
+                         again"
+                    );
                     continue;
                 }
             };
@@ -250,7 +263,10 @@ pub async fn heard(
         let placed = ClickState::Placed { call_sid: call_sid.to_owned(), status: None };
         if !click.state.may_become(&placed) {
             if call_of(&click).is_some_and(|known| known != call_sid) {
-                tracing::warn!(click = %id, call = call_sid, "a second call carries the mark of this click");
+                tracing::warn!(
+                    code = %Code::SecondCall, account, click = %id, call = call_sid,
+                    "Exotel tells of a second call with the mark of one click; both are taken in"
+                );
             }
             return Ok(());
         }

@@ -37,6 +37,7 @@ use uuid::Uuid;
 
 use crate::{
     call::{PlacedCall, mark},
+    codes::Code,
     config::Account,
     crash,
     exotel::{Dialled, ExotelError, Reach, StatusCallback, StreamUrl},
@@ -326,7 +327,10 @@ impl Dialer {
             // Somebody else dials it, or it was given up.
             Err(StoreError::Conflict) => return None,
             Err(error) => {
-                tracing::error!(click = %click.id, %error, "a click cannot be made durable; it is not dialled");
+                tracing::error!(
+                    code = %Code::StoreUnavailable, account = %click.account, click = %click.id, %error,
+                    "a click cannot be made durable, and is not dialled"
+                );
                 return Some(PutOff::Unreachable("this cannot be stored now".to_owned()));
             }
         }
@@ -365,8 +369,10 @@ impl Dialer {
                 Err(error) => match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,
                     None => {
-                        tracing::error!(click = %click.id, %error, "how a dial ended cannot be written; it is looked for \
-                            in Exotel's list");
+                        tracing::error!(
+                            code = %Code::StoreUnavailable, account = %click.account, click = %click.id, %error,
+                            "how a dial ended cannot be written; it is looked for in Exotel's list"
+                        );
                         return;
                     }
                 },
@@ -449,16 +455,30 @@ fn tell(metrics: &Metrics, click: &Click, how: Option<&str>) {
     let found = how.unwrap_or("by Exotel's answer");
     match &click.state {
         ClickState::Placed { call_sid, .. } => {
-            tracing::info!(click = %click.id, %account, %agent, state, call = %call_sid, found, "click-to-call");
+            tracing::info!(click = %click.id, %account, %agent, state, call = %call_sid, found,
+                "a call is placed by click-to-call");
         }
         ClickState::Refused { code, message } => {
-            tracing::warn!(click = %click.id, %account, %agent, state, code, reason = mask::text(message), "click-to-call");
+            tracing::warn!(
+                code = %Code::ClickRefused, click = %click.id, %account, %agent, state, exotel_code = code,
+                reason = mask::text(message),
+                "Exotel refuses to place a call; it is not dialled again"
+            );
         }
-        ClickState::Unknown { reason } | ClickState::NotPlaced { reason } => {
-            tracing::warn!(click = %click.id, %account, %agent, state, reason = mask::text(reason), "click-to-call");
+        ClickState::Unknown { reason } => {
+            tracing::warn!(
+                code = %Code::ClickUnknown, click = %click.id, %account, %agent, state, reason = mask::text(reason),
+                "it is not known whether a call was placed; it is looked for in Exotel's list, and not dialled again"
+            );
+        }
+        ClickState::NotPlaced { reason } => {
+            tracing::warn!(
+                code = %Code::NotPlaced, click = %click.id, %account, %agent, state, reason = mask::text(reason),
+                "a call was not placed; it is not dialled again by itself"
+            );
         }
         ClickState::Intended | ClickState::Dialling => {
-            tracing::debug!(click = %click.id, %account, %agent, state, "click-to-call");
+            tracing::debug!(click = %click.id, %account, %agent, state, "a call is asked for by click-to-call");
         }
     }
 }

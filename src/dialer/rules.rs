@@ -7,6 +7,7 @@ use patchbay_kit::{Rendering, mask};
 
 use crate::{
     call::{BotWish, CallingTimes, mark, phone},
+    codes::Code,
     config::{Account, Did},
     exotel::{Channels, Connect, Party, Reach, StreamUrl},
     store::Click,
@@ -83,11 +84,11 @@ impl fmt::Debug for BotCall {
 #[error("{at}: {message}")]
 pub struct Breach {
     pub at: &'static str,
-    pub code: &'static str,
+    pub code: Code,
     pub message: String,
 }
 
-fn breach(at: &'static str, code: &'static str, message: impl Into<String>) -> Breach {
+fn breach(at: &'static str, code: Code, message: impl Into<String>) -> Breach {
     Breach { at, code, message: message.into() }
 }
 
@@ -128,20 +129,20 @@ pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestam
     let Some(agent) = find(wish.agent.trim()) else {
         let message = "there is no such agent; give the number, `sip:…` or e-mail address of an [[account.agent]] of \
                        this account";
-        return Err(breach("agent", "unknown_agent", message));
+        return Err(breach("agent", Code::UnknownAgent, message));
     };
     if !agent.click_to_call {
         let message = "click-to-call is off for this agent; set click_to_call = true in his [[account.agent]]";
-        return Err(breach("agent", "click_to_call_off", message));
+        return Err(breach("agent", Code::ClickToCallOff, message));
     }
     let Some(to) = address(&wish.to, &account.country) else {
         let message = "is neither a telephone number nor `sip:…`; write it with + and its country code";
-        return Err(breach("to", "not_a_number", message));
+        return Err(breach("to", Code::NotANumber, message));
     };
     if phone::same(&to, &agent.number) {
         return Err(breach(
             "to",
-            "the_agent_himself",
+            Code::TheAgentHimself,
             "is the agent's own number; nobody can be connected with himself",
         ));
     }
@@ -150,11 +151,11 @@ pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestam
     else {
         let message = "is missing, and this agent has none of his own; give an ExoPhone of the account, or set caller_id \
                        in his [[account.agent]]";
-        return Err(breach("caller_id", "no_caller_id", message));
+        return Err(breach("caller_id", Code::NoCallerId, message));
     };
     let Some(caller_id) = phone::parse(caller_id, &account.country) else {
         let message = "is not a telephone number; write an ExoPhone of the account as +918047494574";
-        return Err(breach("caller_id", "not_a_number", message));
+        return Err(breach("caller_id", Code::NotANumber, message));
     };
     let custom_field = wish.custom_field.as_deref().map(str::trim).filter(|own| !own.is_empty()).map(str::to_owned);
     if custom_field.as_ref().is_some_and(|own| own.chars().count() > mark::OWN_CHARS) {
@@ -162,7 +163,7 @@ pub(super) fn check(account: &Account, find: &Lookup, wish: &Wish, now: Timestam
             "has more than {} characters; Exotel takes 128, and the rest is the mark by which the call is found again",
             mark::OWN_CHARS
         );
-        return Err(breach("custom_field", "too_long", message));
+        return Err(breach("custom_field", Code::TooLong, message));
     }
     open(account, wish.times.as_ref(), now)?;
     Ok(Checked {
@@ -185,7 +186,7 @@ fn open(account: &Account, times: Option<&CallingTimes>, now: Timestamp) -> Resu
                 times.told(),
                 account.utc_offset
             );
-            return Err(breach("time", "outside_calling_hours", message));
+            return Err(breach("time", Code::OutsideCallingHours, message));
         }
     }
     Ok(())
@@ -194,13 +195,13 @@ fn open(account: &Account, times: Option<&CallingTimes>, now: Timestamp) -> Resu
 /// A telephone that is to ring, and the ExoPhone that it sees.
 fn customer_and_did(account: &Account, customer: &str, did: &str) -> Result<(String, String), Breach> {
     let Some(customer) = phone::parse(customer, &account.country) else {
-        return Err(breach("to", "not_a_number", "is no telephone number; write it as +919876543210"));
+        return Err(breach("to", Code::NotANumber, "is no telephone number; write it as +919876543210"));
     };
     let Some(did) = phone::parse(did, &account.country) else {
-        return Err(breach("number", "not_a_number", "of this DID is no telephone number any more"));
+        return Err(breach("number", Code::NotANumber, "of this DID is no telephone number any more"));
     };
     if customer.e164 == did.e164 {
-        return Err(breach("to", "the_did_itself", "is the DID's own number; give the telephone that is to ring"));
+        return Err(breach("to", Code::TheDidItself, "is the DID's own number; give the telephone that is to ring"));
     }
     Ok((customer.e164, did.e164))
 }
@@ -225,11 +226,11 @@ pub(super) fn check_bot_call(account: &Account, wish: &BotCall, now: Timestamp) 
             "must be at most {PARAMETERS}, with names of 1 to {NAME_CHARS} letters, digits, - and _, and values of at \
              most {VALUE_CHARS} characters"
         );
-        return Err(breach("parameters", "too_much", message));
+        return Err(breach("parameters", Code::TooMuch, message));
     }
     if limit_seconds.is_some_and(|limit| !(1..=LIMIT_SECONDS).contains(&limit)) {
         let message = format!("must be 1 to {LIMIT_SECONDS} seconds");
-        return Err(breach("time_limit", "out_of_range", message));
+        return Err(breach("time_limit", Code::OutOfRange, message));
     }
     open(account, None, now)?;
     Ok(Checked {
@@ -248,7 +249,7 @@ pub(super) fn check_test(account: &Account, wish: &TestWish, now: Timestamp) -> 
     let (customer, did) = customer_and_did(account, &wish.customer, &wish.did)?;
     let Some(flow_url) = wish.flow_url.clone() else {
         let message = "is not set for this DID; give it the address of the flow, as App Bazaar shows it";
-        return Err(breach("flow_url", "no_flow_url", message));
+        return Err(breach("flow_url", Code::NoFlowUrl, message));
     };
     open(account, None, now)?;
     Ok(Checked {
@@ -371,7 +372,7 @@ mod tests {
             (Wish { custom_field: Some("x".repeat(93)), ..good.clone() }, "custom_field", "too_long"),
         ] {
             let breach = told(&wish);
-            assert_eq!((breach.at, breach.code), (at, code));
+            assert_eq!((breach.at, breach.code.as_str()), (at, code));
             assert!(!breach.to_string().contains("9876543210") && !format!("{wish:?}").contains("9876543210"));
         }
         let fits = Wish { custom_field: Some("x".repeat(92)), ..good };
@@ -404,7 +405,7 @@ mod tests {
             (closed, wish, "outside_calling_hours"),
         ] {
             let breach = check_test(&account(more), &wish, monday()).map(|_| ()).expect_err(code);
-            assert_eq!(breach.code, code);
+            assert_eq!(breach.code.as_str(), code);
         }
     }
 
@@ -415,7 +416,7 @@ mod tests {
         assert!(check(&office, &lookup(), &good, monday()).is_ok());
         for now in ["2026-11-23T03:59:59Z", "2026-11-23T12:30:00Z", "2026-11-25T04:30:00Z"] {
             let breach = check(&office, &lookup(), &good, now.parse().expect("a time")).map(|_| ()).expect_err(now);
-            assert_eq!(breach.code, "outside_calling_hours");
+            assert_eq!(breach.code, Code::OutsideCallingHours);
             assert!(breach.message.contains("Monday, Tuesday from 09:30 to 18:00"), "{breach}");
         }
         let afternoon = CallingTimes::read("12:00", "18:00", &[]).expect("times");

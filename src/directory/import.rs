@@ -23,7 +23,10 @@ use super::{
     table::{ImportError, Table},
     told,
 };
-use crate::store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, StoreError, Writing};
+use crate::{
+    codes::Code,
+    store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, StoreError, Writing},
+};
 
 /// What the file and its result are sealed for.
 pub const SEALED_FOR: &str = "import";
@@ -199,7 +202,10 @@ impl Agents {
         tokio::spawn(async move {
             let import = job.id.clone();
             if let Err(error) = agents.carry_out(&account, job, version, &table, &stopping).await {
-                tracing::error!(account, import, %error, "an import broke off; it is gone through again at the next start");
+                tracing::error!(
+                    code = %Code::ImportBrokeOff, account, import, %error,
+                    "an import broke off; it is gone through again at the next start, or send it again"
+                );
             }
         });
     }

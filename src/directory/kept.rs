@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{DirectoryError, agent::Problem};
 use crate::{
+    codes::Code,
     key::MasterKey,
     store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, Store, StoreError, Writing},
 };
@@ -260,11 +261,10 @@ async fn read<L: List>(
         if shadowed || list.free(Some(&at.id), &profile).is_err() {
             let (kind, id) = (L::Of::KIND.as_str(), &at.id);
             tracing::warn!(
-                account,
+                code = %Code::Shadowed, account,
                 kind,
                 id,
-                "what is kept here has what the configuration file gives to another: the \
-                file's is taken"
+                "what was made by the API has what the configuration file gives to another: the file's is taken"
             );
         }
         if !shadowed {

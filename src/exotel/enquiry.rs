@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{calls::Told, client::ExotelClient, error::ExotelError};
 use crate::{
     call::{Hook, Receipt},
+    codes::Code,
     store::{CallRef, Duty, Node, Store, StoreError, Term},
     telemetry::{EnquiryLabels, Metrics},
 };
@@ -87,7 +88,10 @@ impl Enquirer {
             let wait = match stepped {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::error!(account = %self.account, %error, "the store cannot be asked for open questions");
+                    tracing::error!(
+                        code = %Code::StoreUnavailable, account = %self.account, %error,
+                        "which calls' details are missing cannot be read from the store; it is tried on"
+                    );
                     // Whose answer did not come into the journal is not known: all of them are asked again.
                     asked.clear();
                     Duration::from_secs(1)
@@ -145,10 +149,12 @@ impl Enquirer {
         let account = &self.account;
         match standing {
             Standing::Answering => tracing::info!(%account, "Exotel answers questions for call details again"),
-            Standing::Refusing => tracing::error!(%account,
-                "Exotel refuses the account's API key and token; recordings and durations wait. `patchbay check` says \
-                 more"),
-            Standing::Silent(reason) => tracing::warn!(%account, reason,
+            Standing::Refusing => tracing::error!(
+                code = %Code::ExotelUnauthorized, %account,
+                "Exotel refuses the account's API key and token; recordings and durations wait. `patchbay check` \
+                 says why"
+            ),
+            Standing::Silent(reason) => tracing::warn!(code = %Code::ExotelNoDetails, %account, reason,
                 "Exotel does not say calls' details; recordings and durations wait, and are asked for again"),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::codes::Code;
+
 /// Why Exotel's REST API did not do, or did not say, what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExotelError {
@@ -37,6 +39,18 @@ fn numbers(status: u16, code: Option<i64>) -> String {
 }
 
 impl ExotelError {
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused { .. } => Code::Refused,
+            Self::Auth { .. } => Code::ExotelUnauthorized,
+            Self::Busy { .. } => Code::ExotelBusy,
+            Self::Unknown { .. } => Code::Unknown,
+            Self::Unreachable { .. } => Code::ExotelUnreachable,
+            Self::NotFound { .. } => Code::UnknownToExotel,
+            Self::Unreadable { .. } => Code::ExotelUnreadable,
+        }
+    }
+
     /// What to do about it, in words for a person.
     pub fn cure(&self) -> &'static str {
         match self {

@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     call::{CallEvent, EventKind, Hook, Locale, Receipt, SeenBy, normalise},
+    codes::Code,
     store::{CallRef, Duty, Node, Store, StoreError, StoredCall, SweepCursor, Term},
     telemetry::{AccountLabels, Metrics, SweepLabels},
 };
@@ -150,8 +151,11 @@ impl Sweeper {
             Err(Trouble::Exotel(ExotelError::Busy { .. })) => {}
             Err(error) if !*in_trouble => {
                 *in_trouble = true;
-                tracing::warn!(%account, %error,
-                    "Exotel's list of calls cannot be compared; it is tried on, from where it came to");
+                tracing::warn!(
+                    code = %Code::ListNotCompared, %account, %error,
+                    "Exotel's list of calls cannot be compared with what is known; it is tried on, from where it \
+                     came to"
+                );
             }
             Ok(()) if *in_trouble => {
                 *in_trouble = false;
@@ -231,7 +235,10 @@ impl Sweeper {
             let receipt = self.receipt(verbatim, &agents);
             // What could not be read would be written down with every round anew.
             if let Err(error) = normalise(&receipt, &self.locale) {
-                tracing::warn!(account = %self.account, %error, "a call in Exotel's list cannot be read; it is passed over");
+                tracing::warn!(
+                    code = %Code::ExotelUnreadable, account = %self.account, %error,
+                    "a call in Exotel's list cannot be read; it is passed over, and its callbacks count"
+                );
                 continue;
             }
             if over {

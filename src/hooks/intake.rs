@@ -20,6 +20,7 @@ use crate::{
         Hook, Receipt,
         normalise::{self, Asking},
     },
+    codes::Code,
     crash,
     store::StoreError,
     telemetry::HookLabels,
@@ -164,7 +165,10 @@ impl Arrived {
             Err(error) => {
                 // Once, not for every callback: the metrics count them.
                 if !services.refusing.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "callbacks cannot be made durable; Exotel is told 503 until they can");
+                    tracing::error!(
+                        code = %Code::CallbacksRefused, %error,
+                        "callbacks cannot be made durable; Exotel is told 503 until they can"
+                    );
                 }
                 Err(error)
             }

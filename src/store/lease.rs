@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{LaneRef, Store};
+use crate::codes::Code;
 
 /// Something that one node at a time does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -174,7 +175,10 @@ impl Node {
     async fn give_back(&self, lease: &Lease) {
         // It ends by itself at the latest.
         if let Err(error) = self.store.release(lease).await {
-            tracing::warn!(duty = %lease.duty, %error, "a lease could not be given back; it ends by itself");
+            tracing::warn!(
+                code = %Code::LeaseNotGivenBack, duty = %lease.duty, %error,
+                "a lease cannot be given back; it ends by itself"
+            );
         }
     }
 

@@ -195,7 +195,10 @@ fn begin(services: &Data<Services>, key: Key) -> watch::Receiver<Found> {
         let _place = place;
         let Over(services, key) = &over;
         if let Err(stop) = question_one(services, key, &tell).await {
-            tracing::info!(lane = %key.0, reason = stop.told(), "a CRM does not say all of a voicebot's caller");
+            tracing::info!(
+                code = %stop.code(), lane = %key.0, reason = stop.told(),
+                "a CRM does not say all of who calls a voicebot; the bot goes on with what is known"
+            );
         }
         let found = Found { over: true, ..tell.borrow().clone() };
         if found.is_whole() {

@@ -27,6 +27,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::codes::Code;
+
 /// What may wait for the disk, in pieces of a second: some seconds of as many calls as a node has.
 const WAITING: usize = 2000;
 /// How much is written at a time.
@@ -65,7 +67,10 @@ impl Recorder {
             match started {
                 Ok(_) => Some(orders),
                 Err(error) => {
-                    tracing::warn!(%error, "calls of voicebots are not recorded");
+                    tracing::error!(
+                        code = %Code::NotRecorded, %error,
+                        "calls of voicebots are not recorded: their thread cannot be started. The calls go on"
+                    );
                     None
                 }
             }
@@ -87,7 +92,10 @@ impl Recorder {
         let state = Arc::new(State::default());
         let order = Order::Open { id: session, path: directory.join(&name), rate, state: Arc::clone(&state) };
         if orders.try_send(order).is_err() {
-            tracing::warn!(session = %session, "a voicebot's call is not recorded: the disk is too slow");
+            tracing::warn!(
+                code = %Code::NotRecorded, account, call = call_sid, session = %session,
+                "a voicebot's call is not recorded: the disk is too slow. The call goes on"
+            );
             return None;
         }
         Some(Recording {
@@ -261,7 +269,10 @@ fn write_all(mut orders: mpsc::Receiver<Order>) {
             if let Some(open) = all.remove(&id) {
                 open.state.failed.store(true, Ordering::Relaxed);
             }
-            tracing::warn!(session = %id, %error, "a voicebot's call is not recorded any more");
+            tracing::warn!(
+                code = %Code::NotRecorded, session = %id, %error,
+                "a voicebot's call is not recorded any more; the call goes on. See the directory and the disk"
+            );
         }
     }
 }
@@ -275,7 +286,10 @@ pub async fn sweep(directory: Option<PathBuf>, kept: Duration, stopping: Cancell
         match swept {
             Ok(Ok(0)) | Err(_) => {}
             Ok(Ok(removed)) => tracing::info!(removed, "recordings of voicebots' calls are old enough"),
-            Ok(Err(error)) => tracing::warn!(%error, "old recordings of voicebots' calls cannot be removed"),
+            Ok(Err(error)) => tracing::warn!(
+                code = %Code::NotRemoved, %error,
+                "old recordings of voicebots' calls cannot be removed; it is tried again"
+            ),
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     app::Services,
+    codes::Code,
     config::Voicebot,
     directory::{Bot, Entry},
     store::CallRef,
@@ -80,7 +81,10 @@ pub(super) async fn run(services: Data<Services>, whom: For, waiting: Waiting, m
     let account = whom.account(&start);
     let Some(mut call) = Call::of(&services, &account, &start) else {
         story::count(&services, "none", End::NeverStarted);
-        tracing::warn!(account, "Exotel has started a stream without saying of which call");
+        tracing::warn!(
+            code = %Code::NeverStarted, account,
+            "Exotel has started a stream without saying of which call; it is closed, and the flow goes on"
+        );
         return line.close(CloseCode::Normal, "no call is named").await;
     };
     let placed = whom.placed(&services, &call).await;
@@ -141,7 +145,10 @@ fn record(services: &Services, bot: &Entry<Bot>, call: &Call, story: &mut Story)
         return None;
     }
     let Some(directory) = &services.config.voicebot.recordings else {
-        tracing::warn!(bot = bot.id, "this bot is to be recorded, and [voicebot] recordings names no directory");
+        tracing::warn!(
+            code = %Code::NotRecorded, account = call.account, call = call.call_sid, bot = bot.id,
+            "this bot is to be recorded, and [voicebot] recordings names no directory: its calls go on without"
+        );
         return None;
     };
     let recorder = &services.sessions.recorder;

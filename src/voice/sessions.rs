@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::recorder::Recorder;
 use crate::{
+    codes::Code,
     config::Voicebot,
     connect::transport::{self, Transport},
     store::CallRef,
@@ -152,6 +153,7 @@ impl Sessions {
         self.telling.close();
         if tokio::time::timeout(patience, self.telling.wait()).await.is_err() {
             tracing::warn!(
+                code = %Code::TimelineIncomplete,
                 "how some voicebots' calls ended is not in their timelines: the store did not take it in time"
             );
         }

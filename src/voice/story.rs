@@ -15,6 +15,7 @@ use super::{call::Call, talk::Talk, tools};
 use crate::{
     app::Services,
     call::{BotSession, BotTold, HandOver, SessionEnd, TalkPart, ToolTally, Turns},
+    codes::Code,
     directory::{Bot, Entry},
     telemetry::{BackendLabels, SessionLabels, ToolLabels},
 };
@@ -54,22 +55,31 @@ pub(super) enum End {
 }
 
 impl End {
-    pub(super) fn as_str(self) -> &'static str {
+    /// The word for it: of one that ended as it should its own, of any other the code.
+    fn word(self) -> Result<&'static str, Code> {
         match self {
-            Self::Stopped => "stopped",
-            Self::Closed => "closed",
-            Self::BotDone => "bot_done",
-            Self::HandedOver => "handed_over",
-            Self::BackendFailed => "backend_failed",
-            Self::NoBot => "no_bot",
-            Self::Silent => "silent",
-            Self::Replaced => "replaced",
-            Self::Full => "full",
-            Self::Stopping => "stopping",
-            Self::Broken => "broken",
-            Self::NeverStarted => "never_started",
-            Self::Dropped => "dropped",
+            Self::Stopped => Ok("stopped"),
+            Self::Closed => Ok("closed"),
+            Self::BotDone => Ok("bot_done"),
+            Self::HandedOver => Ok("handed_over"),
+            Self::BackendFailed => Err(Code::BackendFailed),
+            Self::NoBot => Err(Code::NoBot),
+            Self::Silent => Err(Code::Silent),
+            Self::Replaced => Err(Code::Replaced),
+            Self::Full => Err(Code::Full),
+            Self::Stopping => Err(Code::Stopping),
+            Self::Broken => Err(Code::Broken),
+            Self::NeverStarted => Err(Code::NeverStarted),
+            Self::Dropped => Err(Code::Dropped),
         }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        self.word().unwrap_or_else(Code::as_str)
+    }
+
+    fn code(self) -> Option<Code> {
+        self.word().err()
     }
 }
 
@@ -233,11 +243,33 @@ impl Story {
         metrics.voice_dropped.get_or_create(&labels).inc_by(ms(dropped));
         count(&self.services, self.backend, end);
         let BotTold { call_sid, customer, bot, .. } = &self.told;
-        tracing::info!(account = self.account, call = call_sid, session = %bot.session, bot = bot.bot.as_deref(),
-            backend = self.backend, customer = customer.as_deref().map(mask::number), end = end.as_str(),
-            told = told.as_deref(), duration_ms = ms(duration), heard_ms = ms(heard), dropped_ms = ms(dropped),
-            said_ms = ms(said), first_audio_ms = first_audio.map(ms), barge_ins, underruns, unreadable,
-            "a voicebot's call is over");
+        macro_rules! line {
+            ($level:ident, $told:literal) => {
+                tracing::$level!(
+                    code = end.code().map(tracing::field::display), account = self.account, call = call_sid,
+                    session = %bot.session, bot = bot.bot.as_deref(), backend = self.backend,
+                    customer = customer.as_deref().map(mask::number), end = end.as_str(), told = told.as_deref(),
+                    duration_ms = ms(duration), heard_ms = ms(heard), dropped_ms = ms(dropped), said_ms = ms(said),
+                    first_audio_ms = first_audio.map(ms), barge_ins, underruns, unreadable, $told
+                )
+            };
+        }
+        match end {
+            End::NoBot => line!(error, "no bot answers a call; the flow goes on. Do what `told` says"),
+            End::BackendFailed => line!(warn, "a bot's backend failed in a call; the flow goes on. See `told`"),
+            End::Silent | End::Full | End::Broken | End::Dropped => {
+                line!(warn, "a voicebot's call ended before it was done; the flow goes on");
+            }
+            End::Stopped
+            | End::Closed
+            | End::BotDone
+            | End::HandedOver
+            | End::Replaced
+            | End::Stopping
+            | End::NeverStarted => {
+                line!(info, "a voicebot's call is over");
+            }
+        }
         self.told.bot.end = Some(SessionEnd {
             reason: end.as_str().to_owned(),
             told,
@@ -269,7 +301,10 @@ impl Story {
         self.services.sessions.tell(async move {
             match store.append(receipt).await {
                 Ok(_) => journal.notify_one(),
-                Err(error) => tracing::warn!(%error, "what a voicebot did is not in its call's timeline"),
+                Err(error) => tracing::warn!(
+                    code = %Code::TimelineIncomplete, %error,
+                    "what a voicebot did is not in its call's timeline: the store did not take it"
+                ),
             }
         });
     }

@@ -12,19 +12,19 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::openapi::{Failed, ProblemShown, Wrong};
 use crate::{
-    access::GateError, accounts::AccountsError, config::Problem, directory::DirectoryError, exotel::ExotelError,
-    store::StoreError,
+    access::GateError, accounts::AccountsError, codes::Code, config::Problem, directory::DirectoryError,
+    exotel::ExotelError, store::StoreError,
 };
 
 /// The most rows of one page.
 const PAGE: u32 = 200;
 
-/// What can be wrong with a request to the API. One table: code, status, words.
+/// What can be wrong with a request to the API: code, status, words. What each code means stands in `codes.rs`.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error("{0}")]
     BadRequest(String),
-    #[error("sign in, or give a token as `Authorization: Bearer …`")]
+    #[error("you are not signed in: sign in, or give a token as `Authorization: Bearer …`")]
     Unauthorized,
     /// What was given to come in with is wrong.
     #[error("{0}")]
@@ -67,7 +67,7 @@ pub enum ApiError {
 fn of_store(error: &StoreError) -> String {
     match error {
         StoreError::BadCursor => "before: give the `next` of the page before, as it was answered".to_owned(),
-        _ => "the store cannot be asked now".to_owned(),
+        _ => "the store does not answer now; nothing is lost, try again in a minute".to_owned(),
     }
 }
 
@@ -76,37 +76,41 @@ fn told(problems: &[Problem]) -> String {
 }
 
 impl ApiError {
-    fn parts(&self) -> (StatusCode, &'static str) {
+    fn parts(&self) -> (StatusCode, Code) {
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
-            Self::NotVerified(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not_verified"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::SignIn(_) => (StatusCode::UNAUTHORIZED, "wrong_credentials"),
-            Self::Closed => (StatusCode::FORBIDDEN, "api_closed"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
-            Self::Crowded(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
-            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
-            Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
-            Self::Exotel(_, ExotelError::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, "exotel_busy"),
-            Self::Exotel(_, ExotelError::NotFound { .. }) => (StatusCode::NOT_FOUND, "unknown_to_exotel"),
-            Self::Exotel(_, ExotelError::Refused { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
-            Self::Exotel(_, ExotelError::Unknown { .. }) => (StatusCode::BAD_GATEWAY, "unknown"),
-            Self::Exotel(..) => (StatusCode::BAD_GATEWAY, "upstream"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::Store(StoreError::BadCursor) => (StatusCode::BAD_REQUEST, "bad_request"),
-            Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, Code::BadRequest),
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, Code::Invalid),
+            Self::NotVerified(_) => (StatusCode::UNPROCESSABLE_ENTITY, Code::NotVerified),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, Code::Unauthorized),
+            Self::SignIn(_) => (StatusCode::UNAUTHORIZED, Code::WrongCredentials),
+            Self::Closed => (StatusCode::FORBIDDEN, Code::ApiClosed),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, Code::Forbidden),
+            Self::Conflict(_) => (StatusCode::CONFLICT, Code::Conflict),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Code::TooMany),
+            Self::Crowded(_) => (StatusCode::TOO_MANY_REQUESTS, Code::TooManyStreams),
+            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::TooManyStreams),
+            Self::Upstream(_) => (StatusCode::BAD_GATEWAY, Code::Upstream),
+            Self::Exotel(_, ExotelError::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, Code::ExotelBusy),
+            Self::Exotel(_, ExotelError::NotFound { .. }) => (StatusCode::NOT_FOUND, Code::UnknownToExotel),
+            Self::Exotel(_, ExotelError::Refused { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, Code::Refused),
+            Self::Exotel(_, ExotelError::Unknown { .. }) => (StatusCode::BAD_GATEWAY, Code::Unknown),
+            Self::Exotel(..) => (StatusCode::BAD_GATEWAY, Code::Upstream),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, Code::NotFound),
+            Self::Store(StoreError::BadCursor) => (StatusCode::BAD_REQUEST, Code::BadRequest),
+            Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
         }
     }
 
     pub(super) fn answer(&self) -> HttpResponse {
         let (status, code) = self.parts();
         if let (Self::Store(error), StatusCode::SERVICE_UNAVAILABLE) = (self, status) {
-            tracing::error!(%error, "the API cannot ask the store");
+            tracing::error!(
+                code = %Code::StoreUnavailable, %error,
+                "the store does not answer the API; the request was answered 503"
+            );
         }
+        debug_assert!(code.row().statuses.contains(&status.as_u16()), "{code} is not answered {status}");
         let mut answer = HttpResponseBuilder::new(status);
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
@@ -121,7 +125,7 @@ impl ApiError {
             Self::Invalid(problems) => Some(problems.iter().map(ProblemShown::of).collect()),
             _ => None,
         };
-        answer.json(Failed { error: Wrong { code: code.to_owned(), message: self.to_string(), problems } })
+        answer.json(Failed { error: Wrong { problems, ..Wrong::new(code, self.to_string()) } })
     }
 }
 

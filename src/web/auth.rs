@@ -33,6 +33,7 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
+    codes::Code,
     store::{AuditEntry, Store, StoreError},
 };
 
@@ -212,7 +213,10 @@ impl Drop for Note {
 async fn write(store: &dyn Store, entry: AuditEntry) {
     let (id, action) = (entry.id.clone(), entry.action.clone());
     if let Err(error) = store.change(Vec::new(), vec![entry], Timestamp::now()).await {
-        tracing::error!(request = %id, action, %error, "how a request ended cannot be written into the log");
+        tracing::error!(
+            code = %Code::LogIncomplete, request = %id, action, %error,
+            "how a request ended cannot be written into the log"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::recording;
-use crate::{app::Services, store::CallRef, telemetry::HookLabels};
+use crate::{app::Services, codes::Code, store::CallRef, telemetry::HookLabels};
 
 /// Whose signature is understood.
 const CONNECTOR: &str = "hubspot";
@@ -85,7 +85,10 @@ async fn answer(
     let file = match services.store.call_file(&call).await {
         Ok(file) => file.filter(|_| account == sid),
         Err(error) => {
-            tracing::error!(%error, "the store cannot be asked for a recording");
+            tracing::error!(
+                code = %Code::StoreUnavailable, %error,
+                "a recording cannot be looked up in the store; who asked was told to try again"
+            );
             return refused(StatusCode::SERVICE_UNAVAILABLE);
         }
     };

@@ -18,6 +18,7 @@ use crate::{
     access::{Caller, Role},
     app::Services,
     call::{BotWish, phone},
+    codes::Code,
     config::{Account, Did},
     dialer::{BotCall, Breach},
     directory::Entry,
@@ -62,7 +63,7 @@ async fn place(
     let running = services.account(&sid).zip(services.dialer(&sid));
     let (account, dialer) = running.ok_or_else(|| ApiError::NotFound("there is no such account".to_owned()))?;
     let found = services.bots.of(&sid).get(&id).cloned();
-    let bot = found.ok_or_else(|| ApiError::NotFound("there is no such bot".to_owned()))?;
+    let bot = found.ok_or_else(|| ApiError::NotFound("there is no such bot: see …/bots".to_owned()))?;
     // Whoever asks again is told what became of it, whatever has become of its DID since: that is looked at behind the key.
     let did = did(&services, &account, &bot.id, asked.exophone.as_deref());
     let unable = bot.profile.secrets_lost;
@@ -94,7 +95,7 @@ fn fingerprint(bot: &str, account: &Account, asked: &Placing) -> [u8; 32] {
 fn cannot_answer() -> Breach {
     Breach {
         at: "bot",
-        code: "bot_cannot_answer",
+        code: Code::BotCannotAnswer,
         message: "its credentials were sealed with another master key".to_owned(),
     }
 }
@@ -105,10 +106,10 @@ fn did(services: &Services, account: &Account, bot: &str, named: Option<&str>) -
     let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else {
         let first = dids.all().find(|did| did.profile.bot_id.as_deref() == Some(bot));
         let message = "no DID leads to this bot; give one as exophone, or give a DID this bot".to_owned();
-        return first.cloned().ok_or(Breach { at: "exophone", code: "no_did", message });
+        return first.cloned().ok_or(Breach { at: "exophone", code: Code::NoDid, message });
     };
     let number = phone::parse(named, &account.country).map(|number| number.e164);
     let found = dids.all().find(|did| did.id == named || Some(&did.profile.number) == number.as_ref());
     let message = "is no DID of this account; add it under /dids first".to_owned();
-    found.cloned().ok_or(Breach { at: "exophone", code: "unknown_did", message })
+    found.cloned().ok_or(Breach { at: "exophone", code: Code::UnknownDid, message })
 }

@@ -148,7 +148,7 @@ async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
 async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, id) = path.into_inner();
     let bots = services.bots.of(&sid);
-    let bot = bots.get(&id).ok_or_else(|| ApiError::NotFound("there is no such bot".to_owned()))?;
+    let bot = bots.get(&id).ok_or_else(|| ApiError::NotFound("there is no such bot: see …/bots".to_owned()))?;
     Ok(HttpResponse::Ok().json(shown(&services, &sid, bot)))
 }
 

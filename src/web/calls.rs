@@ -89,7 +89,7 @@ async fn calls(request: HttpRequest, services: Data<Services>, sid: Path<String>
 async fn call(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (account, call_sid) = path.into_inner();
     let file = services.store.call_file(&CallRef { account, call_sid }).await?;
-    let file = file.ok_or_else(|| ApiError::NotFound("there is no such call".to_owned()))?;
+    let file = file.ok_or_else(|| ApiError::NotFound("there is no call of this CallSid: see …/calls".to_owned()))?;
     Ok(HttpResponse::Ok().json(timeline::call(&file)))
 }
 
@@ -112,7 +112,7 @@ async fn resync(services: Data<Services>, path: Path<(String, String)>, bytes: B
         services.store.forget_links(&call, asked.integration.as_deref()).await?;
     }
     if !services.decider.replan(&call).await? {
-        return Err(ApiError::NotFound("there is no such call".to_owned()));
+        return Err(ApiError::NotFound("there is no call of this CallSid: see …/calls".to_owned()));
     }
     let mut states = NOT_THERE.to_vec();
     if asked.rewrite {
@@ -136,8 +136,8 @@ async fn recording_link(services: Data<Services>, path: Path<(String, String)>) 
     let file = services.store.call_file(&CallRef { account: account.clone(), call_sid: call_sid.clone() }).await?;
     match file.map(|file| file.state.recording_url.is_some()) {
         Some(true) => {}
-        Some(false) => return Err(ApiError::NotFound("there is no recording of this call (yet)".to_owned())),
-        None => return Err(ApiError::NotFound("there is no such call".to_owned())),
+        Some(false) => return Err(ApiError::NotFound("Exotel has given out no recording of this call yet".to_owned())),
+        None => return Err(ApiError::NotFound("there is no call of this CallSid: see …/calls".to_owned())),
     }
     let expires_at = Timestamp::now() + LINK;
     let url = recording::link(services.public_url(), &services.key, &account, &call_sid, Some(expires_at));

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
+    codes::Code,
     dialer::{Declined, Wish},
     store::{Click, ClickFilter, ClickState},
 };
@@ -172,7 +173,9 @@ pub(super) fn refusal(declined: &Declined, status: StatusCode) -> HttpResponse {
     if let Some(seconds) = retry_after(declined) {
         answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
-    answer.json(Failed { error: Wrong::new(parts(declined).1, told(declined)) })
+    let code = parts(declined).1;
+    debug_assert!(code.row().statuses.contains(&status.as_u16()), "{code} is not answered {status}");
+    answer.json(Failed { error: Wrong::new(code, told(declined)) })
 }
 
 /// Hashes texts that are told apart by their lengths.
@@ -193,13 +196,13 @@ pub(super) fn status(state: &ClickState) -> StatusCode {
     }
 }
 
-pub(super) fn parts(declined: &Declined) -> (StatusCode, &'static str) {
+pub(super) fn parts(declined: &Declined) -> (StatusCode, Code) {
     match declined {
         Declined::Breach(breach) => (StatusCode::UNPROCESSABLE_ENTITY, breach.code),
-        Declined::OtherRequest => (StatusCode::CONFLICT, "key_of_another_request"),
-        Declined::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
-        Declined::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "exotel_unreachable"),
-        Declined::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+        Declined::OtherRequest => (StatusCode::CONFLICT, Code::KeyOfAnotherRequest),
+        Declined::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, Code::TooManyCalls),
+        Declined::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::ExotelUnreachable),
+        Declined::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
     }
 }
 
@@ -207,7 +210,10 @@ pub(super) fn parts(declined: &Declined) -> (StatusCode, &'static str) {
 pub(super) fn told(declined: &Declined) -> String {
     match declined {
         Declined::Store(error) => {
-            tracing::error!(%error, "clicks cannot be stored");
+            tracing::error!(
+                code = %Code::StoreUnavailable, %error,
+                "a click cannot be stored, and is not dialled; who asked was told"
+            );
             "this cannot be stored now; nothing was dialled by this request".to_owned()
         }
         declined => declined.to_string(),
@@ -263,12 +269,12 @@ pub(super) struct ClickShown {
 
 /// Why it was not placed: by Exotel's code, or ours.
 fn wrong(state: &ClickState) -> Option<Wrong> {
-    let code = match state {
-        ClickState::Refused { code, .. } => code.clone(),
-        ClickState::NotPlaced { .. } => "not_placed".to_owned(),
-        _ => return None,
-    };
-    Some(Wrong::new(&code, advice(state).unwrap_or_default()))
+    let told = advice(state).unwrap_or_default();
+    match state {
+        ClickState::Refused { code, .. } => Some(Wrong::of_exotel(code, told)),
+        ClickState::NotPlaced { .. } => Some(Wrong::new(Code::NotPlaced, told)),
+        _ => None,
+    }
 }
 
 fn shown(click: &Click) -> ClickShown {
@@ -299,7 +305,7 @@ async fn one(services: Data<Services>, caller: Caller, path: Path<(String, Uuid)
     let click = services.store.click(&sid, id).await?;
     // Another's looks as one that is not there.
     let click = click.filter(|click| own.is_none_or(|own| own.contains(&click.agent)));
-    let click = click.ok_or_else(|| ApiError::NotFound("there is no such click".to_owned()))?;
+    let click = click.ok_or_else(|| ApiError::NotFound("there is no such click: see …/clicks".to_owned()))?;
     Ok(HttpResponse::Ok().json(shown(&click)))
 }
 

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     access::{Caller, Role},
     app::Services,
+    codes::Code,
     directory::Agent,
     exotel::{Device, ExotelClient, ExotelError, Party, User, Who},
 };
@@ -50,7 +51,7 @@ fn own_agent(services: &Services, caller: &Caller, sid: &str, id: &str) -> Resul
             .cloned()
             .ok_or_else(|| ApiError::NotFound("no agent of the user mapping has your e-mail".to_owned()));
     }
-    let agent = roster.find(id).ok_or_else(|| ApiError::NotFound("there is no such agent".to_owned()))?;
+    let agent = roster.find(id).ok_or_else(|| ApiError::NotFound("there is no such agent: see …/users".to_owned()))?;
     if caller.role == Role::Agent && !caller.is_agent(agent) {
         let message = "this is another agent's: yours is he who has your e-mail in the user mapping, /agents/me";
         return Err(ApiError::Forbidden(message.to_owned()));
@@ -200,7 +201,10 @@ async fn switch(services: Data<Services>, caller: Caller, path: Path<(String, St
         if let (Some(other), false) = (other, matches!(error, ExotelError::Unknown { .. })) {
             let back = client.switch_device(&user.id, &other.id, true).await;
             if let Err(error) = back {
-                tracing::warn!(account = %sid, agent = %agent.id, %error, "no device of this agent is on now");
+                tracing::error!(
+                    code = %Code::NoDeviceOn, account = %sid, agent = %agent.id, %error,
+                    "no device of this agent is on now, and he is not rung; switch one on"
+                );
             }
         }
         return Err(failed(error));

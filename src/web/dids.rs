@@ -21,6 +21,7 @@ use crate::{
     access::{Caller, Role},
     app::Services,
     call::phone,
+    codes::Code,
     config::Did,
     dialer::{Declined, TestWish},
     directory::{DidPatch, Entry, Source},
@@ -117,7 +118,7 @@ pub(super) fn options(services: &Services, sid: &str) -> Vec<Choice> {
 
 pub(super) fn found(services: &Services, sid: &str, id: &str) -> Result<Entry<Did>, ApiError> {
     let found = services.bots.dids(sid).get(id).cloned();
-    found.ok_or_else(|| ApiError::NotFound("there is no such did".to_owned()))
+    found.ok_or_else(|| ApiError::NotFound("there is no such DID: see …/dids".to_owned()))
 }
 
 async fn list(services: Data<Services>, sid: Path<String>) -> Answer {
@@ -252,9 +253,9 @@ pub(super) fn told(sid: &str, did: &Entry<Did>, click: &Click, status: StatusCod
             (call_sid, provider_status) = (Some(sid.clone()), word.clone());
             (status, None)
         }
-        ClickState::Refused { .. } => (StatusCode::BAD_GATEWAY, Some("upstream")),
-        ClickState::NotPlaced { .. } => (status, Some("not_placed")),
-        _ if status == StatusCode::BAD_GATEWAY => (status, Some("unknown")),
+        ClickState::Refused { .. } => (StatusCode::BAD_GATEWAY, Some(Code::Upstream)),
+        ClickState::NotPlaced { .. } => (status, Some(Code::NotPlaced)),
+        _ if status == StatusCode::BAD_GATEWAY => (status, Some(Code::Unknown)),
         _ => (status, None),
     };
     let message = clicks::advice(&click.state);

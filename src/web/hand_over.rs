@@ -38,7 +38,7 @@ async fn hand_over(services: Data<Services>, path: Path<(String, String)>, bytes
     let (account, call_sid) = path.into_inner();
     let HandOver { target } = api::body(&bytes)?;
     if call_sid.chars().count() > CALL_SID_CHARS {
-        return Err(ApiError::NotFound("there is no such call".to_owned()));
+        return Err(ApiError::NotFound("there is no call of this CallSid: see …/calls".to_owned()));
     }
     let target = target.trim().to_owned();
     let noted = app::hand_over(&services, &CallRef { account, call_sid }, &target).await;

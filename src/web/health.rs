@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, http::header, web::Data};
 use serde_json::json;
 
-use crate::{app::Services, context, delivery::Health, telemetry::StateLabels};
+use crate::{app::Services, codes::Code, context, delivery::Health, telemetry::StateLabels};
 
 /// The process answers.
 pub(super) async fn healthz() -> HttpResponse {
@@ -33,12 +33,13 @@ pub(super) async fn readyz(services: Data<Services>) -> HttpResponse {
         "status": status,
         "store": match &ping {
             Ok(took) => json!({ "ok": true, "commit_ms": took.as_secs_f64() * 1000.0 }),
-            Err(error) => json!({ "ok": false, "error": error.to_string() }),
+            Err(error) => json!({ "ok": false, "code": Code::StoreUnavailable.as_str(), "error": error.to_string() }),
         },
         "context": match context {
             context::Health::Well => json!({ "kind": services.context.kind(), "ok": true }),
             context::Health::Degraded { since, reason } => {
-                json!({ "kind": services.context.kind(), "ok": false, "since": since, "reason": reason })
+                let code = Code::ContextDegraded.as_str();
+                json!({ "kind": services.context.kind(), "ok": false, "code": code, "since": since, "reason": reason })
             }
         },
         "lanes": lanes,
@@ -63,7 +64,10 @@ pub(super) async fn metrics(services: Data<Services>) -> HttpResponse {
                 metrics.deliveries.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
             }
         }
-        Err(error) => tracing::warn!(%error, "depths cannot be read for the metrics"),
+        Err(error) => tracing::warn!(
+            code = %Code::StoreUnavailable, %error,
+            "the counts of receipts and deliveries cannot be read from the store; /metrics shows the last ones"
+        ),
     }
     metrics.context_degraded.set(services.context.health().is_degraded().into());
     metrics.up_seconds.set(services.started.elapsed().as_secs_f64());

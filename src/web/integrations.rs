@@ -24,6 +24,7 @@ use crate::{
     access::Role,
     accounts::Running,
     app::Services,
+    codes::Code,
     connect::oauth::{By, Keeper, TokenError, consent},
     delivery::{Access, LaneHandle, LaneStanding},
     store::LaneRef,
@@ -135,12 +136,12 @@ async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer 
 }
 
 pub(super) async fn standing(services: &Services, sid: &str, name: &str) -> Result<IntegrationShown, ApiError> {
-    let unknown = || ApiError::NotFound("there is no such integration".to_owned());
+    let unknown = || ApiError::NotFound("there is no integration of this name: see …/integrations".to_owned());
     of(services, &*services.accounts.get(sid).ok_or_else(unknown)?, name).await
 }
 
 async fn of(services: &Services, running: &Running, name: &str) -> Result<IntegrationShown, ApiError> {
-    let unknown = || ApiError::NotFound("there is no such integration".to_owned());
+    let unknown = || ApiError::NotFound("there is no integration of this name: see …/integrations".to_owned());
     let kept = running.integrations.get(name).ok_or_else(unknown)?;
     let integration = running.integration(name);
     let handle = running.lane(name);
@@ -173,7 +174,9 @@ async fn of(services: &Services, running: &Running, name: &str) -> Result<Integr
 
 fn lane(services: &Services, sid: &str, name: &str) -> Result<LaneHandle, ApiError> {
     let wanted = LaneRef { account: sid.to_owned(), integration: name.to_owned() };
-    services.lane(&wanted).ok_or_else(|| ApiError::NotFound("there is no such integration".to_owned()))
+    services
+        .lane(&wanted)
+        .ok_or_else(|| ApiError::NotFound("there is no integration of this name: see …/integrations".to_owned()))
 }
 
 fn keeper(lane: &LaneHandle) -> Option<&Arc<Keeper>> {
@@ -252,8 +255,14 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
             return page(StatusCode::BAD_REQUEST, "This link is used up or too old. Run `patchbay connect` again.");
         }
         Err(error) => {
-            tracing::error!(%error, "a consent cannot be looked up");
-            return page(StatusCode::SERVICE_UNAVAILABLE, "The store cannot be asked now. Try again.");
+            tracing::error!(
+                code = %Code::StoreUnavailable, %error,
+                "a consent cannot be looked up in the store; who consented was told to try again"
+            );
+            return page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store does not answer now, and nothing was changed. Try again in a minute.",
+            );
         }
     };
     let Some(lane) = services.lane(&consent.lane) else {
@@ -263,7 +272,10 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
         return page(StatusCode::BAD_REQUEST, "This integration works with a key from the configuration.");
     };
     if returned.code.is_empty() {
-        tracing::warn!(lane = %consent.lane, "the consent was refused in the CRM");
+        tracing::warn!(
+            code = %Code::ConsentRefused, lane = %consent.lane,
+            "the consent was refused in the CRM; nothing was changed. To connect, run `patchbay connect` again"
+        );
         let why = if returned.error.is_empty() { "no code came back" } else { "it was refused" };
         return page(StatusCode::BAD_REQUEST, &format!("Not connected: {why}. Run `patchbay connect` again."));
     }
@@ -277,7 +289,11 @@ async fn callback(services: Data<Services>, returned: Query<Returned>) -> HttpRe
                 lane.probe_now();
             }
             Err(error) => {
-                tracing::error!(lane = %lane.lane(), %error, "the code could not be exchanged for tokens");
+                tracing::error!(
+                    code = %Code::ConsentFailed, lane = %lane.lane(), %error,
+                    "the CRM gives no tokens for the consent; nothing was changed. Mend the cause and run `patchbay \
+                     connect` again"
+                );
             }
         }
         connected.map(|()| lane)
@@ -348,7 +364,10 @@ async fn backfill(services: Data<Services>, path: Path<(String, String)>, bytes:
                 Backfill { state: "planned", calls, ..begun }
             }
             Err(error) => {
-                tracing::error!(%lane, %error, "a backfill broke off; ask for it again, nothing is doubled");
+                tracing::error!(
+                    code = %Code::BackfillBrokeOff, %lane, %error,
+                    "a backfill broke off; ask for it again, nothing is doubled"
+                );
                 Backfill { state: "failed", ..begun }
             }
         };

@@ -18,6 +18,7 @@ use super::clicks;
 use crate::{
     app::Services,
     call::{AttemptStatus, CallState, CallingTimes, normalise, phone},
+    codes::Code,
     config::{Account, Integration},
     dialer::Wish,
     store::{CallFilter, CallRef, ClickState, StoreError},
@@ -171,8 +172,11 @@ async fn lead_info(request: HttpRequest, services: Data<Services>) -> HttpRespon
         }
         Ok(None) => error(StatusCode::NOT_FOUND, "this agent is in no call"),
         Err(failed) => {
-            tracing::error!(error = %failed, "an agent's call cannot be looked up");
-            error(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be asked now")
+            tracing::error!(
+                code = %Code::StoreUnavailable, error = %failed,
+                "an agent's call cannot be looked up in the store; LeadSquared was told 503"
+            );
+            error(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer now; try again in a minute")
         }
     }
 }
@@ -211,7 +215,10 @@ async fn did_numbers(request: HttpRequest, services: Data<Services>) -> HttpResp
             HttpResponse::Ok().json(json!({ "status": "success", "did_list": numbers.collect::<Vec<_>>() }))
         }
         Err(failed) => {
-            tracing::warn!(account = %account.sid, error = %failed, "Exotel does not say the account's ExoPhones");
+            tracing::warn!(
+                code = %failed.code(), account = %account.sid, error = %failed,
+                "Exotel does not say the account's ExoPhones; LeadSquared was told so"
+            );
             error(StatusCode::BAD_GATEWAY, format!("Exotel does not say the ExoPhones: {failed}"))
         }
     }

@@ -32,6 +32,7 @@ use crate::{
     access::{Caller, Role},
     app::Services,
     call::{Asked, CallState, CameOfIt, Order, OrderKind, PersonRequest, phone},
+    codes::Code,
     exotel::{Channels, Ear, ExotelClient, ExotelError, Leg, LegOrigin, Monitor, Party, StatusCallback, Tape},
     hooks,
     store::{CallRef, StoreError},
@@ -86,7 +87,7 @@ async fn known(services: &Services, path: Path<(String, String)>) -> Result<(Cal
     let (account, call_sid) = path.into_inner();
     let call = CallRef { account, call_sid };
     let file = services.store.call_file(&call).await?;
-    let file = file.ok_or_else(|| ApiError::NotFound("there is no such call".to_owned()))?;
+    let file = file.ok_or_else(|| ApiError::NotFound("there is no call of this CallSid: see …/calls".to_owned()))?;
     Ok((call, file.state))
 }
 
@@ -262,7 +263,7 @@ impl OnItsWay {
         if all.insert(key.clone()) {
             return Ok(Self(key));
         }
-        Err(ApiError::Conflict("the same is being carried out for this call right now".to_owned()))
+        Err(ApiError::Conflict("the same is being carried out for this call right now: wait for its answer".to_owned()))
     }
 }
 
@@ -441,7 +442,10 @@ async fn order(
         };
         let ended = Order { came_of_it: Some(came_of_it), told, ..order };
         if let Err(error) = write(&services, &caller, &call, ended).await {
-            tracing::error!(call = %call.call_sid, order = %id, %error, "what came of an order cannot be written down");
+            tracing::error!(
+                code = %Code::TimelineIncomplete, call = %call.call_sid, order = %id, %error,
+                "what came of an order cannot be written into its call's timeline; the order was sent once"
+            );
         }
         given
     });

@@ -145,7 +145,7 @@ fn named<'a>(
     };
     found.retain(|agent| caller.role >= Role::Admin || own(agent));
     if found.is_empty() {
-        return Err(ApiError::NotFound("there is no such agent".to_owned()));
+        return Err(ApiError::NotFound("there is no such agent: see …/users".to_owned()));
     }
     Ok(found)
 }

@@ -89,5 +89,5 @@ pub async fn not_found(request: HttpRequest, services: Data<Services>) -> HttpRe
     if hooks::looks_like_one(request.path()) {
         services.metrics.hook_answers.get_or_create(&HookLabels { hook: "unknown", status: 404 }).inc();
     }
-    api::ApiError::NotFound("there is nothing at this path".to_owned()).answer()
+    api::ApiError::NotFound("there is nothing at this path: see /api/openapi.json".to_owned()).answer()
 }

@@ -11,7 +11,10 @@ use super::{
     auth::{COOKIE, CSRF, Endpoint, Wants, open},
     endpoints,
 };
-use crate::config::Problem;
+use crate::{
+    codes::{Code, Row, TABLE},
+    config::Problem,
+};
 
 /// OpenAPI's place for schemas that are referred to.
 const SCHEMAS: &str = "/components/schemas";
@@ -95,7 +98,7 @@ pub(super) struct Failed {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Wrong {
-    /// One word, for programs.
+    /// One word, for programs: those of `x-codes`. Of a call that Exotel refuses to place it is Exotel's own number.
     pub(super) code: String,
     /// What is wrong, and what would be right.
     pub(super) message: String,
@@ -105,7 +108,12 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    pub(super) fn new(code: &str, message: String) -> Self {
+    pub(super) fn new(code: Code, message: String) -> Self {
+        Self { code: code.as_str().to_owned(), message, problems: None }
+    }
+
+    /// By Exotel's own number.
+    pub(super) fn of_exotel(code: &str, message: String) -> Self {
         Self { code: code.to_owned(), message, problems: None }
     }
 }
@@ -148,6 +156,7 @@ pub(super) fn document() -> &'static Value {
                 "responses": {
                     "Error": {
                         "description": "What is wrong, and what would be right.",
+                        "x-codes": codes(),
                         "content": { "application/json": { "schema": error } },
                     },
                 },
@@ -167,6 +176,13 @@ pub(super) fn document() -> &'static Value {
             },
         })
     })
+}
+
+/// Every code of an answer, with the statuses it comes with and what is to be done about it.
+fn codes() -> Map<String, Value> {
+    let answered = TABLE.iter().filter(|row| !row.statuses.is_empty());
+    let shown = |row: &Row| json!({ "statuses": row.statuses, "happened": row.happened, "advice": row.advice });
+    answered.map(|row| (row.word.to_owned(), shown(row))).collect()
 }
 
 fn in_path(path: &str) -> Vec<Value> {

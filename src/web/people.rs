@@ -87,7 +87,7 @@ async fn call(services: &Services, path: Path<(String, String)>) -> Result<CallR
     let (account, call_sid) = path.into_inner();
     let call = CallRef { account, call_sid };
     if services.store.calls(std::slice::from_ref(&call)).await?.is_empty() {
-        return Err(ApiError::NotFound("there is no such call".to_owned()));
+        return Err(ApiError::NotFound("there is no call of this CallSid: see …/calls".to_owned()));
     }
     Ok(call)
 }

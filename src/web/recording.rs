@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
-use crate::{app::Services, exotel::NoRecording, key::MasterKey, store::CallRef, telemetry::HookLabels};
+use crate::{app::Services, codes::Code, exotel::NoRecording, key::MasterKey, store::CallRef, telemetry::HookLabels};
 
 const PURPOSE: &str = "recording-link";
 
@@ -69,7 +69,10 @@ async fn answer(
     let (client, file) = match (services.exotel(sid), services.store.call_file(&call).await) {
         (Some(client), Ok(Some(file))) => (client, file),
         (_, Err(error)) => {
-            tracing::error!(%error, "the store cannot be asked for a recording");
+            tracing::error!(
+                code = %Code::StoreUnavailable, %error,
+                "a recording cannot be looked up in the store; who asked was told to try again"
+            );
             return say(StatusCode::SERVICE_UNAVAILABLE, "The recording cannot be looked up now; try again.");
         }
         _ => return say(StatusCode::NOT_FOUND, "This call is not known any more."),
@@ -85,7 +88,10 @@ async fn answer(
     match client.recording(&url, range, config.timeout).await {
         Ok(reply) => pass_on(request, reply, config.limit_bytes, config.timeout),
         Err(error) => {
-            tracing::warn!(account = sid, call = call_sid, %error, "a recording cannot be passed on");
+            tracing::warn!(
+                code = %Code::RecordingNotPassedOn, account = sid, call = call_sid, %error,
+                "Exotel does not give a recording out; who asked was told"
+            );
             match error {
                 NoRecording::NotThere => {
                     say(StatusCode::NOT_FOUND, "Exotel does not have the recording yet; it takes some minutes.")

@@ -178,7 +178,7 @@ fn shown(agent: &Agent) -> AgentShown {
 async fn show(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, id) = path.into_inner();
     let roster = services.agents.of(&sid);
-    let agent = roster.find(&id).ok_or_else(|| ApiError::NotFound("there is no such agent".to_owned()))?;
+    let agent = roster.find(&id).ok_or_else(|| ApiError::NotFound("there is no such agent: see …/users".to_owned()))?;
     Ok(HttpResponse::Ok().json(shown(agent)))
 }
 
@@ -307,7 +307,9 @@ async fn import(
 ) -> Answer {
     let bytes = match payload.to_bytes_limited(TABLE).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return Err(ApiError::BadRequest("the body broke off".to_owned())),
+        Ok(Err(_)) => {
+            return Err(ApiError::BadRequest("the body broke off, and nothing was taken: send it again".to_owned()));
+        }
         Err(_) => return Err(ApiError::TooLarge(TABLE)),
     };
     let file = file(&request, bytes).await?;
@@ -323,7 +325,8 @@ async fn file(request: &HttpRequest, bytes: Bytes) -> Result<Bytes, ApiError> {
     let Ok(boundary) = multer::parse_boundary(kind) else { return Ok(bytes) };
     let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
     let mut form = multer::Multipart::new(stream, boundary);
-    let wrong = |_| ApiError::BadRequest("the form cannot be read".to_owned());
+    let wrong =
+        |_| ApiError::BadRequest("the form cannot be read: send the table as the file of a multipart form".to_owned());
     while let Some(field) = form.next_field().await.map_err(wrong)? {
         if field.file_name().is_some() || field.name() == Some("file") {
             return field.bytes().await.map_err(wrong);
@@ -344,7 +347,7 @@ async fn imports(services: Data<Services>, sid: Path<String>) -> Answer {
 async fn job(services: Data<Services>, path: Path<(String, String)>) -> Answer {
     let (sid, id) = path.into_inner();
     let job = services.agents.job(&sid, &id).await?;
-    let job = job.ok_or_else(|| ApiError::NotFound("there is no such import".to_owned()))?;
+    let job = job.ok_or_else(|| ApiError::NotFound("there is no such import: see …/users/import".to_owned()))?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(job))
 }
 

@@ -4,7 +4,6 @@
 mod page;
 
 use http::Method;
-
 use patchbay_sandbox::{Fault, On, exotel::Trouble};
 use serde_json::{Value, json};
 

@@ -93,6 +93,8 @@ async fn while_the_crm_is_down_calls_are_taken_and_no_attempt_is_spent() {
     rig.until_api("/integrations", |answer| (answer["integrations"][0]["lane"]["state"] == "down").then_some(())).await;
     let (status, ready) = rig.get("/readyz").await;
     assert_eq!((status, &ready["status"]), (200, &json!("degraded")));
+    let lanes = ready["lanes"].as_object().expect("the lanes");
+    assert!(lanes.values().all(|lane| lane["code"] == "crm_down"), "{ready}");
     let waiting = rig
         .until_api("/deliveries?state=pending,inflight&limit=200", |answer| {
             answer["deliveries"].as_array().filter(|rows| rows.len() == 40).cloned()
@@ -107,7 +109,7 @@ async fn while_the_crm_is_down_calls_are_taken_and_no_attempt_is_spent() {
     }
     rig.settled().await;
     assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), 40);
-    let alerts = rig.logs().iter().filter(|line| line.contains("the CRM is down")).count();
+    let alerts = rig.logs().iter().filter(|line| line.contains(r#""code":"crm_down""#)).count();
     assert_eq!(alerts, 1, "one alert per target, not one per delivery");
 }
 
@@ -129,7 +131,9 @@ async fn a_revoked_key_holds_the_lane_with_one_alert_and_the_backlog_drains_afte
     }
     rig.settled().await;
     assert_eq!(rig.freshdesk.with(|desk| desk.tickets().count()), 10);
-    assert_eq!(rig.logs().iter().filter(|line| line.contains("refuses the credentials")).count(), 1);
+    let logs = rig.logs();
+    let alerts: Vec<&String> = logs.iter().filter(|line| line.contains("refuses the credentials")).collect();
+    assert!(alerts.len() == 1 && alerts[0].contains(r#""code":"crm_unauthorized""#), "{alerts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -351,7 +355,7 @@ async fn what_waits_for_an_integration_that_was_renamed_is_held_and_told() {
         rig.until_api("/deliveries?state=held", |held| held["deliveries"][0]["reason"].as_str().map(str::to_owned));
     let reason = reason.await;
     assert!(reason.contains("no integration of this name") && reason.contains("resync"), "{reason}");
-    let told = || rig.logs().iter().any(|line| line.contains("not in the configuration any more")).then_some(());
+    let told = || rig.logs().iter().any(|line| line.contains(r#""code":"integration_gone""#)).then_some(());
     rig.until("it is told", told).await;
     rig.post(&format!("/api/v1/accounts/{SID}/calls/{}/resync", call.sid), json!({})).await;
     rig.ticket(&call.sid).await;

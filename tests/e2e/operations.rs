@@ -161,7 +161,7 @@ fn a_wrong_configuration_is_told_whole() {
         assert_eq!(output.status.code(), Some(1));
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         for expected in [
-            "wrong.toml",
+            " mistakes (config_invalid)",
             "server.listn: there is no such key; did you mean \"listen\"?",
             "server.admin_token: has 5 characters",
             "delivery.retry[0]: \"5 parsecs\" is not a duration",
@@ -196,6 +196,7 @@ async fn check_names_cause_and_cure() {
     assert_eq!(code, Some(1), "{told}");
     assert!(
         told.contains("FAIL  acme1/support")
+            && told.contains("crm_unauthorized [")
             && told.contains("take a new one from the profile settings and set `api_key`"),
         "{told}"
     );
@@ -203,7 +204,7 @@ async fn check_names_cause_and_cure() {
     let (code, told) = tokio::task::block_in_place(check);
     assert_eq!(code, Some(1), "{told}");
     let failed = told.lines().find(|line| line.contains("FAIL  acme1:")).unwrap_or_default();
-    assert!(failed.contains("refuses the account's credentials (401)"), "{told}");
+    assert!(failed.contains("exotel_unauthorized: Exotel refuses the account's credentials (401)"), "{told}");
     assert!(failed.contains("copy API key and token anew") && failed.contains("my.in.exotel.com: mumbai"), "{told}");
 }
 
@@ -278,7 +279,10 @@ async fn a_database_of_a_newer_version_is_refused() {
     let output = rig.command(&["serve", "--config", &config]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("schema version 9999") && told.contains("newer Patchbay"), "{told}");
+    assert!(
+        told.contains("schema version 9999") && told.contains("newer Patchbay") && told.contains("(cannot_start)"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

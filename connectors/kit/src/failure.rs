@@ -25,6 +25,23 @@ pub enum Kind {
     Unsupported,
 }
 
+impl Kind {
+    /// The word that a reason begins with and a log line has as its code. `docs/ERRORS.md` says what to do about each.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "crm_unauthorized",
+            Self::Forbidden => "crm_forbidden",
+            Self::NotFound => "crm_not_found",
+            Self::Conflict => "crm_conflict",
+            Self::Invalid => "crm_invalid",
+            Self::RateLimited => "crm_rate_limited",
+            Self::Unavailable => "crm_unavailable",
+            Self::Malformed => "crm_malformed",
+            Self::Unsupported => "crm_unsupported",
+        }
+    }
+}
+
 /// When the same thing may be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
@@ -85,7 +102,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.kind)?;
+        f.write_str(self.kind.code())?;
         if let Some(code) = &self.remote_code {
             write!(f, " [{code}]")?;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{By, Grant, Keeper, TokenError, grant, unreachable, unreadable};
-use crate::{key, store::Consent};
+use crate::{codes::Code, key, store::Consent};
 
 /// What a waiting consent is sealed for.
 const PURPOSE: &str = "oauth consent";
@@ -90,7 +90,11 @@ impl Keeper {
         let now = Timestamp::now();
         let answer = self.exchange(at, form).await?;
         if answer.refresh.is_none() {
-            tracing::warn!(lane = %parts.lane, "the CRM gave no refresh token: the connection ends with its access token");
+            tracing::error!(
+                code = %Code::NoRefreshToken, lane = %parts.lane,
+                "the CRM gave no refresh token: the connection ends with its access token; allow offline access, \
+                 connect again"
+            );
         }
         let grant = Grant {
             renew_at: grant::renew_at(now, answer.lifetime),

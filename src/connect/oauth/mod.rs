@@ -41,6 +41,7 @@ use uuid::Uuid;
 
 use super::transport::{Credentials, Limits, Lost, Transport};
 use crate::{
+    codes::Code,
     crash,
     key::MasterKey,
     store::{Duty, LaneRef, Lease, Store, StoreError},
@@ -238,8 +239,10 @@ impl Keeper {
         }
         match good_yet() {
             Some(old) => {
-                tracing::warn!(lane = %self.parts.lane, %error, "the access token could not be renewed; it is good until \
-                    it expires, and renewing is tried on");
+                tracing::warn!(
+                    code = %Code::TokenNotRenewed, lane = %self.parts.lane, %error,
+                    "the access token cannot be renewed; it is used until it ends, and renewing is tried on"
+                );
                 Ok(old)
             }
             None => Err(error),
@@ -397,7 +400,10 @@ impl Keeper {
                 Err(error) => error.to_string(),
             };
             // A rotated refresh token that is not stored is lost with this process: written until it is.
-            tracing::error!(lane = %self.parts.lane, error, "a token cannot be stored; trying on");
+            tracing::error!(
+                code = %Code::TokenNotStored, lane = %self.parts.lane, error,
+                "a new token cannot be stored; it is tried every second. Mend the database before Patchbay is ended"
+            );
             tokio::time::sleep(STORE_PAUSE).await;
         }
     }
@@ -409,7 +415,11 @@ impl Keeper {
         };
         let plain = self.parts.key.open(SEALED_FOR, &[account, integration], &stored.sealed);
         if plain.is_none() {
-            tracing::warn!(lane = %self.parts.lane, "the stored token was sealed with another master key and is no use");
+            tracing::error!(
+                code = %Code::WrongMasterKey, lane = %self.parts.lane,
+                "the stored token was sealed with another master key and is not used; give that key as \
+                 server.previous_key_files, or connect again"
+            );
         }
         let grant = plain.and_then(|plain| Grant::from_bytes(&plain)).filter(|grant| self.holds(grant));
         Ok(Found { version: stored.version, grant })
@@ -449,7 +459,10 @@ impl Keeper {
 
     async fn release(&self, lease: &Lease) {
         if let Err(error) = self.parts.store.release(lease).await {
-            tracing::warn!(lane = %self.parts.lane, %error, "the turn to renew the token could not be given back");
+            tracing::warn!(
+                code = %Code::LeaseNotGivenBack, lane = %self.parts.lane, %error,
+                "the turn to renew the token cannot be given back; it ends by itself"
+            );
         }
     }
 

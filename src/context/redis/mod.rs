@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     call::route::Decision,
+    codes::Code,
     key::MasterKey,
     store::{CallRef, LaneRef},
 };
@@ -191,11 +192,18 @@ impl RedisContext {
         self.look.notify_one();
         match &mut *health {
             Health::Well => {
-                tracing::warn!(reason, "the context is degraded: each node goes on with what it knows itself");
+                tracing::warn!(
+                    code = %Code::ContextDegraded, reason,
+                    "Redis does not answer: each node goes on with what it knows itself, and Redis is asked every \
+                     second"
+                );
                 *health = Health::Degraded { since: Timestamp::now(), reason: reason.to_owned() };
             }
             Health::Degraded { reason: told, .. } if told != reason => {
-                tracing::warn!(reason, "the context is still degraded");
+                tracing::warn!(
+                    code = %Code::ContextDegraded, reason,
+                    "Redis does not answer: each node goes on with what it knows itself, and asks every second"
+                );
                 reason.clone_into(told);
             }
             Health::Degraded { .. } => {}

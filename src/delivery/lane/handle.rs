@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Lane;
 use crate::{
     call::{Caller, PopupHint, route::Sighting},
+    codes::Code,
     delivery::{
         breaker::Health,
         driver::{Driver, Stop},
@@ -30,6 +31,9 @@ pub struct LaneStanding {
     /// Another node runs it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub elsewhere: bool,
+    /// What holds it up, in one word; docs/ERRORS.md says what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
 }
 
 /// A running lane, as the rest of the service sees it.
@@ -103,6 +107,7 @@ impl LaneHandle {
             health: self.health(),
             throttled_until: self.throttled_until(),
             elsewhere: !self.lane.node.holds(&self.lane.duty()),
+            code: self.health().code().map(Code::as_str),
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
     tool::{self, ToolPatch, ToolShown},
 };
 use crate::{
+    codes::Code,
     config::{self, Backend, bot as rules, tool::HttpTool},
     directory::{
         agent::{Problem, named},
@@ -238,10 +239,9 @@ impl Known for Bot {
         let secrets_lost = secrets.is_none();
         if secrets_lost {
             tracing::error!(
-                account,
-                bot = id,
-                "a bot's address and credentials cannot be opened: they were sealed with \
-                another master key; give them anew"
+                code = %Code::WrongMasterKey, account, bot = id,
+                "a bot's address and credentials were sealed with another master key, and it cannot answer; give \
+                 that key as server.previous_key_files, or give them anew"
             );
         }
         let secrets = secrets.unwrap_or_default();

@@ -218,7 +218,10 @@ async fn question_one(services: &Services, lane: &LaneRef, number: &PhoneNumber)
     let owner = match driver.run(owners.of(number), &mut Vec::new()).await {
         Ok(owner) => owner,
         Err(stop) => {
-            tracing::info!(%lane, reason = stop.told(), "the CRM does not say who owns a caller; the last known owner is dialled");
+            tracing::info!(
+                code = %stop.code(), %lane, reason = stop.told(),
+                "the CRM does not say who owns a caller; the last known owner is dialled"
+            );
             return Vec::new();
         }
     };

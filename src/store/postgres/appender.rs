@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     call::Receipt,
+    codes::Code,
     store::{News, Seq, StoreError, documents},
 };
 
@@ -103,7 +104,11 @@ impl Appender {
                 };
                 // Once when it begins and once when it ends: what is refused meanwhile is told to those who asked.
                 match (&written, failed.is_some()) {
-                    (Err(reason), false) => tracing::error!(%reason, "nothing can be written"),
+                    (Err(reason), false) => tracing::error!(
+                        code = %Code::StoreUnwritable, %reason,
+                        "PostgreSQL takes no writes; callbacks are answered 503 until it does, and nothing \
+                         acknowledged is lost"
+                    ),
                     (Ok(_), true) => tracing::info!("the database is written again"),
                     _ => {}
                 }

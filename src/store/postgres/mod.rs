@@ -51,7 +51,7 @@ use super::{
     SealedAt, Seq, SetAside, Settlement, Span, Store, StoreError, StoredCall, StoredCredential, SweepCursor, Turn,
     documents::{Draft, REDRIVE_PIECE, Settled},
 };
-use crate::call::Receipt;
+use crate::{call::Receipt, codes::Code};
 use appender::{Appender, Command};
 use fault::Fault;
 use server::{PATIENCE, Server, Tx};
@@ -460,7 +460,10 @@ impl Store for PostgresStore {
         if let Some(appender) = tasks.next()
             && appender.await.is_err()
         {
-            tracing::error!("the appending task had panicked");
+            tracing::error!(
+                code = %Code::Internal,
+                "the task that writes callbacks had panicked; what was acknowledged is durable"
+            );
         }
         tasks.for_each(|task| task.abort());
         self.pool.close();

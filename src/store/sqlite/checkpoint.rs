@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use crate::store::StoreError;
+use crate::{codes::Code, store::StoreError};
 
 /// Between two rounds. A page that was written often meanwhile is folded in once, and each round's flushes are in the
 /// way of the writer's on the same disk.
@@ -66,7 +66,11 @@ impl Drop for Checkpointer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread for checkpoints had panicked");
+            tracing::error!(
+                code = %Code::Internal,
+                "the thread for checkpoints had panicked; nothing is lost, the write-ahead log grows until the next \
+                 start"
+            );
         }
     }
 }

@@ -52,7 +52,7 @@ use super::{
     documents::{Draft, REDRIVE_PIECE, Settled},
     lease::OwnLeases,
 };
-use crate::call::Receipt;
+use crate::{call::Receipt, codes::Code};
 use checkpoint::Checkpointer;
 use fault::Fault;
 use reader::Readers;
@@ -167,7 +167,10 @@ impl Drop for SqliteStore {
         if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take()
             && thread.join().is_err()
         {
-            tracing::error!("the writer thread had panicked");
+            tracing::error!(
+                code = %Code::Internal,
+                "the thread that writes had panicked; what was acknowledged is durable"
+            );
         }
     }
 }
@@ -552,7 +555,10 @@ impl Store for SqliteStore {
         if let Some(thread) = thread {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the writer thread had panicked");
+                tracing::error!(
+                    code = %Code::Internal,
+                    "the thread that writes had panicked; what was acknowledged is durable"
+                );
             }
         }
     }

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{checkpoint::Checkpointer, fault::Fault, place::Place};
 use crate::{
     call::Receipt,
+    codes::Code,
     store::{Seq, StoreError},
 };
 
@@ -221,7 +222,11 @@ impl Writer {
             let committed = self.write(&mut taken, &mut waiting);
             // Once when it begins and once when it ends: what is refused meanwhile is told to those who asked.
             match (&committed, failing) {
-                (Err(reason), false) => tracing::error!(%reason, "nothing can be written"),
+                (Err(reason), false) => tracing::error!(
+                    code = %Code::StoreUnwritable, %reason,
+                    "the database takes no writes: see the disk. Callbacks are answered 503 until it does; nothing \
+                     acknowledged is lost"
+                ),
                 (Ok(()), true) => tracing::info!("the database is written again"),
                 _ => {}
             }
@@ -235,7 +240,10 @@ impl Writer {
         // The last connection to close folds the write-ahead log into the database; a failure costs only time at the
         // next start.
         if let Err((_, error)) = self.conn.close() {
-            tracing::warn!(%error, "the database was not closed cleanly");
+            tracing::warn!(
+                code = %Code::StoreNotClosed, %error,
+                "the database was not closed cleanly; nothing is lost, the next start reads its log"
+            );
         }
     }
 
@@ -290,7 +298,10 @@ impl Writer {
             if !self.conn.is_autocommit()
                 && let Err(error) = self.conn.execute_batch("ROLLBACK")
             {
-                tracing::error!(%error, "a failed transaction could not be rolled back");
+                tracing::error!(
+                    code = %Code::StoreUnwritable, %error,
+                    "a failed transaction cannot be rolled back; nothing of it is durable"
+                );
             }
             match fault.of_writing() {
                 StoreError::Unwritable(reason) => reason,

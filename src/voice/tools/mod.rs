@@ -35,6 +35,7 @@ use super::story::{End, Story};
 use crate::{
     app::{self, Services},
     call::HandOver,
+    codes::Code,
     config::tool::{BUILT_IN, HttpTool},
     directory::Bot,
     store::CallRef,
@@ -160,7 +161,7 @@ impl Tools {
                         && wish.target == usual
                     {
                         tracing::warn!(
-                            call = call.call_sid,
+                            code = %Code::HandOverToNobody, call = call.call_sid,
                             why,
                             "a bot's transfer_to reaches nobody: the flow decides"
                         );

@@ -108,7 +108,10 @@ async fn a_person_is_asked_and_his_choice_holds() {
         let held = format!("/deliveries?state=held&integration={}", seat.name);
         let reason =
             floor.rig.until_api(&held, |answer| Some(answer["deliveries"][0]["reason"].as_str()?.to_owned())).await;
-        assert!(reason.starts_with("2 contacts have this number") && reason.contains(second), "{reason}");
+        assert!(
+            reason.starts_with("several_contacts: 2 contacts have this number") && reason.contains(second),
+            "{reason}"
+        );
         assert!(seat.of(&one.call.sid).is_empty());
         let path = format!("/api/v1/accounts/{SID}/calls/{}/contact", one.call.sid);
         let (status, answer) =
