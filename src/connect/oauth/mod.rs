@@ -19,14 +19,13 @@ use std::{
 use jiff::Timestamp;
 use patchbay_kit::{OAuth, Request};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 use url::Url;
 use uuid::Uuid;
 
 use super::transport::{Credentials, Limits, Lost, Transport};
 use crate::{
     crash,
-    key::MasterKey,
+    key::{self, MasterKey},
     store::{Duty, LaneRef, Lease, Store, StoreError},
 };
 
@@ -94,7 +93,7 @@ impl Configured {
             Self::RefreshToken(token) => token.expose_secret().to_owned(),
             Self::Assertion { key, subject } => format!("{subject}\n{}", key.expose_secret()),
         };
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        key::hash(&text)
     }
 }
 
