@@ -1,5 +1,5 @@
-//! What is said of the architecture: who may use whom, and how long a file may be. `docs/ARCHITECTURE.md` draws it; this
-//! test holds it.
+//! What is said of the architecture: who may use whom, how long a file may be, and which
+//! libraries are there. `docs/ARCHITECTURE.md` draws it; this test holds it.
 
 use std::{
     collections::BTreeSet,
@@ -17,6 +17,15 @@ fn dependencies(manifest: &Path) -> BTreeSet<String> {
     let table: toml::Table = text.parse().expect("TOML");
     let named = table.get("dependencies").and_then(toml::Value::as_table);
     named.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// Manifests of the crates that are ours.
+fn manifests() -> Vec<PathBuf> {
+    let mut all =
+        vec![root().join("Cargo.toml"), root().join("voice/Cargo.toml"), root().join("docs/karibu/Cargo.toml")];
+    let connectors = fs::read_dir(root().join("connectors")).expect("connectors");
+    all.extend(connectors.map(|entry| entry.expect("an entry").path().join("Cargo.toml")));
+    all
 }
 
 fn sources(under: &str) -> Vec<(PathBuf, String)> {
@@ -273,4 +282,61 @@ fn a_long_file_has_a_reason() {
     assert!(without.is_empty(), "beyond {LINES} lines: divide them, or give the reason in LONG: {without:?}");
     let no_more: Vec<_> = named.difference(&long).collect();
     assert!(no_more.is_empty(), "not beyond {LINES} lines any more, so not in LONG: {no_more:?}");
+}
+
+#[test]
+fn a_dependency_is_used() {
+    for manifest in manifests() {
+        let place = manifest.parent().expect("a folder").strip_prefix(root()).expect("below the root").to_owned();
+        let source = sources(&place.join("src").to_string_lossy());
+        for dependency in dependencies(&manifest) {
+            let name = dependency.replace('-', "_");
+            let used = source.iter().any(|(_, text)| {
+                text.match_indices(&name).any(|(at, _)| {
+                    let part = |c: char| c.is_alphanumeric() || c == '_';
+                    !text[..at].ends_with(part) && !text[at + name.len()..].starts_with(part)
+                })
+            });
+            assert!(used, "{} names {dependency}, and nothing in its src uses it", manifest.display());
+        }
+    }
+}
+
+/// Libraries that are there in several versions, and who keeps them apart. None of it is ours to choose; when whoever it is
+/// comes along, the line goes.
+const SEVERAL: &[(&str, &str)] = &[
+    ("base64", "actix-http and postgres-protocol are at 0.22; reqwest, hyper-util and ours at 0.23"),
+    ("fallible-iterator", "tokio-postgres is at 0.2, rusqlite at 0.3; a trait and no code"),
+    ("foldhash", "of hashbrown, below"),
+    ("getrandom", "ring is at 0.2, rand and uuid at 0.4; 0.3 comes with jsonschema, in tests"),
+    (
+        "hashbrown",
+        "rlibphonenumber's dashmap, governor and indexmap each have another; 0.15 when rlibphonenumber is built",
+    ),
+    ("http", "actix-http 3 is at 0.2, all others at 1"),
+    ("logos", "two readers of rlibphonenumber's tables, when it is built"),
+    ("logos-codegen", "of logos"),
+    ("logos-derive", "of logos"),
+    ("r-efi", "of getrandom, on no system of ours"),
+    ("strum", "rlibphonenumber is at 0.26; 0.28 comes with jsonschema, in tests"),
+    ("strum_macros", "of strum"),
+    ("syn", "macros of actix-web and serde are at 3, those of others at 2; when things are built"),
+    ("thiserror", "rlibphonenumber is at 1"),
+    ("thiserror-impl", "of thiserror"),
+    ("wasi", "of getrandom and whoami, on no system of ours"),
+    ("windows-sys", "ring is at 0.52, on no system of ours"),
+];
+
+#[test]
+fn a_library_is_there_once_or_has_a_reason() {
+    let lock: toml::Table = fs::read_to_string(root().join("Cargo.lock")).expect("a lock").parse().expect("TOML");
+    let packages = lock["package"].as_array().expect("packages");
+    let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let of = |name: &str| names.iter().filter(|other| **other == name).count();
+    let several: BTreeSet<&str> = names.iter().copied().filter(|name| of(name) > 1).collect();
+    let named: BTreeSet<&str> = SEVERAL.iter().map(|(name, _)| *name).collect();
+    let new: Vec<_> = several.difference(&named).collect();
+    assert!(new.is_empty(), "a second version has come in: update what wants the old one, or say who does: {new:?}");
+    let gone: Vec<_> = named.difference(&several).collect();
+    assert!(gone.is_empty(), "there is one version now, so it leaves SEVERAL: {gone:?}");
 }
