@@ -1,5 +1,8 @@
 //! What the documentation shows is what the program takes.
 
+#[path = "docs/commands.rs"]
+mod commands;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -28,7 +31,7 @@ const VOICEBOTS: &str = "docs/VOICEBOTS.md";
 /// The page of what others have, row by row.
 const COVERAGE: &str = "docs/COVERAGE.md";
 const CURE: &str = "UPDATE=1 cargo test -p patchbay --test docs";
-/// The worked example on it.
+/// The worked example of the page of connectors.
 const EXAMPLE: &str = "docs/karibu";
 
 fn read(name: &str) -> String {
@@ -242,6 +245,25 @@ fn the_lines_that_add_a_connector_are_as_others_have_them() {
     }
 }
 
+/// The seat on the page is no file that is compiled: what it calls is what the other seats call.
+#[test]
+fn the_seat_is_made_as_the_others_are() {
+    let page = read(CONNECTORS);
+    let (_, section) = page.split_once("### A seat in the end-to-end tests").expect("its heading");
+    let block = section.split("```").nth(1).and_then(|block| block.strip_prefix("text\n")).expect("the seat");
+    let seats = read("tests/e2e/every/seats.rs");
+    let names = |text: &str| -> BTreeSet<String> {
+        let split = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        split.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    let known = names(&seats);
+    let code: String = block.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n");
+    for name in names(&code).iter().filter(|name| !name.to_lowercase().contains("karibu")) {
+        assert!(known.contains(name), "no seat has {name}");
+    }
+    assert!(code.contains("Seat::new("), "{code}");
+}
+
 #[test]
 fn every_template_is_named_where_overriding_is_explained() {
     let page = read(CONNECTORS);
@@ -269,8 +291,17 @@ fn anchors(page: &str) -> impl Iterator<Item = String> {
 fn a_link_in_the_docs_leads_somewhere() {
     let mut pages = set_up_pages();
     pages.extend(
-        ["README.md", "docs/ARCHITECTURE.md", CONNECTORS, COVERAGE, VOICEBOTS, "connectors/testkit/README.md"]
-            .map(str::to_owned),
+        [
+            "README.md",
+            "docs/ARCHITECTURE.md",
+            CONNECTORS,
+            COVERAGE,
+            VOICEBOTS,
+            commands::RELIABILITY,
+            commands::BENCHMARKS,
+            "connectors/testkit/README.md",
+        ]
+        .map(str::to_owned),
     );
     pages.extend(files("docs/decisions"));
     for page in pages {
