@@ -7,10 +7,11 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::Aead};
 use hmac::{Hmac, KeyInit, Mac};
 use ring::rand::{SecureRandom, SystemRandom};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 const BYTES: usize = 32;
 /// Of XChaCha20.
@@ -226,6 +227,19 @@ pub fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| "the system gives no random numbers".to_owned())?;
     Ok(bytes)
+}
+
+/// `N` random bytes as text: a secret that is given out, and cannot be guessed.
+///
+/// # Errors
+/// When the system gives none.
+pub fn token<const N: usize>() -> Result<String, String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<N>()?))
+}
+
+/// What is kept of a secret that was given out: enough to know it again.
+pub fn hash(secret: &str) -> String {
+    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn beside(database: &Path) -> PathBuf {

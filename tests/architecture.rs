@@ -1,5 +1,5 @@
-//! What is said of the architecture: who may use whom, that every module says why it is there, and how long a file may
-//! be. `docs/ARCHITECTURE.md` draws it; this test holds it.
+//! What is said of the architecture: who may use whom, that every module says why it is there, how long a file may be,
+//! and that a crate uses what it names. `docs/ARCHITECTURE.md` draws it; this test holds it.
 
 use std::{
     collections::BTreeSet,
@@ -26,6 +26,15 @@ fn dependencies(manifest: &Path) -> BTreeSet<String> {
     let table: toml::Table = text.parse().expect("TOML");
     let named = table.get("dependencies").and_then(toml::Value::as_table);
     named.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// Manifests of the crates that are ours.
+fn manifests() -> Vec<PathBuf> {
+    let mut all =
+        vec![root().join("Cargo.toml"), root().join("voice/Cargo.toml"), root().join("docs/karibu/Cargo.toml")];
+    let connectors = fs::read_dir(root().join("connectors")).expect("connectors");
+    all.extend(connectors.map(|entry| entry.expect("an entry").path().join("Cargo.toml")));
+    all
 }
 
 fn sources(under: &str) -> Vec<(PathBuf, String)> {
@@ -483,4 +492,22 @@ fn a_long_file_has_a_reason() {
     assert!(without.is_empty(), "beyond {LINES} lines: divide them, or give the reason in LONG: {without:?}");
     let no_more: Vec<_> = named.difference(&long).collect();
     assert!(no_more.is_empty(), "not beyond {LINES} lines any more, so not in LONG: {no_more:?}");
+}
+
+#[test]
+fn a_dependency_is_used() {
+    for manifest in manifests() {
+        let place = manifest.parent().expect("a folder").strip_prefix(root()).expect("below the root").to_owned();
+        let source = sources(&place.join("src").to_string_lossy());
+        for dependency in dependencies(&manifest) {
+            let name = dependency.replace('-', "_");
+            let used = source.iter().any(|(_, text)| {
+                text.match_indices(&name).any(|(at, _)| {
+                    let part = |c: char| c.is_alphanumeric() || c == '_';
+                    !text[..at].ends_with(part) && !text[at + name.len()..].starts_with(part)
+                })
+            });
+            assert!(used, "{} names {dependency}, and nothing in its src uses it", manifest.display());
+        }
+    }
 }

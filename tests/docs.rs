@@ -21,6 +21,7 @@ use patchbay::{
     connect::catalogue,
     connectors, hooks,
     simulate::voicebot,
+    telemetry::Metrics,
     voice, web,
 };
 use toml::{Table, Value};
@@ -467,5 +468,43 @@ fn the_page_of_errors_is_the_table_of_codes() {
     assert_eq!(sources, ["src/codes.rs"]);
     for row in codes::TABLE {
         assert_eq!(page.matches(&format!("\n### `{}`", row.word)).count(), 1, "{}", row.word);
+    }
+}
+
+/// The page of words, and the words of others that it has in `code` behind each of ours.
+const GLOSSARY: &str = "docs/GLOSSARY.md";
+
+#[test]
+fn each_thing_has_one_word() {
+    let page = read(GLOSSARY);
+    let rows = page.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let replaced: BTreeMap<String, String> = rows
+        .flat_map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let [word, _, _, others] = cells.as_slice() else { panic!("four cells: {row}") };
+            let others = others.split('`').skip(1).step_by(2).map(str::to_owned);
+            others.map(|other| (other, (*word).to_owned())).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(replaced.len() > 8, "the table of words was read");
+
+    let mut texts = vec![("config/default.toml".to_owned(), DEFAULT.to_owned())];
+    let pages = fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("docs");
+    let pages = pages.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let pages = pages.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    // What others have is told in their words.
+    for name in pages.filter(|name| name != COVERAGE && name != GLOSSARY).chain(["README.md".to_owned()]) {
+        let text = read(&name);
+        texts.push((name, text));
+    }
+    texts.extend(web::endpoints().map(|one| ("the API's paths".to_owned(), one.path.replace(['-', '_'], " "))));
+    texts.push(("the metrics".to_owned(), Metrics::default().render().replace('_', " ")));
+
+    for (place, text) in texts {
+        let text = text.to_lowercase();
+        for (other, ours) in &replaced {
+            let whole = text.match_indices(other.as_str()).any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric));
+            assert!(!whole, "{place} says {other:?}; our word is {ours:?} ({GLOSSARY})");
+        }
     }
 }

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest, Sha256};
-
-use crate::context::{Admission, Context, Limit};
+use crate::{
+    context::{Admission, Context, Limit},
+    key,
+};
 
 /// At once for one e-mail, then one every half minute.
 const EMAIL: Limit =
@@ -32,7 +33,7 @@ pub(super) async fn attempt(
     }
     if let Some(email) = email {
         // What is typed there may be anything, a password too.
-        let key: String = Sha256::digest(email.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = key::hash(email);
         granted(context.admit(&EMAIL, &key).await)?;
     }
     Ok(())

@@ -7,7 +7,6 @@ mod people;
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
@@ -357,7 +356,7 @@ impl Gate {
         let secret = secret(&id)?;
         let session = Session {
             user: document.at.id.clone(),
-            hash: hash(&secret),
+            hash: key::hash(&secret),
             address,
             browser: browser.chars().filter(|c| !c.is_control()).take(BROWSER_CHARS).collect(),
         };
@@ -421,14 +420,10 @@ fn entry(by: &str, kind: DocumentKind, id: &str, action: &str, changed: Value) -
 
 /// What somebody is given to come in with: the document it is about, and 256 bits that cannot be guessed.
 fn secret(id: &str) -> Result<String, GateError> {
-    let random: [u8; 32] = key::random().map_err(GateError::NotNow)?;
-    Ok(format!("{id}.{}", URL_SAFE_NO_PAD.encode(random)))
-}
-
-fn hash(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let token = key::token::<32>().map_err(GateError::NotNow)?;
+    Ok(format!("{id}.{token}"))
 }
 
 fn same(expected: &str, secret: &str) -> bool {
-    hash(secret).as_bytes().ct_eq(expected.as_bytes()).into()
+    key::hash(secret).as_bytes().ct_eq(expected.as_bytes()).into()
 }

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::{
     Caller, Gate, GateError, Hashed, ONE_TIME, Reset, Role, SEALED_FOR, Session, TOKEN_PREFIX, Token, User, body,
-    entry, hash, limits, password, same, secret, written,
+    entry, limits, password, same, secret, written,
 };
 use crate::{
-    directory,
+    directory, key,
     store::{AuditEntry, Change, Document, DocumentKind, DocumentRef, StoreError, Writing},
 };
 
@@ -337,7 +337,7 @@ impl Gate {
         self.accounts_fit(role, &accounts)?;
         let id = Uuid::new_v4().to_string();
         let secret = secret(&id)?;
-        let token = Token { label, user: by.user.clone(), role, accounts, hash: hash(&secret) };
+        let token = Token { label, user: by.user.clone(), role, accounts, hash: key::hash(&secret) };
         let told =
             json!({ "label": token.label, "role": role, "accounts": token.accounts, "expires_at": new.expires_at });
         let log = entry(&by.who, DocumentKind::Token, &id, "made", told);
@@ -413,7 +413,7 @@ impl Gate {
 
 fn one_time(id: &str) -> Result<(String, Reset), GateError> {
     let token = secret(id)?;
-    let reset = Reset { hash: hash(&token), expires_at: Timestamp::now() + ONE_TIME };
+    let reset = Reset { hash: key::hash(&token), expires_at: Timestamp::now() + ONE_TIME };
     Ok((token, reset))
 }
 

@@ -20,4 +20,4 @@ pub use model::{
     Account, Agent, Config, Context, ContextUrl, Delivery, Enquiry, Integration, Log, LogFormat, Recording, Server,
     Store, StoreUrl, Voicebot,
 };
-pub use reader::{ConfigError, Problem};
+pub use reader::{ConfigError, Problem, parse_duration};

@@ -257,7 +257,7 @@ pub struct Integration {
     pub origin: Option<Url>,
     /// Where tokens come from, for a connector with OAuth.
     pub authority: Option<Url>,
-    /// What the adapter may see.
+    /// What the connector may see.
     pub settings: Settings,
     /// What it may not: by setting.
     pub secrets: BTreeMap<String, SecretString>,

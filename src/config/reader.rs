@@ -262,7 +262,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// Reads `250ms`, `30s`, `5m`, `2h`, `7d`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..split].parse().ok()?;

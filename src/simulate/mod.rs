@@ -113,18 +113,9 @@ enum Part {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit_ms = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let ms = number.parse::<u64>().ok().zip(unit_ms).and_then(|(number, unit)| number.checked_mul(unit));
     // A day is more than anybody waits for.
-    ms.filter(|ms| *ms <= 86_400_000).map(Duration::from_millis).ok_or_else(|| "write 500ms, 10s or 2m".to_owned())
+    let read = crate::config::parse_duration(text).filter(|duration| *duration <= Duration::from_secs(86_400));
+    read.ok_or_else(|| "write 500ms, 10s or 2m".to_owned())
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -6,7 +6,6 @@ use actix_web::{
     HttpResponse,
     web::{Bytes, Data, Path},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,13 @@ use super::{
     api::{Answer, ApiError, body},
     auth::{Endpoint, delete, get, post},
 };
-use crate::{access::Role, app::Services, config::Account, hooks, store::HookToken};
+use crate::{
+    access::Role,
+    app::Services,
+    config::Account,
+    hooks, key,
+    store::{HookToken, StoreError},
+};
 
 /// How long a rotated hook token goes on working, so that flows can be changed one by one.
 const OVERLAP: Duration = Duration::from_secs(7 * 86_400);
@@ -136,7 +141,7 @@ async fn make_hook(services: Data<Services>, sid: Path<String>, bytes: Bytes) ->
 
 /// Makes a token; this is the only time it is shown.
 async fn new_token(services: &Services, sid: &str, label: String, scope: Option<String>) -> Result<HookMade, ApiError> {
-    let token = random_token();
+    let token = key::token::<32>().map_err(|error| ApiError::Store(StoreError::Unwritable(error)))?;
     let made = HookToken {
         id: Uuid::now_v7(),
         account: sid.to_owned(),
@@ -166,14 +171,6 @@ async fn new_token(services: &Services, sid: &str, label: String, scope: Option<
         token,
         replaces: None,
     })
-}
-
-fn random_token() -> String {
-    // Two random UUIDs hold 244 bits of the system's randomness.
-    let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
-    bytes[16..].copy_from_slice(Uuid::new_v4().as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 async fn rotate_hook(services: Data<Services>, path: Path<(String, Uuid)>) -> Answer {

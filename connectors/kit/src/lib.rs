@@ -1,6 +1,6 @@
 //! The connector contract: values that describe exchanges with a CRM, and nothing that performs one.
 //!
-//! An adapter depends on this crate and on nothing else that is ours. It never sees a secret, a host name or a
+//! A connector depends on this crate and on nothing else that is ours. It never sees a secret, a host name or a
 //! clock: it describes requests ([`Request`]), reads replies ([`Response`]) and says what went wrong ([`Failure`]).
 //! Sockets, credentials, quotas, timeouts, redaction and retries belong to Patchbay's driver.
 
@@ -28,6 +28,6 @@ pub use record::{
     NewContact, Note, Outcome, Owner, Page, Phase, Popup, RecordRef, Text, Ticket, Tried, TriedStatus,
 };
 
-// What an adapter needs of the vocabulary of others, so that one version of each is in use.
+// What a connector needs of the vocabulary of others, so that one version of each is in use.
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, Method, StatusCode};

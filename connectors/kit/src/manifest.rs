@@ -9,7 +9,7 @@ use jiff::tz::Offset;
 
 use crate::Rendering;
 
-/// Who a request is made as. Applied by the driver; an adapter never sees a secret.
+/// Who a request is made as. Applied by the driver; a connector never sees a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthScheme {
     /// HTTP Basic; the user is the value of the secret setting `user`, the password a constant.
@@ -106,7 +106,7 @@ pub struct Setting {
     pub key: &'static str,
     pub kind: SettingKind,
     pub required: bool,
-    /// Kept from the adapter, from every log and from every answer of the API.
+    /// Kept from the connector, from every log and from every answer of the API.
     pub secret: bool,
     /// One line: what it is and where to find it.
     pub help: &'static str,
@@ -130,7 +130,7 @@ impl Setting {
     }
 }
 
-/// The settings an adapter may see: none of the secret ones.
+/// The settings a connector may see: none of the secret ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub text: BTreeMap<String, String>,

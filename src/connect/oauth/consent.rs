@@ -35,7 +35,7 @@ impl Keeper {
     pub async fn ask_consent(&self, redirect_uri: &str) -> Result<(Url, Timestamp), TokenError> {
         let parts = &self.parts;
         let oauth = parts.oauth;
-        let random = || key::random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+        let random = key::token::<32>;
         let (state, verifier) = (random().map_err(|e| unreachable(&e))?, random().map_err(|e| unreachable(&e))?);
         let mut url = match Url::parse(oauth.authorize) {
             Ok(url) => url,

@@ -35,7 +35,6 @@ use std::{
 use jiff::Timestamp;
 use patchbay_kit::{OAuth, Request};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 use url::Url;
 use uuid::Uuid;
 
@@ -43,7 +42,7 @@ use super::transport::{Credentials, Limits, Lost, Transport};
 use crate::{
     codes::Code,
     crash,
-    key::MasterKey,
+    key::{self, MasterKey},
     store::{Duty, LaneRef, Lease, Store, StoreError},
 };
 
@@ -111,7 +110,7 @@ impl Configured {
             Self::RefreshToken(token) => token.expose_secret().to_owned(),
             Self::Assertion { key, subject } => format!("{subject}\n{}", key.expose_secret()),
         };
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        key::hash(&text)
     }
 }
 

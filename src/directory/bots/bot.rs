@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -97,15 +96,11 @@ struct Body {
 }
 
 pub(super) fn new_token() -> Result<String, String> {
-    Ok(URL_SAFE_NO_PAD.encode(key::random::<24>()?))
+    key::token::<24>()
 }
 
 pub(super) fn token_of_file(account: &str, bot: &str, key: &MasterKey) -> String {
     URL_SAFE_NO_PAD.encode(key.derive("voicebot token", &[account, bot]))
-}
-
-pub(super) fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Bot {
@@ -119,7 +114,7 @@ impl Bot {
             transfer_to: None,
             record: false,
             sample_rate: rules::SAMPLE_RATES[0],
-            tokens: vec![Token { hash: hash(token), expires_at: None }],
+            tokens: vec![Token { hash: key::hash(token), expires_at: None }],
             secrets: Secrets::default(),
             secrets_lost: false,
         }
@@ -200,7 +195,7 @@ impl Bot {
         let until = now.checked_add(OVERLAP).unwrap_or(now);
         let old = self.tokens.iter().find(|token| token.expires_at.is_none());
         let old = old.map(|old| Token { hash: old.hash.clone(), expires_at: Some(until) });
-        let new = Token { hash: hash(token), expires_at: None };
+        let new = Token { hash: key::hash(token), expires_at: None };
         Self { tokens: old.into_iter().chain([new]).collect(), ..self.clone() }
     }
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::{Account, Did},
-    key::MasterKey,
+    key::{self, MasterKey},
     store::{DocumentKind, Store, StoreError},
 };
 
@@ -140,7 +140,7 @@ impl Bots {
 
     /// Whose token this is: account and bot. One that was rotated away is good until its overlap ends.
     pub fn with_token(&self, token: &str, now: Timestamp) -> Option<(String, Entry<Bot>)> {
-        let hash = bot::hash(token);
+        let hash = key::hash(token);
         self.desks.load().iter().find_map(|(account, desk)| {
             let bots = desk.bots.now();
             let found = bots.all().find(|entry| entry.profile.takes(&hash, now))?;

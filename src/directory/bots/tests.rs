@@ -97,7 +97,7 @@ fn a_rotated_token_works_for_its_overlap_and_no_longer() {
     let now = Timestamp::from_second(1_800_000_000).expect("a time");
     let later = |days: u64| now + Duration::from_secs(days * 86_400);
     let bot = Bot::with_token("first").rotated("second", now);
-    let takes = |bot: &Bot, token: &str, at: Timestamp| bot.takes(&bot::hash(token), at);
+    let takes = |bot: &Bot, token: &str, at: Timestamp| bot.takes(&key::hash(token), at);
     assert!(takes(&bot, "first", later(6)) && takes(&bot, "second", later(6)));
     assert!(!takes(&bot, "first", later(7)) && takes(&bot, "second", later(700)) && !takes(&bot, "third", now));
     assert_eq!((bot.old_token_until(now), bot.old_token_until(later(7))), (Some(later(7)), None));
