@@ -1,10 +1,10 @@
-//! `patchbay check`: is this configuration right?
+//! `patchbay check`: is this configuration right, and what is to be done next?
 
 mod bots;
 mod exotel;
+mod recipe;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -26,7 +26,6 @@ use crate::{
     },
     context,
     delivery::Stop,
-    hooks,
     key::MasterKey,
     operator::Operator,
     store::StoreError,
@@ -211,10 +210,14 @@ async fn tell(
     if matches!(tokens, Tokens::Running) || matches!(ledger, Ledger::Running) {
         failures += ask_of_kept(config, transport).await?;
     }
+    let key = key(config);
     for account in &config.accounts {
-        line(format_args!("{}", paste(config, account)))?;
+        line(format_args!("\n{}", recipe::flow(config, account, key.as_ref())))?;
     }
     letters.iter().try_for_each(|letter| line(format_args!("{letter}")))?;
+    for account in &config.accounts {
+        line(format_args!("\n{}", recipe::test_call(config, account)))?;
+    }
     Ok(failures)
 }
 
@@ -378,34 +381,6 @@ async fn check_integration(
 
 fn has_email(known: &[Agent], email: &str) -> bool {
     known.iter().any(|one| one.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email)))
-}
-
-/// The exact URLs for the account's flow.
-fn paste(config: &Config, account: &Account) -> String {
-    let public = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
-    let (scheme, rest) = public.split_once("://").unwrap_or(("https", &public));
-    let base = format!("{scheme}://<exotel_api_key>:<exotel_api_token>@{rest}/v2/accounts/{}", account.sid);
-    let sid = &account.sid;
-    let mut text = format!("\nTo paste into the flow of {sid} (with your API key and token in their places):\n");
-    for (applet, url) in hooks::sample_urls(&base) {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "  {applet}\n    {url}");
-    }
-    let families = hooks::families(account, &public, "<hook_token>", key(config).as_ref());
-    if !families.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nOr, in the forms of Exotel's own connectors; a hook token is made by POST /api/v1/accounts/{sid}/hooks:"
-        );
-    }
-    for hooks::FamilyUrl { family, applet, url } in families {
-        let _ = writeln!(text, "  {family}: {applet}\n    {url}");
-    }
-    for (bot, url) in bots::paste(config, account, &public) {
-        let _ = writeln!(text, "  the Voicebot applet of {bot:?}\n    {url}");
-    }
-    text.truncate(text.trim_end().len());
-    text
 }
 
 fn plural(count: usize) -> &'static str {

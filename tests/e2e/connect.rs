@@ -98,14 +98,14 @@ fn alerts(rig: &Rig) -> Vec<String> {
 }
 
 /// `patchbay connect`, running: what it has printed so far is read as it comes.
-struct Connecting {
+pub(crate) struct Connecting {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Connecting {
     /// Until it has said where to go.
-    fn start(rig: &Rig, integration: &str) -> (Self, String) {
+    pub(crate) fn start(rig: &Rig, integration: &str) -> (Self, String) {
         let config = rig.config().display().to_string();
         let mut command = rig.command(&["connect", integration, "--config", &config]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -123,7 +123,7 @@ impl Connecting {
     }
 
     /// Its exit code and the rest of what it says.
-    fn ended(mut self) -> (Option<i32>, String) {
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         self.stdout.read_to_string(&mut said).expect("its output");
         (self.child.wait().expect("it ends").code(), said)
