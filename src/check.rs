@@ -22,6 +22,7 @@ use crate::{
     config::{self, Account, Config, Integration},
     connect::{
         expiry::{Expiry, Standing},
+        oauth::NOT_CONNECTED,
         transport::Transport,
     },
     context,
@@ -205,7 +206,7 @@ async fn tell(
         findings.lines.iter().try_for_each(|text| line(format_args!("{text}")))?;
         failures += findings.failures;
         letters.extend(findings.letter());
-        failures += check_account(config, account, transport, tokens).await?;
+        failures += check_account(config, account, path, transport, tokens).await?;
     }
     if matches!(tokens, Tokens::Running) || matches!(ledger, Ledger::Running) {
         failures += ask_of_kept(config, transport).await?;
@@ -221,12 +222,27 @@ async fn tell(
     Ok(failures)
 }
 
-async fn check_account(config: &Config, account: &Account, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
+async fn check_account(
+    config: &Config,
+    account: &Account,
+    path: &Path,
+    transport: &Transport,
+    tokens: &Tokens,
+) -> io::Result<u32> {
     let mut failures = 0;
     for integration in &account.integrations {
         let place = format!("{}/{}", account.sid, integration.name);
         match check_integration(config, account, integration, transport, tokens).await {
             Ok(lines) => lines.iter().try_for_each(|text| line(format_args!("{text}")))?,
+            // Nothing is wrong: it is what is to be done next.
+            Err(cause) if cause.contains(NOT_CONNECTED) => {
+                failures += 1;
+                line(format_args!(
+                    "FAIL  {place}: nobody has consented yet: start `patchbay serve`, then run `patchbay connect {place} \
+                     --config {}`",
+                    path.display()
+                ))?;
+            }
             Err(cause) => {
                 failures += 1;
                 line(format_args!("FAIL  {place}: {cause}"))?;

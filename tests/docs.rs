@@ -17,6 +17,7 @@ use patchbay::{
     connect::catalogue,
     connectors, hooks,
     simulate::voicebot,
+    telemetry::Metrics,
     voice, web,
 };
 use toml::{Table, Value};
@@ -25,6 +26,7 @@ use toml::{Table, Value};
 const CONNECTORS: &str = "docs/CONNECTORS.md";
 const VOICEBOTS: &str = "docs/VOICEBOTS.md";
 const OPERATING: &str = "docs/OPERATING.md";
+const API: &str = "docs/API.md";
 /// The page of what others have, row by row.
 const COVERAGE: &str = "docs/COVERAGE.md";
 const CURE: &str = "UPDATE=1 cargo test -p patchbay --test docs";
@@ -432,4 +434,48 @@ async fn what_coverage_names_is_there() {
     }
     // Whoever writes them in another way writes what is not looked at.
     assert!(addresses > 100 && settings > 50 && runs > 10, "{addresses} addresses, {settings} keys, {runs} commands");
+}
+
+/// The page of the API has every endpoint, and no other.
+#[test]
+fn the_page_of_the_api_names_every_endpoint() {
+    // Ids have short names on the page.
+    let shape = |path: &str| -> String {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let there: BTreeSet<String> = web::endpoints().map(|one| shape(one.path)).collect();
+    let page = read(API);
+    let mut named = BTreeSet::new();
+    for span in page.split('`').skip(1).step_by(2) {
+        let target = span.rsplit_once(' ').map_or(span, |(_, target)| target);
+        let path = match address(target).filter(|path| path.starts_with("/api/v1")) {
+            Some(path) => shape(&path),
+            None => continue,
+        };
+        assert!(there.contains(&path), "{API}: there is no {span}");
+        named.insert(path);
+    }
+    let left: Vec<&String> = there.difference(&named).collect();
+    assert!(left.is_empty(), "{API} does not name {left:#?}");
+}
+
+/// What is to be watched is counted.
+#[test]
+fn the_metrics_that_pages_name_are_there() {
+    let shown = Metrics::default().render();
+    let there: BTreeSet<&str> = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let mut named = 0;
+    for page in ["README.md", OPERATING] {
+        let text = read(page);
+        for (at, _) in text.match_indices("patchbay_") {
+            let name: String = text[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            // A family of them: `patchbay_voice_…`.
+            let family = name.ends_with('_') && there.iter().any(|one| one.starts_with(&name));
+            let known = |name: &str| there.contains(name.strip_suffix("_total").unwrap_or(name));
+            assert!(family || known(&name), "{page}: there is no metric {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 10, "{named}");
 }

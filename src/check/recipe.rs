@@ -236,12 +236,14 @@ impl Recipe {
         if families.is_empty() {
             return;
         }
-        self.part(&format!(
-            "Instead, for flows that already have the URLs of Exotel's own connectors: only the host is new. Where\n\
-             {HOOK_TOKEN} stands below, make one (POST /api/v1/accounts/{}/hooks), or leave /h/{HOOK_TOKEN} out and set\n\
-             open_hooks in the account while you move.",
-            account.sid
-        ));
+        self.part("Instead, for flows that have the URLs of Exotel's own connectors: only the host is new.");
+        if families.iter().any(|one| one.url.contains(HOOK_TOKEN)) {
+            self.line(format_args!(
+                "For {HOOK_TOKEN} make one (POST /api/v1/accounts/{}/hooks); or leave /h/{HOOK_TOKEN} out, and have\n\
+                 open_hooks in the account while you move.",
+                account.sid
+            ));
+        }
         let mut last = "";
         for FamilyUrl { family, applet, url } in families {
             if family != last {

@@ -110,8 +110,10 @@ impl Connecting {
         let mut command = rig.command(&["connect", integration, "--config", &config]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
-        let mut line = String::new();
-        while !line.trim_start().starts_with("http") {
+        let (mut line, mut asked) = (String::new(), false);
+        // Above it stands what the CRM has to know.
+        while !(asked && line.trim_start().starts_with("http")) {
+            asked |= line.starts_with("Open this address");
             line.clear();
             if stdout.read_line(&mut line).expect("a line") == 0 {
                 let mut error = String::new();
