@@ -186,7 +186,10 @@ impl Recipe {
                 names.join(", else ")
             ),
         };
-        self.step("Connect applet, \"Dial phone number(s) returned by URL\", Primary URL", &[&format!("{base}/dialwhom")]);
+        self.step(
+            "Connect applet, \"Dial phone number(s) returned by URL\", Primary URL",
+            &[&format!("{base}/dialwhom")],
+        );
         self.note(&why);
         if !order.contains(&Step::Fallback) || fallback.is_empty() {
             self.note("Under \"We didn't dial anyone\" put a second Connect applet, with a group, and steps as below.");

@@ -1,8 +1,6 @@
 //! Exotel's side around a voicebot's stream: calls that are placed for a bot, what its Passthru tells once it has gone, and
 //! the addresses that flows made for other platforms have.
 
-use std::time::Duration;
-
 use futures_util::SinkExt;
 use http::Method;
 use jiff::Timestamp;

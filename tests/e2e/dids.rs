@@ -1,8 +1,6 @@
 //! Bots, DIDs and their test call: kept without their secrets showing, and a telephone that rings once for a key, whatever
 //! Exotel does.
 
-use std::time::Duration;
-
 use http::Method;
 
 use patchbay_sandbox::{Fault, On, exotel::Trouble};

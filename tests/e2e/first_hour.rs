@@ -18,8 +18,8 @@ use patchbay::{
 };
 use patchbay_kit::{AuthScheme, Manifest, SettingKind};
 use patchbay_sandbox::{
-    Crm, Faults, HeldRecord, Server, exotel::Exotel, freshchat, freshdesk, freshsales, hubspot, leadsquared, salesforce,
-    zoho_crm, zoho_desk,
+    Crm, Faults, HeldRecord, Server, exotel::Exotel, freshchat, freshdesk, freshsales, hubspot, leadsquared,
+    salesforce, zoho_crm, zoho_desk,
 };
 use serde_json::Value;
 use toml::Table;
@@ -314,7 +314,10 @@ async fn first_hour(manifest: &'static Manifest) {
     let consent = hour.shown.wants_consent();
     let (content, said) = hour.check();
     assert_eq!(content, !consent, "{said}");
-    let cure = format!("/{}: nobody has consented yet: start `patchbay serve`, then run `patchbay connect ", hour.shown.name());
+    let cure = format!(
+        "/{}: nobody has consented yet: start `patchbay serve`, then run `patchbay connect ",
+        hour.shown.name()
+    );
     assert!(!consent || said.contains(&cure), "{said}");
     if manifest.id == "freshdesk" {
         let readme = page("README.md");
@@ -323,7 +326,10 @@ async fn first_hour(manifest: &'static Manifest) {
         assert!(said.contains(shown), "the README shows {shown}\n\nand a check {said}");
     }
     // Longer lines than URLs are broken by terminals.
-    let long = said.lines().filter(|line| !line.contains("://") && !line.contains(" --config ")).find(|line| line.chars().count() > 120);
+    let long = said
+        .lines()
+        .filter(|line| !line.contains("://") && !line.contains(" --config "))
+        .find(|line| line.chars().count() > 120);
     assert_eq!(long, None, "{said}");
 
     hour.rig.start();
