@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, builder::ArgPredicate};
 use ends::{Dialect, Seen, Spread};
 use relays::{Relay, Row, Used};
 use serde::de::DeserializeOwned;
@@ -32,6 +32,7 @@ struct Options {
     #[command(subcommand)]
     role: Option<Role>,
     #[arg(long, value_delimiter = ',', value_enum, default_value = "tcp,node,python,exotel,twilio,openai")]
+    #[arg(default_value_if("long", ArgPredicate::IsPresent, "exotel,openai"))]
     rows: Vec<Row>,
     /// Calls to begin with, and how many are added until it is too much
     #[arg(long, default_value_t = 100)]

@@ -4,7 +4,12 @@
 use jiff::Timestamp;
 
 use super::Services;
-use crate::{call::phone, config::bot::TARGET_CHARS, context::Fact, store::CallRef};
+use crate::{
+    call::phone,
+    config::{Account, bot::TARGET_CHARS},
+    context::Fact,
+    store::CallRef,
+};
 
 /// Notes it where the next dial-whom of the call looks. The call need not be known: a bot may be quicker than the
 /// callbacks that tell of it.
@@ -29,10 +34,15 @@ pub async fn hand_over(services: &Services, call: &CallRef, target: &str) -> Res
 
 fn reaches_somebody(services: &Services, account: &str, target: &str) -> bool {
     let Some(account) = services.account(account) else { return false };
-    let group = target.strip_prefix("group:").unwrap_or(target);
     let agents = services.agents.of(&account.sid);
+    names_somebody(&account, target, |email| agents.with_email(email).any(|agent| agent.profile.number.is_some()))
+}
+
+/// Whether it is a number, an address of a telephone, a group of the routing, or an agent who has a telephone.
+pub(crate) fn names_somebody(account: &Account, target: &str, is_agent: impl FnOnce(&str) -> bool) -> bool {
+    let group = target.strip_prefix("group:").unwrap_or(target);
     phone::is_sip(target)
         || phone::parse(target, &account.country).is_some()
         || account.routing.groups.iter().any(|one| one.name == group)
-        || agents.with_email(target).any(|agent| agent.profile.number.is_some())
+        || is_agent(target)
 }

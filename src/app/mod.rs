@@ -44,6 +44,7 @@ use crate::{
     web as pages,
 };
 pub use hand_over::hand_over;
+pub(crate) use hand_over::names_somebody;
 pub use open::{open_store, open_vault, redis_options, try_store};
 pub use serve::http_server;
 

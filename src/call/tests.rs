@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use patchbay_kit::{Assigns, AuthScheme, Manifest, Origin, TextFormat, TextRules};
 
-use super::{compose::Texts, plan::Enquiry, *};
+use super::{compose::Texts, plan::Enquiry, state::AnsweredBy, *};
 
 pub(super) static MANIFEST: Manifest = Manifest {
     id: "test",
@@ -508,12 +508,13 @@ fn status_callbacks_complete_a_click_in_either_encoding() {
             assert_eq!((state.customer.as_deref(), state.talk_seconds), (Some("09876543210"), Some(13)));
             assert_eq!(state.agent().map(|agent| agent.agent.as_str()), Some("09711581199"));
             assert_eq!(state.custom_field.as_deref().and_then(mark::read), Some(Uuid::from_u128(7)));
+            assert_eq!(state.amd.map(|amd| amd.answered_by), Some(AnsweredBy::Machine), "not the agent's NA");
         }
         let legs = &events[3].facts.legs;
         assert_eq!(legs[1].answered_by.as_deref(), Some("MACHINE"), "{legs:?}");
     }
     let missed = CallState::fold(&click_to_call("no-answer", true)).unwrap();
-    assert_eq!(missed.outcome, Some(patchbay_kit::Outcome::Missed));
+    assert_eq!((missed.outcome, missed.amd), (Some(patchbay_kit::Outcome::Missed), None), "NA says nothing");
 }
 
 #[test]

@@ -144,13 +144,13 @@ pub(super) async fn look(
                 None => error.cure().to_owned(),
             };
             findings.say("FAIL", format_args!("{error} (asked at {}): {cure}", client.host()));
-            answering.judge(config, &account.sid, None, &mut findings);
+            answering.judge(config, account, None, &mut findings);
             return findings;
         }
     }
     clock(&client, &mut findings).await;
     let phones = exophones(account, &client, &mut findings).await;
-    answering.judge(config, &account.sid, phones.as_deref(), &mut findings);
+    answering.judge(config, account, phones.as_deref(), &mut findings);
     calls(found.lately(config, account, transport).await.as_ref(), &mut findings);
     findings.perhaps.push(LEGS);
     if answering.has_bots() {

@@ -213,7 +213,8 @@ async fn what_the_file_says_of_bots_and_dids_is_read_only() {
     let mut rig = rig();
     let bot = format!(
         "[[account.bot]]\nid = \"sales\"\nbackend = \"deepgram\"\nurl = \"wss://agent.example.com/?key={}\"\n\
-         api_key = \"{}\"\nheaders = {{ X-Team = \"{}\" }}\nexophones = [\"{EXOPHONE}\"]\n",
+         api_key = \"{}\"\nheaders = {{ X-Team = \"{}\" }}\nexophones = [\"{EXOPHONE}\"]\n\
+         transfer_to = \"nigth shift\"\nrecord = true\n",
         SECRETS[1], SECRETS[0], SECRETS[2]
     );
     rig.more = bot + &format!("[[account.did]]\nnumber = \"{EXOPHONE}\"\nlabel = \"Main\"\nflow_url = \"{FLOW}\"\n");
@@ -240,6 +241,10 @@ async fn what_the_file_says_of_bots_and_dids_is_read_only() {
     let checked = rig.command(&["check", "--config", &config.display().to_string()]).output().expect("it runs");
     let told = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(told.contains("sales") && told.contains("/voicebot/"), "{told}");
+    // What would only be noticed by a caller.
+    for off in ["hands over to \"nigth shift\", where nobody is", "name a directory in voicebot.recordings"] {
+        assert!(told.contains(off), "{off}: {told}");
+    }
     assert!(SECRETS.iter().all(|secret| !told.contains(secret)), "{told}");
 }
 

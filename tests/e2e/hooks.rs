@@ -222,4 +222,7 @@ async fn a_status_callback_of_an_outgoing_call_becomes_a_ticket() {
     assert_eq!(request.body(body.to_string()).send().await.expect("an answer").status(), 200);
     let ticket = rig.ticket("f3dec10279a310e2831754a4ec841a5f").await;
     assert_eq!(ticket.subject, "Outgoing Call to 09876500012");
+    assert!(ticket.description.contains("Answered by: a human"), "{}", ticket.description);
+    let call = rig.account("/calls/f3dec10279a310e2831754a4ec841a5f").await;
+    assert_eq!(call["state"]["amd"]["answered_by"], "human", "{call}");
 }

@@ -143,6 +143,7 @@ fn full_sample() -> Value {
         "call_sid": SAMPLE_SID,
         "custom_field": hostile("custom_field"),
         "digits": [{ "tag": hostile("tag"), "value": hostile("value") }],
+        "answered_by": "an answering machine",
         "bot_outcome": hostile("bot_outcome"),
         "bot_summary": hostile("bot_summary"),
         "handed_to": hostile("handed_to"),

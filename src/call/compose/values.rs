@@ -94,6 +94,7 @@ pub(super) fn of(state: &CallState, outcome: Outcome, offset: Offset, extras: &E
         "to": to,
         "agent": agent.map(|agent| short(&agent.agent)).unwrap_or_default(),
         "agent_email": agent.and_then(|agent| agent.email.as_deref()).map(short).unwrap_or_default(),
+        "answered_by": state.amd.as_ref().map(|amd| amd.answered_by.shown()).unwrap_or_default(),
         "bot": state.bot.as_ref().map(|bot| short(&bot.shown())).unwrap_or_default(),
         "tried": if agent.is_none() { tried.join(", ") } else { String::new() },
         "started": state.started_at.map(|at| shown_time(at, offset)).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! What a call is, as far as its events say: a fold that does not care about their order or number.
 
+mod amd;
 mod attempts;
 mod bot;
 mod outcome;
@@ -23,6 +24,7 @@ use super::{
     stream::StreamTold,
 };
 
+pub use amd::{Amd, AnsweredBy};
 pub use bot::BotPart;
 
 /// One agent who was tried.
@@ -128,6 +130,9 @@ pub struct CallState {
     #[serde(default)]
     pub seen: Seen,
     pub custom_field: Option<String>,
+    /// Where Exotel listened whether a human or a machine answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amd: Option<Amd>,
     /// What voicebots were to it, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot: Option<BotPart>,
@@ -166,6 +171,7 @@ impl fmt::Debug for CallState {
             .field("automatic", &self.automatic)
             .field("over", &self.over)
             .field("seen", &self.seen)
+            .field("amd", &self.amd)
             .field("bot", &self.bot)
             .field("streams", &self.streams)
             .field("choices", &self.choices)
@@ -304,6 +310,7 @@ impl CallState {
             listed_over: outcome::listed_over(&trace),
             seen: Seen::of(&trace),
             custom_field: trace.latest(|facts| facts.custom_field.clone()),
+            amd: amd::of(&trace),
             bot,
             streams,
             choices: asked(&trace, |facts| facts.chosen.clone()),

@@ -173,6 +173,7 @@ pub(in crate::store) fn state(sid: &str) -> CallState {
         total_seconds: None,
         talk_seconds: Some(42),
         recording_url: None,
+        amd: None,
         outcome: Some(Outcome::Missed),
         automatic: false,
         over: true,
