@@ -450,7 +450,7 @@ fn the_page_of_the_api_names_every_endpoint() {
     for text in page.split("```").step_by(2) {
         for span in text.split('`').skip(1).step_by(2) {
             let target = span.rsplit_once(' ').map_or(span, |(_, target)| target);
-            let path = address(target).filter(|path| path.starts_with("/api/v1/"));
+            let path = address(target).filter(|path| path.starts_with("/api/") && path != "/api/v1");
             named.extend(path.map(|path| shape(&path)));
         }
     }

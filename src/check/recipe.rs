@@ -42,7 +42,7 @@ pub(super) fn flow(config: &Config, account: &Account, key: Option<&MasterKey>) 
     recipe.note("Or, where every record shall say that it was made automatically:");
     recipe.url(&event("automated_answered"));
     recipe.step("Passthru applet under \"If nobody answers…\"; tick \"Make Passthru Async\"", &[&event("missed")]);
-    recipe.part("Only if the flow has such an applet:");
+    recipe.part("Only if the flow has such an applet; \"Make Passthru Async\" ticked, where nothing else is said:");
     recipe.step("Passthru applet behind a Voicemail applet", &[&event("voicemail")]);
     recipe.step(
         "Passthru applet behind each key of an IVR Menu; \"sales\" is what the key means",
@@ -161,6 +161,9 @@ impl Recipe {
                 None => format!("{wss}/voicebot/…  (start the service once, and check again)"),
             });
             self.step(&format!("Voicebot applet, for the bot {:?}", bot.id), &[&url]);
+            if bot.token.is_some() {
+                self.note("BOT_TOKEN is the `token` of that bot in the file.");
+            }
         }
         let urls = [format!("{base}/call-events")];
         self.step("Passthru applet behind the Voicebot applet: how the bot's part of the call ended", &[&urls[0]]);
