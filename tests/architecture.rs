@@ -1,4 +1,5 @@
-//! The arrows of the architecture: who may use whom. `docs/ARCHITECTURE.md` draws them; this test holds them.
+//! What is said of the architecture: who may use whom, and how long a file may be. `docs/ARCHITECTURE.md` draws it; this
+//! test holds it.
 
 use std::{
     collections::BTreeSet,
@@ -227,4 +228,49 @@ fn every_module_says_why_it_exists() {
         let skipped = path.file_name().is_some_and(|name| name == "tests.rs");
         assert!(skipped || text.starts_with("//! "), "{} does not begin with its reason", path.display());
     }
+}
+
+/// Files beyond this are divided, or have a reason.
+const LINES: usize = 500;
+
+/// What is one thing, though long. A file that is divided leaves this list.
+const LONG: &[(&str, &str)] = &[
+    ("connectors/sandbox/src/backends/openai.rs", "one session of the service, whose events only make sense together"),
+    ("src/call/tests.rs", "recorded flows and what any order of them must lead to: one rig, one subject"),
+    ("src/connect/oauth/tests.rs", "keepers against one token server that knows the rules"),
+    ("src/simulate/voicebot/tests.rs", "one bot with every fault, and that each is named"),
+    (
+        "src/store/postgres/mod.rs",
+        "a trait is implemented in one block; each operation is a line, its work is its subject's",
+    ),
+    (
+        "src/store/sqlite/mod.rs",
+        "a trait is implemented in one block; each operation is a line, its work is its subject's",
+    ),
+    ("src/voice/session.rs", "one task owns both connections of a call: what it waits for stands in one place"),
+    ("tests/e2e/rig.rs", "the one way from a test to the real binary"),
+    (
+        "voice/src/backend/gemini/mod.rs",
+        "one conversation's state: what was asked, said, heard, and over which connection",
+    ),
+    ("voice/src/backend/gemini/tests.rs", "one service, against what it has published"),
+    ("voice/src/backend/openai/mod.rs", "one conversation's state: what was asked, said, heard"),
+    ("voice/tests/openai.rs", "one service, against what it has published"),
+];
+
+#[test]
+fn a_long_file_has_a_reason() {
+    let mut long = BTreeSet::new();
+    for under in ["src", "connectors", "tests", "voice", "benches", "docs/karibu"] {
+        for (path, text) in sources(under) {
+            if text.lines().count() > LINES {
+                long.insert(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    let named: BTreeSet<String> = LONG.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let without: Vec<_> = long.difference(&named).collect();
+    assert!(without.is_empty(), "beyond {LINES} lines: divide them, or give the reason in LONG: {without:?}");
+    let no_more: Vec<_> = named.difference(&long).collect();
+    assert!(no_more.is_empty(), "not beyond {LINES} lines any more, so not in LONG: {no_more:?}");
 }

@@ -8,7 +8,7 @@ use std::{
     io::{self, BufRead, ErrorKind, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -18,7 +18,6 @@ use std::{
 
 use clap::ValueEnum;
 use patchbay_voice::{Law, audio::g711, payload};
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     task::LocalSet,
@@ -26,7 +25,9 @@ use tokio::{
 
 use crate::{
     Error,
-    tone::{self, Ear},
+    mouth::{Mouth, STREAM, Voices},
+    seen::Shared,
+    tone::Ear,
     wire::{self, Inbox},
 };
 
@@ -39,9 +40,6 @@ const PROBED: usize = 10;
 const AHEAD: u8 = 25;
 /// Of a connection that is made.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Of one that is not read: beyond it frames are let go.
-const STUCK_BYTES: usize = 1 << 20;
-const STREAM: &str = "3357459ca698d8c765bac10b0ec418bl";
 
 /// What the bot's server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,7 +53,7 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    fn hz(self) -> u32 {
+    pub(crate) fn hz(self) -> u32 {
         match self {
             Self::Exotel | Self::Twilio => 8000,
             Self::Openai => 24_000,
@@ -65,94 +63,6 @@ impl Dialect {
     /// Whether what comes back is the frame that was sent; else the bridge sets the pace.
     pub(crate) fn echoes(self) -> bool {
         self == Self::Exotel
-    }
-}
-
-/// Milliseconds, of what was seen.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Spread {
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) p999: f64,
-    pub(crate) max: f64,
-    pub(crate) count: usize,
-}
-
-impl Spread {
-    fn of(mut seen: Vec<u64>) -> Self {
-        seen.sort_unstable();
-        let at = |share: f64| {
-            let last = seen.len().saturating_sub(1);
-            seen.get((last as f64 * share).ceil() as usize).map_or(0.0, |nanos| *nanos as f64 / 1e6)
-        };
-        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1.0), count: seen.len() }
-    }
-}
-
-/// What was seen in a while.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Seen {
-    pub(crate) calls: usize,
-    /// Connections that ended.
-    pub(crate) lost: u64,
-    /// Frames that were never heard, at either end.
-    pub(crate) missing: u64,
-    /// Frames that could not be sent, because what was sent before was not read.
-    pub(crate) refused: u64,
-    /// Frames heard by callers.
-    pub(crate) heard: u64,
-    /// From the caller to the bot and back.
-    pub(crate) echo: Spread,
-    /// From the caller to the bot.
-    pub(crate) up: Spread,
-    /// How much later than the most punctual one audio came to the caller.
-    pub(crate) jitter: Spread,
-    /// How late our own frames were.
-    pub(crate) late: Spread,
-}
-
-#[derive(Default)]
-struct Measured {
-    echo: Vec<u64>,
-    up: Vec<u64>,
-    jitter: Vec<u64>,
-    late: Vec<u64>,
-}
-
-struct Shared {
-    dialect: Dialect,
-    began: Instant,
-    measured: Mutex<Measured>,
-    lost: AtomicU64,
-    missing: AtomicU64,
-    refused: AtomicU64,
-    heard: AtomicU64,
-}
-
-impl Shared {
-    fn now(&self) -> u64 {
-        self.began.elapsed().as_nanos() as u64
-    }
-
-    fn note(&self, what: impl FnOnce(&mut Measured)) {
-        what(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn take(&self, calls: usize) -> Seen {
-        let mut measured = Measured::default();
-        self.note(|of| measured = std::mem::take(of));
-        let taken = |of: &AtomicU64| of.swap(0, Ordering::Relaxed);
-        Seen {
-            calls,
-            lost: self.lost.load(Ordering::Relaxed),
-            missing: taken(&self.missing),
-            refused: taken(&self.refused),
-            heard: taken(&self.heard),
-            echo: Spread::of(measured.echo),
-            up: Spread::of(measured.up),
-            jitter: Spread::of(measured.jitter),
-            late: Spread::of(measured.late),
-        }
     }
 }
 
@@ -230,108 +140,6 @@ fn value<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let from = text.windows(key.len()).position(|some| some == key)? + key.len();
     let long = text[from..].iter().position(|byte| *byte == b'"')?;
     Some(&text[from..from + long])
-}
-
-/// The payloads of all numbers, printed once.
-struct Voices {
-    caller: Vec<Vec<u8>>,
-    bot: Vec<Vec<u8>>,
-}
-
-impl Voices {
-    fn new(dialect: Dialect) -> Self {
-        let printed = |hz: u32, law: Law| {
-            let one = |number| {
-                let pcm = tone::frame(number, hz);
-                let mut text = Vec::new();
-                match law {
-                    Law::Linear => payload::encode(&pcm, &mut text),
-                    law => {
-                        let mut coded = Vec::new();
-                        g711::compress(law, &pcm, &mut coded);
-                        payload::encode(&coded, &mut text);
-                    }
-                }
-                text
-            };
-            (0..=255).map(one).collect()
-        };
-        let law = if dialect == Dialect::Twilio { Law::Mu } else { Law::Linear };
-        Self { caller: printed(8000, Law::Linear), bot: printed(dialect.hz(), law) }
-    }
-
-    /// As Exotel sends it (as captured; exotel-voicebot §2).
-    fn of_caller(&self, number: u64, out: &mut Vec<u8>) {
-        let (chunk, sequence, ms) = (number + 1, number + 2, number * 20);
-        let head = format!(
-            "{{\"event\":\"media\",\"sequence_number\":\"{sequence}\",\"stream_sid\":\"{STREAM}\",\"media\":\
-             {{\"chunk\":\"{chunk}\",\"timestamp\":\"{ms}\",\"payload\":\""
-        );
-        out.clear();
-        out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(&self.caller[number as usize % 256]);
-        out.extend_from_slice(b"\"}}");
-    }
-
-    fn of_bot(&self, dialect: Dialect, number: u64, out: &mut Vec<u8>) {
-        out.clear();
-        let (head, tail): (&[u8], &[u8]) = match dialect {
-            Dialect::Exotel => (
-                br#"{"event":"media","stream_sid":"3357459ca698d8c765bac10b0ec418bl","media":{"payload":""#,
-                br#""}}"#,
-            ),
-            Dialect::Twilio => (
-                br#"{"event":"media","streamSid":"3357459ca698d8c765bac10b0ec418bl","media":{"payload":""#,
-                br#""}}"#,
-            ),
-            Dialect::Openai => (
-                br#"{"type":"response.output_audio.delta","event_id":"event_1","response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0,"delta":""#,
-                br#""}"#,
-            ),
-        };
-        out.extend_from_slice(head);
-        out.extend_from_slice(&self.bot[number as usize % 256]);
-        out.extend_from_slice(tail);
-    }
-}
-
-/// One connection, as its end sends on it.
-struct Mouth {
-    stream: TcpStream,
-    number: u64,
-    unsent: Vec<u8>,
-}
-
-impl Mouth {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, number: 0, unsent: Vec::new() }
-    }
-
-    /// `false`: there is no room.
-    fn send(&mut self, bytes: &[u8]) -> bool {
-        if self.unsent.len() > STUCK_BYTES {
-            self.flush();
-            return false;
-        }
-        if self.unsent.is_empty() {
-            let sent = written(&self.stream, bytes);
-            self.unsent.extend_from_slice(&bytes[sent..]);
-        } else {
-            self.unsent.extend_from_slice(bytes);
-            self.flush();
-        }
-        true
-    }
-
-    fn flush(&mut self) {
-        let sent = written(&self.stream, &self.unsent);
-        self.unsent.drain(..sent);
-    }
-}
-
-/// How much of it goes out at once. A connection that is gone is found by who reads it.
-fn written(mut stream: &TcpStream, bytes: &[u8]) -> usize {
-    stream.write(bytes).unwrap_or(0)
 }
 
 /// A call whose connections are made.

@@ -2,7 +2,9 @@
 //! See `../README.md`.
 
 mod ends;
+mod mouth;
 mod relays;
+mod seen;
 mod tone;
 mod wire;
 
@@ -15,8 +17,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, builder::ArgPredicate};
-use ends::{Dialect, Seen, Spread};
+use ends::Dialect;
 use relays::{Relay, Row, Used};
+use seen::{Seen, Spread};
 use serde::de::DeserializeOwned;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;

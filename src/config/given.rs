@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 
 use super::{
+    account,
     integration::{Given, integration as read_integration},
-    load,
     model::{Account, Integration},
     reader::Problem,
 };
@@ -32,7 +32,7 @@ pub fn account(settings: &Map<String, Json>) -> Result<Account, Vec<Problem>> {
             problems.push(Problem { key: key.to_owned(), message: cure.to_owned() });
         }
     }
-    let read = load::account("", &table, &mut problems);
+    let read = account::account("", &table, &mut problems);
     ended(read, problems)
 }
 

@@ -9,9 +9,8 @@ use toml::{Table, Value};
 use url::Url;
 
 use super::{
-    load::{strip_slash, url},
     model::Integration,
-    reader::{Problem, Reader, distance},
+    reader::{Problem, Reader, distance, strip_slash, url},
 };
 use crate::{call::compose::Texts, connect::catalogue};
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use secrecy::SecretString;
 use toml::{Table, Value};
+use url::Url;
 
 /// One thing that is wrong: where, what, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,4 +289,25 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+pub(super) fn url(r: &mut Reader<'_, '_>, key: &str, schemes: &[&str]) -> Option<Url> {
+    let text = r.text(key)?;
+    let parsed = Url::parse(&text).ok().filter(|url| {
+        schemes.contains(&url.scheme())
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if parsed.is_none() {
+        // The text is not repeated: a credential may have been typed into it.
+        r.wrong(key, "is not an address; write \"https://host\", without user, password or query");
+    }
+    parsed
+}
+
+pub(super) fn strip_slash(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
 }

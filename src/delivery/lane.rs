@@ -1,5 +1,8 @@
 //! One integration's stream of deliveries: what is taken when, how many at once, and what is learnt from each.
 
+mod handle;
+mod window;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -7,9 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use patchbay_kit::{Contact, Kind, PhoneNumber};
-use schemars::JsonSchema;
-use serde::Serialize;
+use patchbay_kit::{Contact, Kind};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -17,20 +18,23 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    breaker::{Breaker, Health},
+    breaker::Breaker,
     driver::{Driver, Stop},
     perform::{self, Ending, Memory, Performed},
-    popup::{Popups, Shown},
+    popup::Popups,
     settle::{self, Policy, Sign},
 };
 use crate::{
-    call::{Caller, ContactChoice, PopupHint, route::Sighting},
+    call::{ContactChoice, route::Sighting},
     crash,
     store::{
         Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Next, Node, Settlement, Store, StoreError, Term, Turn,
     },
-    telemetry::{AttemptLabels, LaneLabels, Metrics, PopupLabels},
+    telemetry::{AttemptLabels, LaneLabels, Metrics},
 };
+
+pub use handle::{LaneHandle, LaneStanding};
+use window::share;
 
 /// How long a lane sleeps when it knows of nothing to do; a missed wake-up costs no more than this.
 const IDLE: Duration = Duration::from_secs(15);
@@ -53,117 +57,6 @@ pub struct LaneParts {
     pub contact_choice: ContactChoice,
     /// Told of every contact that was found, with his owner.
     pub seen: mpsc::Sender<Sighting>,
-}
-
-/// How a lane stands, as `/readyz` and the API tell it.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct LaneStanding {
-    #[serde(flatten)]
-    pub health: Health,
-    /// Until when the CRM's request limit holds some requests back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub throttled_until: Option<Timestamp>,
-    /// Another node runs it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub elsewhere: bool,
-}
-
-/// A running lane, as the rest of the service sees it.
-#[derive(Clone, Debug)]
-pub struct LaneHandle {
-    lane: Arc<Lane>,
-}
-
-impl LaneHandle {
-    /// There may be something new to deliver.
-    pub fn wake(&self) {
-        self.lane.wake.notify_one();
-    }
-
-    /// Shows a call to an agent in the CRM, now or never.
-    pub fn popup(&self, hint: PopupHint) {
-        let lane = Arc::clone(&self.lane);
-        tokio::spawn(async move {
-            // A CRM that is down is not asked for what would come late.
-            let down = lane.breaker().probe_at().is_some();
-            let shown = if down { Shown::Dropped } else { lane.popups.show(&lane.driver, &lane.memory, hint).await };
-            let LaneLabels { account, integration } = lane.labels.clone();
-            let labels = PopupLabels { account, integration, outcome: shown.as_str() };
-            lane.metrics.popups.get_or_create(&labels).inc();
-        });
-    }
-
-    /// The contact of a caller who is on the line: met before, else searched for. Nobody is made.
-    ///
-    /// # Errors
-    /// Why the CRM does not say it now.
-    pub async fn look_up(&self, number: &PhoneNumber) -> Result<Option<Contact>, Stop> {
-        let Lane { lane, store, driver, memory, seen, .. } = &*self.lane;
-        let external_id = Caller::id_of(number);
-        let met = match memory.contacts.recall(&external_id) {
-            Some(met) => Some(met),
-            None => store.contact(lane, &external_id).await.unwrap_or_default(),
-        };
-        // One whom a person chose is known by his id alone.
-        if let Some(met) = met.filter(|met| !met.name.is_empty()) {
-            return Ok(Some(met));
-        }
-        let Some(contacts) = driver.connector.contacts() else { return Ok(None) };
-        let found = memory.contacts.look_up(driver, contacts, number, &mut Vec::new()).await?;
-        if let Some(owner) = found.as_ref().and_then(|found| found.owner.clone()) {
-            let LaneRef { account, integration } = lane.clone();
-            // Whoever is to dial his owner next need not ask.
-            let _ = seen.try_send(Sighting::Owner { account, integration, external_id, owner });
-        }
-        Ok(found)
-    }
-
-    /// Whether the CRM is taken to be out of order: who cannot wait does not ask it.
-    pub fn is_down(&self) -> bool {
-        self.lane.breaker().probe_at().is_some()
-    }
-
-    /// Asks the CRM at once whether it is there again.
-    pub fn probe_now(&self) {
-        self.lane.breaker.lock().unwrap_or_else(PoisonError::into_inner).probe_now(Timestamp::now());
-        self.lane.wake.notify_one();
-    }
-
-    pub fn health(&self) -> Health {
-        self.lane.breaker.lock().unwrap_or_else(PoisonError::into_inner).health().clone()
-    }
-
-    /// How it stands, for `/readyz` and the API.
-    pub fn standing(&self) -> LaneStanding {
-        LaneStanding {
-            health: self.health(),
-            throttled_until: self.throttled_until(),
-            elsewhere: !self.lane.node.holds(&self.lane.duty()),
-        }
-    }
-
-    /// Until when the CRM's request limit holds some requests back, if it does.
-    pub fn throttled_until(&self) -> Option<Timestamp> {
-        self.lane.driver.quotas().paused_until(Timestamp::now())
-    }
-
-    pub fn lane(&self) -> &LaneRef {
-        &self.lane.lane
-    }
-
-    /// Takes nothing new any more; what is under way comes to its end.
-    pub fn end(&self) {
-        self.lane.driver.stopping.cancel();
-    }
-
-    /// Whether both are the same running lane.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.lane, &other.lane)
-    }
-
-    pub fn driver(&self) -> &Driver {
-        &self.lane.driver
-    }
 }
 
 /// A lane.
@@ -575,50 +468,4 @@ fn sign_of(stop: &Stop) -> Sign {
 
 fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
-}
-
-/// Places of the window that deliveries may take now: all that are free, but for the one that is kept for each other
-/// kind of now with nothing under way. So a flood of one kind never shuts another out. Calls of the past get what is left
-/// over, and a quarter of the window at most.
-fn share(window: usize, turn: Turn, taken: &BTreeMap<Turn, usize>) -> usize {
-    let used: usize = taken.values().sum();
-    let of = |turn: &Turn| taken.get(turn).copied().unwrap_or_default();
-    let idle = |other: &Turn| *other != turn && *other != Turn::Backfill && of(other) == 0;
-    let kept = Turn::ALL.iter().filter(|other| idle(other)).count();
-    let free = window.saturating_sub(used);
-    let free = if window <= Turn::ALL.len() { free } else { free.saturating_sub(kept) };
-    match turn {
-        Turn::Now(_) => free,
-        Turn::Backfill => free.min((window / 4).max(1).saturating_sub(of(&turn))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::call::IntentKind;
-
-    #[test]
-    fn a_flood_of_logs_leaves_a_place_for_the_others() {
-        const LOG: Turn = Turn::Now(IntentKind::Log);
-        const RECORDING: Turn = Turn::Now(IntentKind::Recording);
-        let mut taken = BTreeMap::new();
-        assert_eq!(share(8, LOG, &taken), 6);
-        taken.insert(LOG, 6);
-        assert_eq!(share(8, LOG, &taken), 0);
-        assert_eq!(share(8, RECORDING, &taken), 1);
-        taken.insert(RECORDING, 1);
-        assert_eq!(share(8, RECORDING, &taken), 0);
-        assert_eq!(share(8, Turn::Backfill, &taken), 0);
-        assert_eq!(share(1, LOG, &BTreeMap::new()), 1);
-    }
-
-    #[test]
-    fn the_past_never_takes_the_window() {
-        let mut taken = BTreeMap::new();
-        assert_eq!(share(16, Turn::Backfill, &taken), 4);
-        taken.insert(Turn::Backfill, 4);
-        assert_eq!(share(16, Turn::Backfill, &taken), 0);
-        assert_eq!(share(16, Turn::Now(IntentKind::Log), &taken), 10, "twelve are free, two kept");
-    }
 }

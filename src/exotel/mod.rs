@@ -9,6 +9,7 @@ mod exophones;
 mod heartbeat;
 mod legs;
 mod limits;
+mod listing;
 mod numbers;
 mod read;
 mod recording;
@@ -21,8 +22,8 @@ mod users;
 mod tests;
 
 pub use calls::{
-    Call, CallDirection, CallFilter, CallLeg, CallPage, CallPages, CallStatus, Channels, Connect, Dialled, Likeness,
-    Reach, StatusCallback, StreamUrl, Told, Verbatim,
+    Call, CallDirection, CallLeg, CallStatus, Channels, Connect, Dialled, Likeness, Reach, StatusCallback, StreamUrl,
+    Told,
 };
 pub use client::{ClientParts, ExotelClient, Hosts};
 pub use enquiry::Enquirer;
@@ -31,6 +32,7 @@ pub use exophones::ExoPhone;
 pub use heartbeat::{Heartbeat, Line, LineStatus};
 pub use legs::{Ear, Leg, LegOrigin, Monitor, Tape};
 pub use limits::PerMinute;
+pub use listing::{CallFilter, CallPage, CallPages, Verbatim};
 pub use numbers::{Dnd, NumberFacts, NumberKind};
 pub use read::{Naive, Party};
 pub use recording::NoRecording;

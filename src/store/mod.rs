@@ -1,9 +1,11 @@
 //! The truth: receipts, calls, deliveries, links. The only SQL of Patchbay is below this module.
 
 mod click;
+mod delivery;
 mod directory;
 mod documents;
 mod lease;
+mod ledger;
 mod postgres;
 mod sqlite;
 #[cfg(test)]
@@ -13,19 +15,25 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use patchbay_kit::{Contact, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use patchbay_kit::{CallActivity, Contact, FollowUp, Note, Outcome, RecordRef};
-
-use crate::call::{CallEvent, CallState, Content, Intent, IntentKind, Receipt, SeenBy, plan::Enquiry, shape};
+use crate::call::{CallEvent, CallState, Intent, IntentKind, Receipt, plan::Enquiry, shape};
 
 pub use click::{Click, ClickFilter, ClickState, ClickStep, Clicks, Kept};
+pub use delivery::{
+    Attempt, AttemptOutcome, Claimed, Delivery, DeliveryFilter, DeliveryState, ExchangeLog, LaneRef, Link, Next,
+    Settlement, Turn, Written,
+};
 pub use directory::{
     AuditEntry, AuditFilter, Audited, Change, Directory, Document, DocumentKind, DocumentRef, SealedAt, Writing,
 };
 pub use lease::{Duty, Lease, Node, Term};
+pub use ledger::{
+    LedgerEntry, LedgerFilter, LedgerSeen, LedgerStanding, LedgerSummary, SilentExoPhone, Span, SweepCursor,
+};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
@@ -111,204 +119,6 @@ pub struct SetAside {
     pub at: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    /// Waits for its turn, or for `due_at`.
-    Pending,
-    /// Taken by a lane; a request may be on its way.
-    Inflight,
-    Done,
-    /// A human must change something first; `reason` says what.
-    Held,
-    /// Given up by age or count.
-    Dead,
-    /// No longer wanted.
-    Superseded,
-}
-
-impl DeliveryState {
-    pub const ALL: [Self; 6] = [Self::Pending, Self::Inflight, Self::Done, Self::Held, Self::Dead, Self::Superseded];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Inflight => "inflight",
-            Self::Done => "done",
-            Self::Held => "held",
-            Self::Dead => "dead",
-            Self::Superseded => "superseded",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-/// One thing a CRM is to be made to say, and how far that has come.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    pub id: Uuid,
-    pub account: String,
-    pub integration: String,
-    pub call_sid: String,
-    pub kind: IntentKind,
-    /// Grows with every change of `content`.
-    pub revision: i64,
-    pub content: Content,
-    pub state: DeliveryState,
-    pub reason: Option<String>,
-    pub due_at: Timestamp,
-    /// Tries that count against the schedule.
-    pub attempts: u32,
-    /// An earlier create may have left a record behind: look for it before creating.
-    pub probe: bool,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-}
-
-/// One integration's stream of deliveries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct LaneRef {
-    pub account: String,
-    pub integration: String,
-}
-
-impl fmt::Display for LaneRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.account, self.integration)
-    }
-}
-
-/// The CRM record that stands for a call, or for its note, and what was last written to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Link {
-    pub at: RecordRef,
-    pub written: Written,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Written {
-    Log(Box<CallActivity>),
-    Recording(Note),
-    FollowUp(FollowUp),
-}
-
-/// Whose turn it is among a lane's deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Turn {
-    /// Of calls of now, those of this kind.
-    Now(IntentKind),
-    /// Of calls of the past, all; none while one of a call of now is due.
-    Backfill,
-}
-
-impl Turn {
-    pub const ALL: [Self; 4] =
-        [Self::Now(IntentKind::Log), Self::Now(IntentKind::Recording), Self::Now(IntentKind::FollowUp), Self::Backfill];
-}
-
-/// A delivery taken by a lane, with what is already in the CRM for its call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Claimed {
-    pub delivery: Delivery,
-    pub links: BTreeMap<IntentKind, Link>,
-    /// This lane's contact for the caller's `external_id`, if one is known. Only looked up for [`IntentKind::Log`].
-    pub contact: Option<Contact>,
-}
-
-/// How one try ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptOutcome {
-    Delivered,
-    /// The CRM said exactly this already.
-    Unchanged,
-    Retry,
-    /// Put off by a limit, an open breaker or a shutdown; costs no attempt.
-    Postponed,
-    /// The reply was lost after a create may have been carried out.
-    Ambiguous,
-    Held,
-    Dead,
-}
-
-impl AttemptOutcome {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Unchanged => "unchanged",
-            Self::Retry => "retry",
-            Self::Postponed => "postponed",
-            Self::Ambiguous => "ambiguous",
-            Self::Held => "held",
-            Self::Dead => "dead",
-        }
-    }
-}
-
-/// One HTTP exchange of an attempt, redacted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ExchangeLog {
-    pub label: String,
-    /// `None`: no reply.
-    pub status: Option<u16>,
-    pub ms: u64,
-    /// What went wrong, masked and cut; empty when nothing did.
-    pub error: String,
-}
-
-/// One try at a delivery.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
-    pub at: Timestamp,
-    pub revision: i64,
-    pub outcome: AttemptOutcome,
-    pub remote_code: Option<String>,
-    pub detail: String,
-    pub duration_ms: u64,
-    pub exchanges: Vec<ExchangeLog>,
-}
-
-/// What becomes of a delivery after an attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Next {
-    /// Revision delivered; if a newer one was planned meanwhile, it is pending at once.
-    Done,
-    /// Pending again, due then. `counts`: the attempt counts against the schedule. `probe`: look before creating.
-    Again {
-        due_at: Timestamp,
-        counts: bool,
-        probe: bool,
-        reason: String,
-    },
-    Held {
-        reason: String,
-        probe: bool,
-    },
-    Dead {
-        reason: String,
-        probe: bool,
-    },
-}
-
-/// The outcome of an attempt: written in one transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settlement {
-    pub delivery: Uuid,
-    pub lane: LaneRef,
-    pub call_sid: String,
-    pub kind: IntentKind,
-    pub attempt: Attempt,
-    pub next: Next,
-    /// A record that exists now; stored under (integration, call, kind).
-    pub link: Option<Link>,
-    /// A contact found or made; stored under (integration, `external_id`). `Some((id, None))` forgets it.
-    pub contact: Option<(String, Option<Contact>)>,
-}
-
 /// A call as the list shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct CallSummary {
@@ -366,128 +176,6 @@ pub struct CallFile {
     /// By delivery, in order.
     pub attempts: Vec<(Uuid, Attempt)>,
     pub links: Vec<(String, IntentKind, Link)>,
-}
-
-/// A stretch of time, its end outside of it. Without an end it goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    pub from: Option<Timestamp>,
-    pub to: Option<Timestamp>,
-}
-
-impl Span {
-    /// In milliseconds, its end outside of it.
-    fn ms(self) -> (i64, i64) {
-        let ms = |at: Option<Timestamp>, none: i64| at.map_or(none, Timestamp::as_millisecond);
-        (ms(self.from, i64::MIN), ms(self.to, i64::MAX))
-    }
-}
-
-/// By whom a call was told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerSeen {
-    CallbackOnly,
-    ListOnly,
-    Both,
-}
-
-/// Which calls the ledger shows, by when they began. Newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LedgerFilter {
-    pub span: Span,
-    pub seen: Option<LedgerSeen>,
-    /// Whose record is in one of these states in some CRM.
-    pub states: Vec<DeliveryState>,
-    /// Whose record is not there yet in one of these integrations, for whatever reason.
-    pub missing_in: Vec<String>,
-    /// Opaque cursor of the page before.
-    pub before: Option<String>,
-    /// 0: the default of 50.
-    pub limit: u32,
-}
-
-impl LedgerFilter {
-    /// Whether callbacks and whether the list told of the calls that are shown; `None`: either way.
-    fn told(&self) -> (Option<bool>, Option<bool>) {
-        match self.seen {
-            None => (None, None),
-            Some(LedgerSeen::CallbackOnly) => (Some(true), Some(false)),
-            Some(LedgerSeen::ListOnly) => (Some(false), Some(true)),
-            Some(LedgerSeen::Both) => (Some(true), Some(true)),
-        }
-    }
-}
-
-/// Where a call's own record stands in one CRM.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct LedgerStanding {
-    pub state: DeliveryState,
-    pub reason: Option<String>,
-    #[schemars(with = "Option<shape::RecordShape>")]
-    pub record: Option<RecordRef>,
-}
-
-/// One call in the ledger.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LedgerEntry {
-    pub call_sid: String,
-    pub first_by: Option<SeenBy>,
-    pub by_callback: bool,
-    pub by_list: bool,
-    pub began_at: Timestamp,
-    pub first_seen_at: Timestamp,
-    pub outcome: Option<Outcome>,
-    /// By integration; those for which nothing is planned are not in it.
-    pub integrations: BTreeMap<String, LedgerStanding>,
-}
-
-/// An ExoPhone whose calls only Exotel's list tells of: its flow does not lead here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SilentExoPhone {
-    /// As Exotel wrote it.
-    pub exophone: String,
-    pub calls: u64,
-}
-
-/// The ledger of a stretch of time, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LedgerSummary {
-    pub calls: u64,
-    pub callback_only: u64,
-    pub list_only: u64,
-    pub both: u64,
-    /// Their outcome is not known yet.
-    pub open: u64,
-    /// Of those answered that callbacks told of, with how many popups came, …
-    pub answered: u64,
-    pub answered_with_popups: u64,
-    /// … and those that Exotel has to enable.
-    pub answered_with_ringing: u64,
-    /// By integration: calls by the state of their record.
-    pub integrations: BTreeMap<String, BTreeMap<DeliveryState, u64>>,
-    pub silent_exophones: Vec<SilentExoPhone>,
-}
-
-/// How far Exotel's list of calls was compared with what is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SweepCursor {
-    /// Older calls are not asked for.
-    pub since: Timestamp,
-    /// Up to there nothing is missing, but for what came into the list late.
-    pub reached: Timestamp,
-}
-
-/// Which deliveries to list or to send again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeliveryFilter {
-    pub ids: Vec<Uuid>,
-    pub states: Vec<DeliveryState>,
-    pub integration: Option<String>,
-    pub call_sid: Option<String>,
-    /// Opaque cursor of the page before.
-    pub before: Option<String>,
-    /// 0: the default of 50; when sending again, all.
-    pub limit: u32,
 }
 
 /// A hook token as listed: never the token.

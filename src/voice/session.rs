@@ -1,5 +1,6 @@
 //! One call, from its `start` to its end: what the caller says goes to the backend, what the backend says goes to him at
-//! the pace that the ear has.
+//! the pace that the ear has. One task owns both connections, so all that it waits for stands in this one file; what it
+//! does about each has a module of its own.
 
 use std::{future::poll_fn, pin::pin, time::Duration};
 

@@ -7,16 +7,21 @@ mod auth;
 mod authed;
 mod bot_calls;
 mod bots;
+mod calls;
 mod clicks;
+mod deliveries;
+mod devices;
 mod dids;
 mod exotel;
 mod hand_over;
 mod health;
+mod hook_tokens;
 pub mod integrations;
 mod leadsquared;
 pub mod ledger;
 mod lines;
 pub mod live;
+mod numbers;
 mod openapi;
 mod people;
 pub mod recording;
@@ -55,17 +60,21 @@ pub fn routes(config: &mut ServiceConfig) {
 const TABLES: &[&[Endpoint]] = &[
     access::ENDPOINTS,
     accounts::ENDPOINTS,
-    api::ENDPOINTS,
     bot_calls::ENDPOINTS,
     bots::ENDPOINTS,
+    calls::ENDPOINTS,
     clicks::ENDPOINTS,
+    deliveries::ENDPOINTS,
+    devices::ENDPOINTS,
     dids::ENDPOINTS,
     exotel::ENDPOINTS,
     hand_over::ENDPOINTS,
+    hook_tokens::ENDPOINTS,
     integrations::ENDPOINTS,
     ledger::ENDPOINTS,
     lines::ENDPOINTS,
     live::ENDPOINTS,
+    numbers::ENDPOINTS,
     openapi::ENDPOINTS,
     people::ENDPOINTS,
     users::ENDPOINTS,

@@ -1,4 +1,5 @@
-//! The rig: starts the real binary against sandboxes, sends callbacks as Exotel does, and looks at what came of them.
+//! The rig: starts the real binary against sandboxes, sends callbacks as Exotel does, and looks at what came of them. It is
+//! the one way to it for all tests, so it is long.
 
 use std::{
     io::{BufRead, BufReader},

@@ -3,7 +3,7 @@
 //! Callbacks go through one task with group commit, the [`appender`]; everything else is a transaction on one of the
 //! [`server`]'s connections. What one node does and others wait for is told over the [`wire`]. What the operations do
 //! stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`clicks`], [`tokens`], [`leases`],
-//! [`ledger`].
+//! [`ledger`]; the trait is implemented here, in one block, each operation a line.
 
 mod appender;
 mod calls;

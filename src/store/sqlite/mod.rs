@@ -2,7 +2,7 @@
 //!
 //! Every change is a command to the [`writer`], every question goes to one of the [`reader`]'s connections. What the
 //! operations do stands with their subject: [`journal`], [`decide`], [`deliveries`], [`calls`], [`clicks`],
-//! [`ledger`], [`tokens`].
+//! [`ledger`], [`tokens`]; the trait is implemented here, in one block, each operation a line.
 
 mod calls;
 mod checkpoint;

@@ -6,6 +6,7 @@
 pub mod deepgram;
 pub mod ear;
 pub mod elevenlabs;
+mod g711;
 pub mod gemini;
 pub mod openai;
 pub mod sound;

@@ -1,5 +1,5 @@
 //! OpenAI Realtime, and Azure OpenAI in the shape of before: one session. It knows the published events, takes nothing
-//! else, and hears by how loud it is.
+//! else, and hears by how loud it is. It is long because a session's events only make sense together.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     Handshake, Message, Session, Side,
+    g711::{compress, expand},
     sound::{is_speech, tone},
 };
 
@@ -125,36 +126,6 @@ fn known_format(format: &Value, flat: bool) -> Option<(u32, Option<bool>)> {
         "audio/pcma" => Some((8000, Some(true))),
         _ => None,
     }
-}
-
-/// G.711 by its definition: what a code stands for.
-fn g711(a_law: bool, code: u8) -> i16 {
-    if a_law {
-        let code = code ^ 0x55;
-        let (exponent, mantissa) = (i32::from(code >> 4 & 7), i32::from(code & 15));
-        let size = match exponent {
-            0 => (mantissa << 4) + 8,
-            _ => ((mantissa << 4) + 0x108) << (exponent - 1),
-        };
-        return if code & 0x80 != 0 { size as i16 } else { -size as i16 };
-    }
-    let code = !code;
-    let (exponent, mantissa) = (i32::from(code >> 4 & 7), i32::from(code & 15));
-    let size = (((mantissa << 3) + 0x84) << exponent) - 0x84;
-    if code & 0x80 != 0 { -size as i16 } else { size as i16 }
-}
-
-fn expand(a_law: bool, coded: &[u8]) -> Vec<u8> {
-    coded.iter().flat_map(|code| g711(a_law, *code).to_le_bytes()).collect()
-}
-
-/// The code that stands for the nearest.
-fn compress(a_law: bool, pcm: &[u8]) -> Vec<u8> {
-    let table: Vec<(u8, i32)> = (0..=255).map(|code| (code, i32::from(g711(a_law, code)))).collect();
-    let samples = pcm.chunks_exact(2).map(|sample| i32::from(i16::from_le_bytes([sample[0], sample[1]])));
-    let nearest =
-        |sample: i32| table.iter().min_by_key(|(_, stands)| (stands - sample).abs()).map_or(0, |(code, _)| *code);
-    samples.map(nearest).collect()
 }
 
 impl OpenAi {
@@ -681,25 +652,6 @@ fn merge(under: &mut Value, over: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_laws_are_those_of_the_standard() {
-        // ITU-T G.711: the codes of silence, of the loudest and of a step in between.
-        for (a_law, code, stands) in [
-            (true, 0xd5, 8),
-            (true, 0x55, -8),
-            (true, 0xaa, 32_256),
-            (true, 0x2a, -32_256),
-            (true, 0x80, 5504),
-            (false, 0xff, 0),
-            (false, 0x80, 32_124),
-            (false, 0x00, -32_124),
-            (false, 0xcf, 924),
-        ] {
-            assert_eq!(g711(a_law, code), stands, "{code:x}");
-        }
-        assert_eq!(compress(true, &8i16.to_le_bytes()), [0xd5]);
-    }
 
     #[test]
     fn what_is_no_event_of_its_or_in_the_wrong_order_is_written_down() {

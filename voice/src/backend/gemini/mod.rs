@@ -11,6 +11,8 @@
 //! with the handle of the last `sessionResumptionUpdate`, in a moment in which nobody speaks if there is one; what the
 //! caller says meanwhile is kept by whoever holds us. Where the handle is refused a new session is told what was said so
 //! far. Nothing is said twice: no greeting, no call of a tool is asked for again.
+//!
+//! It is long because it is one conversation's state, which every message reads and changes.
 
 mod print;
 mod refusal;

@@ -10,6 +10,8 @@
 //! error before the session is there ends it); whether a truncated item's own length may be some 85 ms less than what was
 //! sent of it (PC #2106: so what was heard but for a little is left as it is); what xAI and Inworld do at their session's
 //! end.
+//!
+//! It is long because it is one conversation's state, which every event reads and changes.
 
 mod setup;
 mod turns;
