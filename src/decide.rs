@@ -1,4 +1,10 @@
 //! The loop that reads the journal: receipts → events → state → plan, each batch one transaction.
+//!
+//! # How a CRM that was added later gets the past
+//!
+//! `POST …/backfill` plans the calls since a day for all integrations of the account, as if they had just been decided:
+//! what is there already is the same row with the same content. New rows are marked low, and the lane takes them only
+//! from what is left over.
 
 use std::{
     collections::BTreeMap,
@@ -119,10 +125,10 @@ impl Decider {
         }
         let now = Timestamp::now();
         let mut set_aside = Vec::new();
-        let mut by_call: BTreeMap<CallRef, Vec<(Witnessed, Answer)>> = BTreeMap::new();
+        let mut by_call: BTreeMap<CallRef, Heard> = BTreeMap::new();
         for (seq, receipt) in receipts {
             match self.read(seq, &receipt) {
-                Ok((call, witnessed, answer)) => by_call.entry(call).or_default().push((witnessed, answer)),
+                Ok((call, witnessed, answer)) => by_call.entry(call).or_default().add(witnessed, answer),
                 Err(error) => {
                     tracing::warn!(receipt = %receipt.id, account = %receipt.account, hook = receipt.hook.as_str(),
                         error, "a receipt cannot be read; it is set aside");
@@ -134,11 +140,10 @@ impl Decider {
         let mut stored = self.store.calls(&refs).await?;
         let mut decisions = Vec::with_capacity(by_call.len());
         let mut news = Vec::new();
-        for (call, witnessed) in by_call {
+        for (call, heard) in by_call {
             let was = stored.remove(&call);
-            let answered = witnessed.iter().map(|(_, answer)| *answer).max().unwrap_or(Answer::None);
-            let witnessed: Vec<Witnessed> = witnessed.into_iter().map(|(witnessed, _)| witnessed).collect();
-            match self.decide(&call, was.as_ref(), &witnessed, answered, now) {
+            let seqs: Vec<Seq> = heard.witnessed.iter().map(|one| one.seq).collect();
+            match self.decide(&call, was.as_ref(), heard, now) {
                 Ok(decision) => {
                     news.extend(self.news(&decision, was.as_ref(), now));
                     decisions.push(decision);
@@ -146,11 +151,7 @@ impl Decider {
                 Err(error) => {
                     tracing::error!(call = %call.call_sid, account = %call.account, error,
                         "a call cannot be decided; its new receipts are set aside");
-                    set_aside.extend(witnessed.iter().map(|one| SetAside {
-                        seq: one.seq,
-                        error: error.clone(),
-                        at: now,
-                    }));
+                    set_aside.extend(seqs.into_iter().map(|seq| SetAside { seq, error: error.clone(), at: now }));
                 }
             }
         }
@@ -267,7 +268,7 @@ impl Decider {
             let mut stored = self.store.calls(std::slice::from_ref(call)).await?;
             let Some(was) = stored.remove(call) else { return Ok(()) };
             let now = Timestamp::now();
-            let Ok(mut decision) = self.decide(call, Some(&was), &[], Answer::None, now) else { return Ok(()) };
+            let Ok(mut decision) = self.decide(call, Some(&was), Heard::default(), now) else { return Ok(()) };
             decision.backfill = true;
             match self.store.decide(vec![decision], Vec::new(), None).await {
                 Err(StoreError::Conflict) => {}
@@ -287,7 +288,7 @@ impl Decider {
             let mut stored = self.store.calls(std::slice::from_ref(call)).await?;
             let Some(was) = stored.remove(call) else { return Ok(false) };
             let now = Timestamp::now();
-            let Ok(mut decision) = self.decide(call, Some(&was), &[], Answer::None, now) else { return Ok(true) };
+            let Ok(mut decision) = self.decide(call, Some(&was), Heard::default(), now) else { return Ok(true) };
             // Exotel is asked once more, whatever the schedule says.
             decision.enquiry.due_at = Some(now);
             match self.store.decide(vec![decision], Vec::new(), None).await {
@@ -320,13 +321,13 @@ impl Decider {
         &self,
         call: &CallRef,
         was: Option<&StoredCall>,
-        witnessed: &[Witnessed],
-        answer: Answer,
+        heard: Heard,
         now: Timestamp,
     ) -> Result<Decision, String> {
         let running = self.accounts.get(&call.account).ok_or("its account is not in the configuration any more")?;
         let rules = &running.rules;
         let agents = self.agents.of(&call.account);
+        let Heard { witnessed, answer } = heard;
         guarded(|| {
             let stored = was.iter().flat_map(|was| &was.events);
             let events: Vec<&CallEvent> = stored.chain(witnessed.iter().map(|one| &one.event)).collect();
@@ -345,7 +346,7 @@ impl Decider {
             Ok(Decision {
                 call: call.clone(),
                 on_version: was.map_or(0, |was| was.version),
-                witnessed: witnessed.to_vec(),
+                witnessed,
                 state,
                 intents,
                 enquiry,
@@ -383,10 +384,26 @@ fn sightings(decision: &Decision, now: Timestamp) -> Vec<Sighting> {
     seen
 }
 
+/// What the receipts of a batch say of one call.
+#[derive(Debug, Default)]
+struct Heard {
+    witnessed: Vec<Witnessed>,
+    /// Of several answers the one that says most.
+    answer: Answer,
+}
+
+impl Heard {
+    fn add(&mut self, witnessed: Witnessed, answer: Answer) {
+        self.witnessed.push(witnessed);
+        self.answer = self.answer.max(answer);
+    }
+}
+
 /// What a receipt says to an open question for details.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
     /// It is no answer.
+    #[default]
     None,
     /// Exotel does not know the call.
     Unknown,

@@ -1,5 +1,16 @@
 //! Tells agents and consoles what their calls are doing: takes the news that the journal's reader finds, adds who the agent
 //! and the caller are, as far as that is remembered, and publishes it. Nothing waits for it, and nothing of it is kept.
+//!
+//! # How an agent hears of it from us
+//!
+//! `call/live.rs` folds a call's events, by Exotel's clock, into where each tried agent stands: dialing, ringing,
+//! answered, ended. What is different after a batch is news, so callbacks that overtake each other take nothing back;
+//! of agents who are rung at once the others are let go when one answers; the end of the call ends it for all. After
+//! the commit the news goes to `live.rs`, which adds the contact (store) and the owner (context) and publishes it in
+//! the context, under the agent's id in the user mapping. A stream (`web/live.rs`) begins with `begin`, whether it was
+//! resumed, then the last word of each call that goes on, or all since `Last-Event-ID`. With each heartbeat it is
+//! looked whether whoever opened it may still hear it, and said that he is there. What is read more than ten seconds
+//! late is counted and not told; an end is always told. SIGTERM ends all streams at once.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The commands, nothing else.
+//! The commands: each reads its arguments and calls the library, so that tests and the demo run what people run.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 

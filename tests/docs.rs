@@ -1,5 +1,10 @@
 //! What the documentation shows is what the program takes.
 
+#[path = "docs/commands.rs"]
+mod commands;
+#[path = "docs/names.rs"]
+mod names;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -25,11 +30,10 @@ use toml::{Table, Value};
 const CONNECTORS: &str = "docs/CONNECTORS.md";
 const VOICEBOTS: &str = "docs/VOICEBOTS.md";
 const OPERATING: &str = "docs/OPERATING.md";
-const API: &str = "docs/API.md";
 /// The page of what others have, row by row.
 const COVERAGE: &str = "docs/COVERAGE.md";
 const CURE: &str = "UPDATE=1 cargo test -p patchbay --test docs";
-/// The worked example on it.
+/// The worked example of the page of connectors.
 const EXAMPLE: &str = "docs/karibu";
 
 fn read(name: &str) -> String {
@@ -253,6 +257,25 @@ fn the_lines_that_add_a_connector_are_as_others_have_them() {
     }
 }
 
+/// The seat on the page is no file that is compiled: what it calls is what the other seats call.
+#[test]
+fn the_seat_is_made_as_the_others_are() {
+    let page = read(CONNECTORS);
+    let (_, section) = page.split_once("### A seat in the end-to-end tests").expect("its heading");
+    let block = section.split("```").nth(1).and_then(|block| block.strip_prefix("text\n")).expect("the seat");
+    let seats = read("tests/e2e/every/seats.rs");
+    let names = |text: &str| -> BTreeSet<String> {
+        let split = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        split.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    let known = names(&seats);
+    let code: String = block.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n");
+    for name in names(&code).iter().filter(|name| !name.to_lowercase().contains("karibu")) {
+        assert!(known.contains(name), "no seat has {name}");
+    }
+    assert!(code.contains("Seat::new("), "{code}");
+}
+
 #[test]
 fn every_template_is_named_where_overriding_is_explained() {
     let page = read(CONNECTORS);
@@ -279,7 +302,7 @@ fn anchors(page: &str) -> impl Iterator<Item = String> {
 #[test]
 fn a_link_in_the_docs_leads_somewhere() {
     let mut pages: BTreeSet<String> = set_up_pages().into_iter().collect();
-    pages.extend(["README.md", "benches/README.md", "connectors/testkit/README.md"].map(str::to_owned));
+    pages.extend(["README.md", "connectors/testkit/README.md"].map(str::to_owned));
     // A page of the worked example stands in another folder there; where it is shown, its links are looked at.
     pages.extend(files("docs").into_iter().filter(|file| file.ends_with(".md") && !file.starts_with(EXAMPLE)));
     for page in pages {
@@ -433,51 +456,4 @@ async fn what_coverage_names_is_there() {
     }
     // Whoever writes them in another way writes what is not looked at.
     assert!(addresses > 100 && settings > 50 && runs > 10, "{addresses} addresses, {settings} keys, {runs} commands");
-}
-
-/// The page of the API has every endpoint, and no other.
-#[test]
-fn the_page_of_the_api_names_every_endpoint() {
-    // Ids have short names on the page.
-    let shape = |path: &str| -> String {
-        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
-        parts.collect::<Vec<_>>().join("/")
-    };
-    let there: BTreeSet<String> = web::endpoints().map(|one| shape(one.path)).collect();
-    let page = read(API);
-    let mut named = BTreeSet::new();
-    // What is fenced are requests with values in them.
-    for text in page.split("```").step_by(2) {
-        for span in text.split('`').skip(1).step_by(2) {
-            let target = span.rsplit_once(' ').map_or(span, |(_, target)| target);
-            let path = address(target).filter(|path| path.starts_with("/api/") && path != "/api/v1");
-            named.extend(path.map(|path| shape(&path)));
-        }
-    }
-    let unknown: Vec<&String> = named.difference(&there).collect();
-    assert!(unknown.is_empty(), "{API} names what is not there: {unknown:#?}");
-    let left: Vec<&String> = there.difference(&named).collect();
-    assert!(left.is_empty(), "{API} does not name {left:#?}");
-}
-
-/// What is to be watched is counted.
-#[test]
-fn the_metrics_that_pages_name_are_there() {
-    let source = read("src/telemetry/mod.rs");
-    let known = |name: &str| {
-        let name = name.trim_start_matches("patchbay_").trim_end_matches("_total").trim_end_matches("_seconds");
-        source.contains(&format!("\"{name}\""))
-    };
-    let mut named = 0;
-    for page in ["README.md", OPERATING] {
-        let text = read(page);
-        for (at, _) in text.match_indices("patchbay_") {
-            let name: String = text[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            // A family of them: `patchbay_voice_…`.
-            let family = name.ends_with('_') && source.contains(&format!("\"{}", &name["patchbay_".len()..]));
-            assert!(family || known(&name), "{page}: there is no metric {name}");
-            named += 1;
-        }
-    }
-    assert!(named > 10, "{named}");
 }

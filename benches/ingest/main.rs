@@ -1,5 +1,5 @@
 //! Says what durable ingest costs: beside handlers that do less in the same server, on the same disk, in one run. And
-//! what follows from it: latency at a fixed rate, the idle process, callbacks in to tickets out. See `README.md` here.
+//! what follows from it: latency at a fixed rate, the idle process, callbacks in to tickets out. See `docs/BENCHMARKS.md`.
 
 mod popup;
 mod send;

@@ -1,5 +1,5 @@
 //! Says how many voicebot calls the bridge holds on one core, beside what else could stand there, and what a call costs.
-//! See `../README.md`.
+//! See `docs/BENCHMARKS.md`.
 
 mod ends;
 mod mouth;

@@ -1,6 +1,16 @@
 //! The accounts there are, those of the file and those that people keep here, with what runs for each, as one list in memory
 //! that everything reads. A change is durable first, and then takes effect at once: what it touches ends and begins anew,
 //! the rest runs on.
+//!
+//! # How an account changes while the service runs
+//!
+//! `accounts/` holds one list: the file's accounts, and those kept as documents, read by the readers of the
+//! configuration. Every reader takes what it needs of it when it needs it; nothing keeps a copy. A change is checked,
+//! perhaps tried, written with its entry in the log, and then the list is brought up to what is kept, here at once and
+//! on other nodes by news: a lane whose integration is the same runs on, one that is not is told to end, and its
+//! successor waits for the duty, which within a node is one task's at a time. Whoever reads a receipt of an account
+//! that he does not know looks into the store first; whoever hears of a new integration plans again what came since it
+//! was made. Tokens are kept for one making and one address of an integration, and told to no other.
 
 mod build;
 mod change;

@@ -1,4 +1,4 @@
-//! Which of several people a call is put on.
+//! Which of several people with one number a call is put on: the account's own choice, for no CRM makes it.
 
 /// Which of several contacts with the caller's number a call is put on: the account's policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What one receipt says of a call.
+//! What one receipt says of a call, in one form, so that nothing behind it asks which door it came through.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -1,4 +1,4 @@
-//! One request as it was received. Immutable; parsing comes after it is durable.
+//! One request as it was received, kept word for word: parsing comes after it is durable, and can be done again.
 
 use std::fmt;
 

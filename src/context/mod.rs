@@ -1,5 +1,16 @@
 //! What the nodes share while calls are on: what is known of a call, owners, presence, live events, limits. It is never
 //! the truth, so nothing here fails its caller: what cannot be known in time is "not known", and the health says so.
+//!
+//! # How nodes share what they know
+//!
+//! Every operation of the context writes to and answers from this node's own copy; with Redis it is also written there,
+//! and read there first, for at most 100 ms. What is known of a call is a set of facts that only grows, owners carry
+//! the time they were learnt at, sessions their end: so writing something twice, or late, changes nothing, and healing
+//! is writing again. The first operation that fails takes Redis away from all the others, which then wait for nothing;
+//! one task, the keeper, looks every second (with a write) whether it is there and still holds the mark that was put
+//! there, writes again what it missed, or everything if it came back empty, and lets the operations through. Live
+//! events go through one stream and reach every node's subscribers, the publisher's own too, in one order and under one
+//! id; while it is away they are told on the node where they arise, and to the others when it is back.
 
 mod facts;
 mod limits;

@@ -1,4 +1,12 @@
 //! Whose call it is: one contact per caller, found under every writing of the number, made once if nobody is there.
+//!
+//! # Whose call it is
+//!
+//! `delivery/contact.rs` asks the CRM's search, if it has one, then for each writing of the number in turn; of what
+//! comes back only who has this number counts. Several: the account's `contact_choice` takes the one changed last, the
+//! first in the CRM's order, or nobody, and then the delivery is held with the candidates. What was taken and what not
+//! stands in the timeline. A person's choice is an event of the call and stands above all of it. A caller has one turn
+//! for the search and one for writing: of two calls that end together the second finds what the first made.
 
 use std::{
     collections::HashMap,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use patchbay_kit::{Contact, Kind};
+use patchbay_kit::Contact;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -22,14 +22,12 @@ use super::{
     driver::{Driver, Stop},
     perform::{self, Ending, Memory, Performed},
     popup::Popups,
-    settle::{self, Policy, Sign},
+    settle::{self, Policy, Sign, Verdict},
 };
 use crate::{
     call::{ContactChoice, route::Sighting},
     crash,
-    store::{
-        Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Next, Node, Settlement, Store, StoreError, Term, Turn,
-    },
+    store::{Attempt, AttemptOutcome, Claimed, Duty, LaneRef, Lease, Node, Settlement, Store, StoreError, Term, Turn},
     telemetry::{AttemptLabels, LaneLabels, Metrics},
 };
 
@@ -252,7 +250,7 @@ impl Lane {
         let asked = self.driver.run(self.driver.connector.identify(), &mut trace).await;
         let sign = match &asked {
             Ok(_) => Sign::There,
-            Err(stop) => sign_of(stop),
+            Err(stop) => Sign::of(stop),
         };
         let reason = asked.err().map(|stop| stop.told()).unwrap_or_default();
         if sign == Sign::Outage {
@@ -325,27 +323,12 @@ impl Lane {
         };
         let Performed { ending, link, contact, remark, trace } = performed;
         let now = Timestamp::now();
-        let (outcome, next, remote_code, detail) = match ending {
-            Ending::Written => {
-                self.learn_since(at, Sign::There, "");
-                (AttemptOutcome::Delivered, Next::Done, None, remark)
-            }
-            Ending::Unchanged => (AttemptOutcome::Unchanged, Next::Done, None, remark),
-            Ending::Undecidable => {
-                let reason = "the record may or may not be in the CRM, and the CRM cannot be asked; look there, then \
-                              retry this delivery to write it, or leave it";
-                // Who retries it has looked: looking again could only end here again.
-                let next = Next::Held { reason: reason.to_owned(), probe: false };
-                (AttemptOutcome::Held, next, None, reason.to_owned())
-            }
-            Ending::Stopped(stop) => {
-                let verdict = settle::judge(&stop, delivery, &self.policy, now);
-                if trace.iter().any(|exchange| exchange.status.is_some()) || verdict.sign != Sign::There {
-                    self.learn_since(at, verdict.sign, &verdict.detail);
-                }
-                (verdict.outcome, verdict.next, verdict.remote_code, verdict.detail)
-            }
-        };
+        let Verdict { outcome, next, sign, remote_code, detail } =
+            settle::judge(&ending, remark, delivery, &self.policy, now);
+        // That it is there is said by an answer of its own alone, not by a limit of ours.
+        if sign != Sign::There || trace.iter().any(|exchange| exchange.status.is_some()) {
+            self.learn_since(at, sign, &detail);
+        }
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.tell(&claimed, outcome, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
         if let Some((external_id, Some(Contact { owner: Some(owner), .. }))) = &contact {
@@ -449,20 +432,6 @@ impl Lane {
             AttemptOutcome::Retry | AttemptOutcome::Ambiguous => line!(warn),
             AttemptOutcome::Held | AttemptOutcome::Dead => line!(error),
         }
-    }
-}
-
-fn sign_of(stop: &Stop) -> Sign {
-    match stop {
-        Stop::Refused { failure, .. } => match failure.kind {
-            Kind::Unauthorized => Sign::Unauthorized,
-            Kind::Unavailable | Kind::Malformed => Sign::Outage,
-            _ => Sign::There,
-        },
-        Stop::Lost { .. } => Sign::Outage,
-        Stop::Throttled { .. } | Stop::Several { .. } => Sign::There,
-        Stop::Stopping => Sign::None,
-        Stop::AfterCreation(stop) => sign_of(stop),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One attempt at one delivery: what is asked of the CRM, in which order, and what exists afterwards.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -96,33 +97,27 @@ async fn log(
             "the answering agent is not in the user mapping and not in the CRM".clone_into(&mut done.remark);
         }
     }
-    let linked = claimed.links.get(&IntentKind::Log);
-    let was = linked.and_then(|link| match &link.written {
-        Written::Log(was) => Some(was),
-        _ => None,
-    });
+    let stands = record(claimed);
     let mut stored = claimed.contact.clone();
-    let activities = driver.connector.activities();
     // Twice more at most: once without a contact that is gone, once without an agent who cannot be assigned.
     for _ in 0..3 {
-        activity.contact = match (driver.connector.contacts(), was) {
+        activity.contact = match (&content.chosen, stands, driver.connector.contacts()) {
             // A person's choice stands above what we would have found, and above where the record stands now.
-            _ if content.chosen.is_some() => {
-                let chosen = content.chosen.clone();
-                if let (Some(at), None) = (chosen.clone(), &claimed.contact) {
-                    let contact = Contact { at, ..unseen() };
+            (Some(chosen), ..) => {
+                if claimed.contact.is_none() {
+                    let contact = known_by_id(chosen.clone());
                     memory.contacts.learn(&content.caller, &contact);
                     done.contact = Some((content.caller.external_id.clone(), Some(contact)));
                 }
-                chosen
+                Some(chosen.clone())
             }
             // The record stands under its contact already; an agent may have moved it to another. Only a record that
             // was made before anybody knew whose call it is, is moved by us.
-            (_, Some(was)) if was.customer == activity.customer || !was.customer.written.is_empty() => {
+            (None, Some((_, was)), _) if was.customer == activity.customer || !was.customer.written.is_empty() => {
                 was.contact.clone()
             }
-            (None, _) => None,
-            (Some(contacts), _) => {
+            (None, _, None) => None,
+            (None, _, Some(contacts)) => {
                 let resolved = memory
                     .contacts
                     .resolve(driver, contacts, &content.caller, stored.take(), ambiguous_wait, &mut done.trace)
@@ -134,63 +129,15 @@ async fn log(
                 Some(resolved.contact.at)
             }
         };
-        let written = async {
-            if let (Some(link), Some(was)) = (linked, was) {
-                let mut changed = Changed::between(was, &activity);
-                changed.facts &= driver.connector.manifest().record_facts;
-                changed.outcome &= driver.connector.manifest().record_facts;
-                if !changed.any() {
-                    return Ok((link.at.clone(), Ending::Unchanged));
-                }
-                let Some(updates) = driver.connector.updates() else {
-                    // Written once, when all was known; what has come since stays with us.
-                    return Ok((link.at.clone(), Ending::Unchanged));
-                };
-                // What is remembered as written is our own text; the record's has an agent's words in it as well.
-                let mut sent = activity.clone();
-                if changed.body
-                    && let Some(text) = updates.text(&link.at)
-                {
-                    let stands = driver.run(text, &mut done.trace).await?.0;
-                    let most = driver.connector.manifest().text.body_chars;
-                    sent.body = merge(&was.body, &activity.body, &stands, most);
-                    changed.body = sent.body != stands;
-                }
-                if !changed.any() {
-                    return Ok((link.at.clone(), Ending::Written));
-                }
-                let at = driver.run(updates.update(&link.at, &sent, changed), &mut done.trace).await?;
-                return Ok((at, Ending::Written));
-            }
-            // An upsert finds by itself what a lost one may have left.
-            let create = activities.create(&activity);
-            if claimed.delivery.probe && create.request.safety != Safety::Idempotent {
-                let Some(find) = activities.find(&activity) else {
-                    return Ok((RecordRef::new("", ""), Ending::Undecidable));
-                };
-                if let Some(at) = driver.run(find, &mut done.trace).await? {
-                    // What the lost try wrote is not known; the record is made to say what it should say now.
-                    let all = Changed {
-                        subject: true,
-                        body: true,
-                        agent: activity.agent.is_some(),
-                        contact: false,
-                        facts: true,
-                        outcome: true,
-                    };
-                    let at = match driver.connector.updates() {
-                        Some(updates) => driver.run(updates.update(&at, &activity, all), &mut done.trace).await?,
-                        None => at,
-                    };
-                    return Ok((at, Ending::Written));
-                }
-            }
-            let at = driver.run(create, &mut done.trace).await?;
-            Ok((at, Ending::Written))
-        }
-        .await;
+        let written = match stands {
+            Some((at, was)) => change(driver, at, was, &activity, &mut done.trace).await,
+            None => match make(driver, claimed.delivery.probe, &activity, &mut done.trace).await {
+                Ok(None) => return Ok(Ending::Undecidable),
+                Ok(Some(at)) => Ok((at, Ending::Written)),
+                Err(stop) => Err(stop),
+            },
+        };
         match written {
-            Ok((_, Ending::Undecidable)) => return Ok(Ending::Undecidable),
             Ok((at, ending)) => {
                 done.link = Some(Link { at, written: Written::Log(Box::new(activity)) });
                 return Ok(ending);
@@ -210,6 +157,73 @@ async fn log(
         }
     }
     Ok(Ending::Undecidable)
+}
+
+/// Writes what differs from what was last written to the record that stands there.
+async fn change(
+    driver: &Driver,
+    at: &RecordRef,
+    was: &CallActivity,
+    activity: &CallActivity,
+    trace: &mut Vec<ExchangeLog>,
+) -> Result<(RecordRef, Ending), Stop> {
+    let manifest = driver.connector.manifest();
+    let mut changed = Changed::between(was, activity);
+    changed.facts &= manifest.record_facts;
+    changed.outcome &= manifest.record_facts;
+    if !changed.any() {
+        return Ok((at.clone(), Ending::Unchanged));
+    }
+    let Some(updates) = driver.connector.updates() else {
+        // Written once, when all was known; what has come since stays with us.
+        return Ok((at.clone(), Ending::Unchanged));
+    };
+    // What is remembered as written is our own text; the record's has an agent's words in it as well.
+    let mut sent = Cow::Borrowed(activity);
+    if changed.body
+        && let Some(text) = updates.text(at)
+    {
+        let stands = driver.run(text, trace).await?.0;
+        let body = merge(&was.body, &activity.body, &stands, manifest.text.body_chars);
+        changed.body = body != stands;
+        sent.to_mut().body = body;
+    }
+    if !changed.any() {
+        return Ok((at.clone(), Ending::Written));
+    }
+    let at = driver.run(updates.update(at, &sent, changed), trace).await?;
+    Ok((at, Ending::Written))
+}
+
+/// Makes the record; with `probe`, looks first whether a lost try has. `None`: the CRM cannot be asked that.
+async fn make(
+    driver: &Driver,
+    probe: bool,
+    activity: &CallActivity,
+    trace: &mut Vec<ExchangeLog>,
+) -> Result<Option<RecordRef>, Stop> {
+    let activities = driver.connector.activities();
+    // An upsert finds by itself what a lost one may have left.
+    let create = activities.create(activity);
+    if probe && create.request.safety != Safety::Idempotent {
+        let Some(find) = activities.find(activity) else { return Ok(None) };
+        if let Some(at) = driver.run(find, trace).await? {
+            // What the lost try wrote is not known; the record is made to say what it should say now.
+            let all = Changed {
+                subject: true,
+                body: true,
+                agent: activity.agent.is_some(),
+                contact: false,
+                facts: true,
+                outcome: true,
+            };
+            return match driver.connector.updates() {
+                Some(updates) => driver.run(updates.update(&at, activity, all), trace).await.map(Some),
+                None => Ok(Some(at)),
+            };
+        }
+    }
+    driver.run(create, trace).await.map(Some)
 }
 
 async fn recording(
@@ -274,9 +288,9 @@ async fn follow_up(driver: &Driver, claimed: &Claimed, it: &FollowUp, done: &mut
     Ok(Ending::Written)
 }
 
-/// A contact of which only the id is known.
-fn unseen() -> Contact {
-    Contact { at: RecordRef::new("", ""), name: String::new(), numbers: Vec::new(), updated_at: None, owner: None }
+/// A contact of which nothing else is known.
+fn known_by_id(at: RecordRef) -> Contact {
+    Contact { at, name: String::new(), numbers: Vec::new(), updated_at: None, owner: None }
 }
 
 /// The CRM's user for the answering agent: by the user mapping, else by e-mail in the CRM's own list.

@@ -1,5 +1,11 @@
 //! Popups to a CRM that shows calls itself: at once or not at all. What cannot be shown in time is dropped and counted;
 //! it is never a row, for a call that has stopped ringing is no news.
+//!
+//! # How an agent sees the call
+//!
+//! Where a CRM shows calls itself, events become popups once they are durable. They go out beside the lane, at once,
+//! one for each agent and phase; what cannot be shown within ten seconds of the callback is dropped and counted.
+//! Nothing of it is stored.
 
 use std::{
     collections::HashMap,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use patchbay_kit::{About, Kind, Retry, Safety};
 
-use super::{backoff, driver::Stop};
+use super::{backoff, driver::Stop, perform::Ending};
 use crate::store::{AttemptOutcome, Delivery, Next};
 
 /// What the verdict depends on, from the configuration.
@@ -29,6 +29,22 @@ pub(super) enum Sign {
     None,
 }
 
+impl Sign {
+    pub(super) fn of(stop: &Stop) -> Self {
+        match stop {
+            Stop::Refused { failure, .. } => match failure.kind {
+                Kind::Unauthorized => Self::Unauthorized,
+                Kind::Unavailable | Kind::Malformed => Self::Outage,
+                _ => Self::There,
+            },
+            Stop::Lost { .. } => Self::Outage,
+            Stop::Throttled { .. } | Stop::Several { .. } => Self::There,
+            Stop::Stopping => Self::None,
+            Stop::AfterCreation(stop) => Self::of(stop),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
     pub outcome: AttemptOutcome,
@@ -38,36 +54,46 @@ pub(super) struct Verdict {
     pub detail: String,
 }
 
-/// Judges a stop of `delivery`'s attempt at `now`.
-pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) -> Verdict {
-    let verdict = |outcome, next, sign, detail: &str| Verdict {
-        outcome,
-        next,
-        sign,
-        remote_code: None,
-        detail: detail.to_owned(),
-    };
+/// Judges how `delivery`'s attempt ended at `now`. `remark`: what a person should know although it succeeded.
+pub(super) fn judge(ending: &Ending, remark: String, delivery: &Delivery, policy: &Policy, now: Timestamp) -> Verdict {
+    let verdict = |outcome, next, sign, detail| Verdict { outcome, next, sign, remote_code: None, detail };
+    match ending {
+        Ending::Written => verdict(AttemptOutcome::Delivered, Next::Done, Sign::There, remark),
+        Ending::Unchanged => verdict(AttemptOutcome::Unchanged, Next::Done, Sign::None, remark),
+        Ending::Undecidable => {
+            let reason = "the record may or may not be in the CRM, and the CRM cannot be asked; look there, then \
+                          retry this delivery to write it, or leave it";
+            // Who retries it has looked: looking again could only end here again.
+            let next = Next::Held { reason: reason.to_owned(), probe: false };
+            verdict(AttemptOutcome::Held, next, Sign::None, reason.to_owned())
+        }
+        Ending::Stopped(stop) => stopped(stop, delivery, policy, now),
+    }
+}
+
+fn stopped(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Timestamp) -> Verdict {
+    let sign = Sign::of(stop);
+    let verdict =
+        |outcome, next, detail: &str| Verdict { outcome, next, sign, remote_code: None, detail: detail.to_owned() };
     match stop {
         Stop::AfterCreation(stop) => {
             let mut delivery = delivery.clone();
             delivery.probe = true;
-            judge(stop, &delivery, policy, now)
+            stopped(stop, &delivery, policy, now)
         }
         Stop::Stopping => verdict(
             AttemptOutcome::Postponed,
             again(now, false, delivery.probe, "the service was stopping"),
-            Sign::None,
             "the service was stopping",
         ),
         Stop::Several { .. } => {
             let reason = stop.told();
             let next = Next::Held { reason: reason.clone(), probe: delivery.probe };
-            verdict(AttemptOutcome::Held, next, Sign::There, &reason)
+            verdict(AttemptOutcome::Held, next, &reason)
         }
         Stop::Throttled { until } => verdict(
             AttemptOutcome::Postponed,
             again(*until, false, delivery.probe, "the CRM's request limit"),
-            Sign::There,
             "the CRM's request limit",
         ),
         Stop::Lost { sent: true, safety: Safety::Creates, reason } => {
@@ -75,52 +101,40 @@ pub(super) fn judge(stop: &Stop, delivery: &Delivery, policy: &Policy, now: Time
             let reason = format!("{reason}; the record may exist, it is looked for before it is made");
             let next =
                 give_up(delivery, policy, now, true, &reason).unwrap_or_else(|| again(due_at, true, true, &reason));
-            verdict(AttemptOutcome::Ambiguous, next, Sign::Outage, &reason)
+            verdict(AttemptOutcome::Ambiguous, next, &reason)
         }
-        Stop::Lost { reason, .. } => retry(delivery, policy, now, delivery.probe, Duration::ZERO, reason, Sign::Outage),
+        Stop::Lost { reason, .. } => retry(delivery, policy, now, delivery.probe, Duration::ZERO, reason, sign),
         Stop::Refused { failure, safety, status } => {
             let reason = failure.to_string();
             let creates = *safety == Safety::Creates;
             let mut verdict = match (failure.kind, failure.about) {
-                (Kind::Unauthorized, _) => verdict(
-                    AttemptOutcome::Postponed,
-                    again(now, false, delivery.probe, &reason),
-                    Sign::Unauthorized,
-                    &reason,
-                ),
+                (Kind::Unauthorized, _) => {
+                    verdict(AttemptOutcome::Postponed, again(now, false, delivery.probe, &reason), &reason)
+                }
                 (Kind::NotFound, Some(About::Record)) => {
                     let reason = "the record is not in the CRM any more; resync the call to make a new one";
-                    verdict(
-                        AttemptOutcome::Dead,
-                        Next::Dead { reason: reason.to_owned(), probe: false },
-                        Sign::There,
-                        reason,
-                    )
+                    verdict(AttemptOutcome::Dead, Next::Dead { reason: reason.to_owned(), probe: false }, reason)
                 }
                 (Kind::Unavailable | Kind::Malformed, _) => {
                     // Who answers 500 to a create may have made the record before; a gateway's 502 or 504 says
                     // nothing about the service behind it, which may still be at it.
                     let wait =
                         if creates && matches!(status, 502 | 504) { policy.ambiguous_wait } else { Duration::ZERO };
-                    retry(delivery, policy, now, delivery.probe || creates, wait, &reason, Sign::Outage)
+                    retry(delivery, policy, now, delivery.probe || creates, wait, &reason, sign)
                 }
                 (Kind::RateLimited, _) => verdict(
                     AttemptOutcome::Postponed,
                     again(now + Duration::from_secs(60), false, delivery.probe, &reason),
-                    Sign::There,
                     &reason,
                 ),
                 // What passes by itself (a row somebody else has locked) although it is no outage.
                 _ if matches!(failure.retry, Retry::Backoff | Retry::After(_)) => {
                     let wait = if let Retry::After(wait) = failure.retry { wait } else { Duration::ZERO };
-                    retry(delivery, policy, now, delivery.probe, wait, &reason, Sign::There)
+                    retry(delivery, policy, now, delivery.probe, wait, &reason, sign)
                 }
-                (Kind::Forbidden | Kind::NotFound | Kind::Conflict | Kind::Invalid | Kind::Unsupported, _) => verdict(
-                    AttemptOutcome::Held,
-                    Next::Held { reason: reason.clone(), probe: delivery.probe },
-                    Sign::There,
-                    &reason,
-                ),
+                (Kind::Forbidden | Kind::NotFound | Kind::Conflict | Kind::Invalid | Kind::Unsupported, _) => {
+                    verdict(AttemptOutcome::Held, Next::Held { reason: reason.clone(), probe: delivery.probe }, &reason)
+                }
             };
             verdict.remote_code.clone_from(&failure.remote_code);
             verdict
@@ -217,7 +231,7 @@ mod tests {
     #[test]
     fn only_what_may_have_been_carried_out_is_looked_for() {
         let now = at(5);
-        let judged = |stop: &Stop| judge(stop, &delivery(0), &policy(), now);
+        let judged = |stop: &Stop| stopped(stop, &delivery(0), &policy(), now);
         let (wait, counts, probe) = again(&judged(&lost(true, Safety::Creates)), now);
         assert!(wait >= 30 && counts && probe, "not before the far side must be done with it");
         for stop in [lost(false, Safety::Creates), lost(true, Safety::Read), lost(true, Safety::Idempotent)] {
@@ -239,7 +253,7 @@ mod tests {
             (refused(Kind::Unauthorized, Safety::Read, 401), Sign::Unauthorized),
             (refused(Kind::RateLimited, Safety::Creates, 429), Sign::There),
         ] {
-            let verdict = judge(&stop, &delivery(3), &policy(), now);
+            let verdict = stopped(&stop, &delivery(3), &policy(), now);
             assert!(!again(&verdict, now).1, "{stop:?}");
             assert_eq!((verdict.sign, verdict.outcome), (sign, AttemptOutcome::Postponed), "{stop:?}");
         }
@@ -250,16 +264,16 @@ mod tests {
         for kind in [Kind::Invalid, Kind::Forbidden, Kind::Conflict, Kind::NotFound, Kind::Unsupported] {
             let failure = Failure::new(kind, Retry::Never);
             let stop = Stop::Refused { failure, safety: Safety::Creates, status: 400 };
-            let verdict = judge(&stop, &delivery(0), &policy(), at(5));
+            let verdict = stopped(&stop, &delivery(0), &policy(), at(5));
             assert!(matches!(verdict.next, Next::Held { .. }), "{kind:?}");
-            let passing = judge(&refused(kind, Safety::Creates, 400), &delivery(0), &policy(), at(5));
+            let passing = stopped(&refused(kind, Safety::Creates, 400), &delivery(0), &policy(), at(5));
             assert!(matches!(passing.next, Next::Again { .. }), "{kind:?} that passes by itself");
             assert_eq!(passing.sign, Sign::There);
             assert_eq!(verdict.sign, Sign::There, "{kind:?}: the CRM is there, it said so");
         }
         let gone = Failure::new(Kind::NotFound, Retry::Never).about(About::Record);
         let stop = Stop::Refused { failure: gone, safety: Safety::Idempotent, status: 404 };
-        assert!(matches!(judge(&stop, &delivery(0), &policy(), at(5)).next, Next::Dead { .. }));
+        assert!(matches!(stopped(&stop, &delivery(0), &policy(), at(5)).next, Next::Dead { .. }));
     }
 
     #[test]
@@ -271,20 +285,20 @@ mod tests {
             refused(Kind::Unauthorized, Safety::Read, 401),
             refused(Kind::Unavailable, Safety::Read, 503),
         ] {
-            assert!(!again(&judge(&stop, &delivery(0), &policy(), now), now).2, "{stop:?}");
+            assert!(!again(&stopped(&stop, &delivery(0), &policy(), now), now).2, "{stop:?}");
             let after = Stop::AfterCreation(Box::new(stop));
-            assert!(again(&judge(&after, &delivery(0), &policy(), now), now).2, "{after:?}");
+            assert!(again(&stopped(&after, &delivery(0), &policy(), now), now).2, "{after:?}");
         }
     }
 
     #[test]
     fn giving_up_takes_age_and_count() {
         let stop = refused(Kind::Unavailable, Safety::Read, 503);
-        let young = judge(&stop, &delivery(50), &policy(), at(999));
+        let young = stopped(&stop, &delivery(50), &policy(), at(999));
         assert!(matches!(young.next, Next::Again { .. }));
-        let untried = judge(&stop, &delivery(1), &policy(), at(5000));
+        let untried = stopped(&stop, &delivery(1), &policy(), at(5000));
         assert!(matches!(untried.next, Next::Again { .. }));
-        let both = judge(&stop, &delivery(2), &policy(), at(5000));
+        let both = stopped(&stop, &delivery(2), &policy(), at(5000));
         assert!(matches!(both.next, Next::Dead { .. }), "{:?}", both.next);
     }
 
@@ -298,7 +312,7 @@ mod tests {
             Stop::Stopping,
             Stop::Throttled { until: at(9) },
         ] {
-            assert!(again(&judge(&stop, &delivery, &policy(), at(5)), at(5)).2, "{stop:?}");
+            assert!(again(&stopped(&stop, &delivery, &policy(), at(5)), at(5)).2, "{stop:?}");
         }
     }
 }

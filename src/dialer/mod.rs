@@ -1,5 +1,16 @@
 //! Click-to-call: intent → dial → settle. One key dials at most once, across crashes and lost answers: a click is durably
 //! being dialled before the first byte goes to Exotel, and from there it is only ever looked for.
+//!
+//! # How a click becomes a call
+//!
+//! `dialer/` looks whether it may be dialled (agent, switch, hours, numbers), keeps the intent under the hash of its
+//! key, makes it durably *dialling*, and asks Exotel once. What came of it and, if it was placed, the call's receipt
+//! are one transaction. Whoever asks again with the same key is told; whoever waited longer than `dialer.wait` finds it
+//! at `/clicks/{id}`. A DID's test call is a click, too, and so is a call that a bot makes: whom it rings first is the
+//! customer, and he is put into a flow, or connected with the bot by a ticket that stands for its token. *Unknown* is
+//! settled by the mark in `CustomField`: from a status callback (`decide.rs` sees it before the cursor moves), else
+//! from Exotel's list, which is looked at until it would have shown the call. No click is ever dialled by anything but
+//! a request with its key.
 
 mod line;
 mod look;

@@ -1,5 +1,13 @@
 //! The agents of each account, its bots and its DIDs: those of the file and those that people keep here, as one list that
 //! everything reads from memory. A change is durable first, and then seen by all at once.
+//!
+//! # How the user mapping changes
+//!
+//! A change is checked against the whole list, written as a document on the version that was read, together with its
+//! entry in the log of changes, and only then put into the list in memory; from there the next plan, popup and
+//! dial-whom read it. What the file says is read-only, and counts where both name one number. A table that is sent in
+//! is durable, sealed, before it is answered 202, and is gone through again after a crash: what is there already is
+//! unchanged. Bots and DIDs are lists of the same kind; of a bot's token the hash is kept, its credentials are sealed.
 
 mod agent;
 pub mod bots;

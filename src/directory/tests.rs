@@ -1,3 +1,5 @@
+//! Agents are checked, found by number and e-mail, and changed on a version: of two who change at once one is told.
+
 use serde_json::{Value, json};
 
 use super::{

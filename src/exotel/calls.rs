@@ -1,4 +1,4 @@
-//! Calls: placing them, and asking for one.
+//! Calls: placing them, with an answer that may be unknown, and asking for one with its details.
 
 use std::fmt;
 

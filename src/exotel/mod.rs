@@ -1,4 +1,12 @@
 //! Exotel's side: its REST client, one module for each resource, and the worker that asks it for calls' details.
+//!
+//! # How Exotel is asked
+//!
+//! What only asks is repeated a few times while Exotel is out of order; what dials or sends goes out once, whatever
+//! happens. Placing a call has three answers: placed, refused, and *unknown*, which is looked for in the list of calls,
+//! by the mark it carries or by its people and time, before anything is dialled again. Each class of API has a budget
+//! that lets no minute see more than its limit; who finds it used up waits, or is told until when. A status of success
+//! does not make a success: every form of an error body is known, also inside a 200.
 
 mod account;
 mod calls;

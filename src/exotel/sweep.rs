@@ -2,6 +2,14 @@
 //!
 //! What the list says goes through the journal like a callback: once when a call is first seen in it, and once when it is
 //! over. Everything after that is asked for call by call, as of every other call.
+//!
+//! # How what was missed is found
+//!
+//! `exotel/sweep.rs` compares Exotel's list with the known calls, page by page behind a durable place, and writes down
+//! as receipts what is news: a call that is first listed, a call that is over. The list is a witness like a callback;
+//! what it does not know is asked for call by call. Who told of a call is folded with it and kept in columns beside it:
+//! the ledger (`web/ledger.rs`) sets them side by side with the states of its records, so that "nothing is missing" can
+//! be counted.
 
 use std::{
     sync::Arc,

@@ -1,3 +1,5 @@
+//! The Exotel client against every shape of answer that is documented or was seen: what is read, repeated, refused.
+
 mod legs;
 mod listing;
 mod placing;

@@ -128,20 +128,13 @@ impl Arrived {
         if self.is_head() {
             return accepted();
         }
-        match self.append(services, hook, account).await {
+        match self.store(services, hook, account).await {
             Ok(()) => accepted(),
-            Err(answer) => answer,
-        }
-    }
-
-    /// Makes the request durable; Exotel is told if that cannot be.
-    async fn append(self, services: &Services, hook: Hook, account: String) -> Result<(), HttpResponse> {
-        self.store(services, hook, account).await.map_err(|_| {
-            HttpResponse::ServiceUnavailable()
+            Err(_) => HttpResponse::ServiceUnavailable()
                 .insert_header((header::RETRY_AFTER, "5"))
                 .content_type("text/plain")
-                .body("This cannot be stored now; please send it again.\n")
-        })
+                .body("This cannot be stored now; please send it again.\n"),
+        }
     }
 
     /// Makes the request durable, without the credentials in it.

@@ -1,4 +1,12 @@
-//! The hooks: what Exotel calls. Credential → receipt → answer, and nothing else before the answer.
+//! The hooks, which Exotel calls: credential, then receipt, then answer, and nothing else before the answer.
+//!
+//! # How many doors are one
+//!
+//! Each family of hooks says the same few things in its own words: by the path, by `event`, by `callState`, by `type`,
+//! or not at all. The receipt knows the family (`Hook`), `call/normalise/kind.rs` alone knows the words; behind it
+//! there are only call events. Their identity does not hold the family, so two flows that tell of one thing in the same
+//! words tell of one event. What a person asks of a call (which CRM object it belongs to, a follow-up) is a receipt and
+//! an event too: the fold puts the latest into `CallState::choices` and `follow_ups`, whenever it comes.
 
 mod answer;
 mod call_events;

@@ -1,5 +1,6 @@
-//! The hooks of Exotel's connectors for Zoho Desk and Zoho CRM. Their passthrus are synchronous, the caller waits for the
-//! answer, and anything but a plain 200 would send him down the other branch of the flow (exotel-api §4.1).
+//! The hooks of Exotel's connectors for Zoho Desk and Zoho CRM, for flows that were made for them. Their passthrus are
+//! synchronous, the caller waits for the answer, and anything but a plain 200 would send him down the other branch of
+//! the flow (exotel-api §4.1).
 
 use actix_web::{
     HttpRequest, HttpResponse,

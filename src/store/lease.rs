@@ -1,5 +1,17 @@
 //! What one node at a time does, and how a node comes by it and keeps it: a lease ends by itself unless it is renewed,
 //! and has a number that grows whenever it changes hands, so that whoever lost it can write nothing in its name.
+//!
+//! # How several nodes share the work
+//!
+//! On one PostgreSQL each takes callbacks; what must be done by one at a time (a lane, the journal, an account's
+//! enquiry, the renewal of a token) is leased: a row with an expiry and a number that grows when it changes hands.
+//! `store/lease.rs` takes and renews them; a node stops before its lease ends, and whatever is written in its name
+//! looks at the number in the same transaction, so that who lost it writes nothing. Whoever takes a lane recovers what
+//! was in flight in it, to be looked for after `ambiguous_wait`, and forgets whom it remembers. Places in the journal
+//! are given out by one row that is held until the commit: a sequence's numbers become visible in any order, and the
+//! reader would pass one by. What a node does is told to the others by NOTIFY, after its commit; a hint that is lost
+//! costs seconds. SQLite grants its leases to the one process that has it open: there is no second way through the
+//! code.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,14 @@
-//! Who may call what. Every endpoint of the API stands in a table with the role it wants, and is mounted behind a guard that
-//! lets nobody else through; there is no other way into `/api`.
+//! Who may call what: every endpoint of the API stands in a table with the role it wants. Each is mounted behind a
+//! guard that lets nobody else through; there is no other way into `/api`.
+//!
+//! # Who may call what
+//!
+//! Every endpoint stands in a table with the role it wants and is mounted behind a guard (`web/auth.rs`); nothing else
+//! is mounted under `/api`, and a test walks all of them with all roles. Sessions and API tokens are looked up with
+//! every request, so that what is revoked is of no use at once; an account that is not the caller's looks as one that
+//! does not exist. Changes that are no documents are noted in the log before they are carried out, and again when they
+//! have ended: the second entry may be lost with the process, the first is there before anything is done. The role
+//! `agent` is a person: the agent of the user mapping who has his e-mail, also behind a token that he made.
 
 use std::{net::IpAddr, sync::Arc};
 

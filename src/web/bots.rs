@@ -1,4 +1,5 @@
-//! Voicebots in the API. Their credentials go in and never come out; a token is shown once, when it is made.
+//! Voicebots in the API: made, changed, shown without their credentials, which go in and never come out. A token is
+//! shown once, when it is made.
 
 use actix_web::{
     HttpRequest, HttpResponse,

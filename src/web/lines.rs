@@ -1,6 +1,12 @@
 //! What people do with calls that go on: who is in one, who listens in, who hangs up, what is recorded. An order goes out
 //! once: it stands in the call's timeline before, and what came of it afterwards; where Exotel's answer is lost that is not
 //! known, and it is never given again by itself.
+//!
+//! # How an order about a call goes out
+//!
+//! Listening in, hanging up, recording: the order is written into the journal as what a person asked, then sent once,
+//! in a task that goes on when who asked has given up, and what came of it is written behind it. A lost answer is
+//! *unknown*, and stays it.
 
 use std::{
     collections::BTreeSet,

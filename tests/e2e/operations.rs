@@ -85,6 +85,53 @@ async fn a_database_that_was_removed_takes_no_callback() {
     assert_eq!(told(), 1, "once, not for every callback");
 }
 
+/// As on a disk without room: no file of the process can grow beyond what it has, while calls come in and records go out.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_room_refuses_callbacks_and_loses_none() {
+    let mut rig = Rig::new();
+    // Else the system would end whoever writes beyond the limit, where a full disk only says no.
+    rig.by = vec!["env", "--ignore-signal=XFSZ"];
+    rig.start();
+    let room = |bytes: &str| {
+        let (pid, limit) = (rig.pid().to_string(), format!("--fsize={bytes}:unlimited"));
+        let told = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(told.expect("prlimit of util-linux runs").success());
+    };
+    let (mut taken, mut refused, mut n) = (Vec::new(), Vec::new(), 0);
+    room("400000");
+    while refused.len() < 5 {
+        let call = Call { talk_s: 0, ..Call::new(n) };
+        rig.simulate(&call);
+        match rig.hook(&call.missed()).await {
+            200 => taken.push(call),
+            503 => refused.push(call),
+            other => panic!("{other}"),
+        }
+        n += 1;
+        assert!(n < 5000, "the limit is met by no callback");
+    }
+    assert!(taken.len() > 5, "only {} were taken before", taken.len());
+    let (status, ready) = rig.get("/readyz").await;
+    assert_eq!((status, ready["store"]["ok"].as_bool()), (503, Some(false)), "{ready}");
+
+    // There is room again, and nobody restarts anything; what was refused is sent again, as Exotel does not.
+    room("unlimited");
+    for call in &refused {
+        rig.until_async("callbacks are taken again", async || rig.hook(&call.missed()).await == 200).await;
+    }
+    for call in taken.iter().chain(&refused) {
+        rig.ticket(&call.sid).await;
+    }
+    rig.settled().await;
+    for call in taken.iter().chain(&refused) {
+        assert_eq!(rig.tickets(&call.sid).len(), 1, "{}", call.sid);
+    }
+    println!("{} taken, then {} refused; {} calls, as many tickets", taken.len(), refused.len(), n);
+    assert_eq!(rig.get("/readyz").await.0, 200);
+    assert!(rig.terminate());
+}
+
 #[test]
 fn a_wrong_configuration_is_told_whole() {
     let rig = tokio::runtime::Runtime::new().expect("a runtime").block_on(async { Rig::new() });

@@ -58,8 +58,13 @@ pub(crate) struct Rig {
     /// Of the first agent.
     pub(crate) agent_email: Option<String>,
     pub(crate) env: Vec<(String, String)>,
+<<<<<<< HEAD
     /// A configuration in place of the rig's own; then the environment says what has to be otherwise.
     pub(crate) whole: Option<String>,
+=======
+    /// What the binary is run by: a program that becomes it.
+    pub(crate) by: Vec<&'static str>,
+>>>>>>> main
 }
 
 impl Rig {
@@ -91,7 +96,11 @@ impl Rig {
             more: String::new(),
             agent_email: None,
             env: Vec::new(),
+<<<<<<< HEAD
             whole: None,
+=======
+            by: Vec::new(),
+>>>>>>> main
         }
     }
 
@@ -172,8 +181,10 @@ impl Rig {
 
     /// `patchbay …` with the rig's environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_patchbay"));
+        let mut words = self.by.iter().copied().chain([env!("CARGO_BIN_EXE_patchbay")]);
+        let mut command = Command::new(words.next().expect("the binary at least"));
         command
+            .args(words)
             .args(args)
             .current_dir(self.dir.path())
             .env("EXOTEL_KEY", KEY)
@@ -237,6 +248,11 @@ impl Rig {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// The service's.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.lock().expect("the child").as_ref().expect("it runs").id()
     }
 
     /// Whether the process has ended.

@@ -1,4 +1,4 @@
-//! Those who answer: Freshchat's agents.
+//! Those who answer: Freshchat's agents, listed so that a conversation is given to the one who had the call.
 
 use std::sync::Arc;
 

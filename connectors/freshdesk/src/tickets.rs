@@ -1,4 +1,4 @@
-//! A call's record: a ticket of the caller's.
+//! A call's record: a ticket of the caller's, looked for in his own list, which does not lag, before it is made again.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Those who answer: Freshsales' users, whom it calls owners.
+//! Those who answer: Freshsales' users, whom it calls owners, listed so that a call log is given to the one who took
+//! it.
 
 use patchbay_kit::{Agent, Agents, Cursor, Exchange, Failure, Page, RecordRef, Request, Response};
 use serde_json::Value;

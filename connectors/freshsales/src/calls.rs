@@ -1,4 +1,4 @@
-//! A call's record: a call log, known by its note.
+//! A call's record: a call log, which cannot be changed, and is found again by its note alone.
 //!
 //! A log can be made and nothing else: no operation reads, lists or changes one ("Freshsales API" documents none; others
 //! found none [C]). What can be found and written again is the note made with it, so the record's id is the note's.

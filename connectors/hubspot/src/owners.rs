@@ -1,4 +1,5 @@
-//! Those who answer: HubSpot's owners. Records are given to owner ids; a user's id is another number.
+//! Those who answer: HubSpot's owners, listed so that a call is given to the one who took it. Records are given to owner
+//! ids; a user's id is another number.
 
 use patchbay_kit::{Agent, Agents, Contact, Cursor, Exchange, Owner, Owners, Page, PhoneNumber, RecordRef, Request};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Those who answer: the org's active users.
+//! Those who answer: the org's active users, listed so that a call's task is given to the one who took it.
 
 use patchbay_kit::{Agent, Agents, Cursor, Exchange, Owner, Owners, Page, PhoneNumber, RecordRef, Request, Step};
 use serde::Deserialize;

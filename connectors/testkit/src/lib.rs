@@ -10,7 +10,7 @@
 //! - `tests/suite_bites.rs` breaks the connector on purpose, in the ways of a [`broken::Fault`], and says which cases
 //!   must see it ([`broken::assert_seen`]).
 //!
-//! [`drive`] is the loop for tests of a connector's own.
+//! [`drive()`] is the loop for tests of a connector's own.
 
 pub mod broken;
 pub mod cassette;

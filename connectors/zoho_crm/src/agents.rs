@@ -1,4 +1,4 @@
-//! Those who answer: the users of the organisation.
+//! Those who answer: the users of the organisation, listed so that a call is given to the one who took it.
 
 use patchbay_kit::{Agent, Agents, Cursor, Exchange, Page, RecordRef, Request, StatusCode};
 use serde::Deserialize;

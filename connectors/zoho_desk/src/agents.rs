@@ -1,4 +1,4 @@
-//! Those who answer: Zoho Desk's agents.
+//! Those who answer: Zoho Desk's agents, listed so that a call's ticket is given to the one who took it.
 
 use patchbay_kit::{Agent, Agents, Cursor, Exchange, Page, RecordRef, Request};
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+//! What a record says of each sort of call, and that no value, however long or hostile, breaks or outgrows its text.
+
 use proptest::prelude::*;
 
 use patchbay_kit::Digits;

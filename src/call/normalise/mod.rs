@@ -60,6 +60,11 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
         return Err(unreadable.map_or(Poison::NoCallSid, Poison::Unreadable));
     };
     let (kind, mut facts) = match receipt.hook {
+        // Our own words, whole, and by our own clock: what a person asked is ordered by when he did.
+        Hook::Person => return Ok(ours(receipt, call_sid, asked(&receipt.body))),
+        Hook::Routed => return Ok(ours(receipt, call_sid, routed(&receipt.body))),
+        Hook::Click => return Ok(ours(receipt, call_sid, placed(&receipt.body))),
+        Hook::Bot => return Ok(ours(receipt, call_sid, bot(&receipt.body))),
         Hook::CallEvents | Hook::Freshworks | Hook::LeadSquared | Hook::Salesforce | Hook::Zoho | Hook::IpPstn => {
             let kind = kind::of(receipt.hook, &receipt.path, &mut fields);
             let mut facts = facts::of_applet(&mut fields, kind.keyed_at, locale);
@@ -73,12 +78,6 @@ pub fn normalise(receipt: &Receipt, locale: &Locale) -> Result<CallEvent, Poison
         },
         Hook::Details => (EventKind::Detailed, facts::of_details(&mut fields, locale)),
         Hook::Listed => (EventKind::Listed, facts::of_listed(&mut fields, locale)),
-        // Nothing in it is from Exotel's clock: what a person asked is ordered by when he did.
-        Hook::Person => return Ok(asked(receipt, call_sid)),
-        Hook::Routed => return Ok(routed(receipt, call_sid)),
-        // Our own, too: what we asked Exotel for, and that it does it.
-        Hook::Click => return Ok(placed(receipt, call_sid)),
-        Hook::Bot => return Ok(bot(receipt, call_sid)),
     };
     let at = ["CurrentTime", "EventTime", "DateUpdated"]
         .into_iter()
@@ -98,53 +97,51 @@ pub fn field(query: &str, content_type: Option<&str>, body: &[u8], names: &[&str
     names.iter().find_map(|name| fields.take(name))
 }
 
-fn asked(receipt: &Receipt, call_sid: String) -> CallEvent {
-    let (kind, facts) = match serde_json::from_slice::<PersonRequest>(&receipt.body) {
-        Ok(PersonRequest { integration, by, asked, .. }) => {
-            let integration = Some(integration).filter(|name| !name.is_empty());
-            let facts = Facts { integration, asked_by: Some(by), ..Facts::default() };
-            match asked {
-                Asked::Contact { record } => (EventKind::Associated, Facts { chosen: Some(record), ..facts }),
-                Asked::FollowUp { wish } => (EventKind::FollowUpAsked, Facts { follow_up: Some(wish), ..facts }),
-                Asked::Order { order } => (EventKind::Ordered, Facts { order: Some(order), ..facts }),
-            }
-        }
-        Err(_) => (EventKind::Other("person".to_owned()), Facts::default()),
+/// An event of a receipt that Patchbay wrote itself: nothing in it is from Exotel's clock.
+fn ours(receipt: &Receipt, call_sid: String, (kind, facts): (EventKind, Facts)) -> CallEvent {
+    let at = Some(receipt.received_at);
+    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
+    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+}
+
+/// Of these, one of tomorrow's that cannot be read says at least that it was there.
+fn unread(what: &str) -> (EventKind, Facts) {
+    (EventKind::Other(what.to_owned()), Facts::default())
+}
+
+fn asked(body: &[u8]) -> (EventKind, Facts) {
+    let Ok(PersonRequest { integration, by, asked, .. }) = serde_json::from_slice(body) else {
+        return unread("person");
     };
-    let at = Some(receipt.received_at);
-    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
-    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+    let integration = Some(integration).filter(|name| !name.is_empty());
+    let facts = Facts { integration, asked_by: Some(by), ..Facts::default() };
+    match asked {
+        Asked::Contact { record } => (EventKind::Associated, Facts { chosen: Some(record), ..facts }),
+        Asked::FollowUp { wish } => (EventKind::FollowUpAsked, Facts { follow_up: Some(wish), ..facts }),
+        Asked::Order { order } => (EventKind::Ordered, Facts { order: Some(order), ..facts }),
+    }
 }
 
-fn routed(receipt: &Receipt, call_sid: String) -> CallEvent {
-    let routed = serde_json::from_slice::<Routed>(&receipt.body).ok();
-    let kind = if routed.is_some() { EventKind::Routed } else { EventKind::Other("routed".to_owned()) };
-    let facts = Facts { routed, ..Facts::default() };
-    let at = Some(receipt.received_at);
-    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
-    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+fn routed(body: &[u8]) -> (EventKind, Facts) {
+    match serde_json::from_slice::<Routed>(body) {
+        Ok(routed) => (EventKind::Routed, Facts { routed: Some(routed), ..Facts::default() }),
+        Err(_) => unread("routed"),
+    }
 }
 
-/// A call that was placed for a click. One of tomorrow's that cannot be read says at least that the call is there.
-fn placed(receipt: &Receipt, call_sid: String) -> CallEvent {
-    let (kind, facts) = match serde_json::from_slice::<PlacedCall>(&receipt.body) {
+/// A call that was placed for a click.
+fn placed(body: &[u8]) -> (EventKind, Facts) {
+    match serde_json::from_slice::<PlacedCall>(body) {
         Ok(placed) => (EventKind::Placed, placed.facts()),
-        Err(_) => (EventKind::Other("click".to_owned()), Facts::default()),
-    };
-    let at = Some(receipt.received_at);
-    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
-    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+        Err(_) => unread("click"),
+    }
 }
 
-/// Of tomorrow's words at least that there was a bot.
-fn bot(receipt: &Receipt, call_sid: String) -> CallEvent {
-    let (kind, facts) = match serde_json::from_slice::<BotTold>(&receipt.body) {
+fn bot(body: &[u8]) -> (EventKind, Facts) {
+    match serde_json::from_slice::<BotTold>(body) {
         Ok(told) => told.says(),
-        Err(_) => (EventKind::Other("bot".to_owned()), Facts::default()),
-    };
-    let at = Some(receipt.received_at);
-    let id = identity::of(receipt.hook, &call_sid, &kind, at, &facts);
-    CallEvent { id, call_sid, kind, at, received_at: receipt.received_at, facts }
+        Err(_) => unread("bot"),
+    }
 }
 
 /// What the request of an applet that waits for an answer says.

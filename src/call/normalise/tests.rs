@@ -1,3 +1,6 @@
+//! Every encoding that Exotel was seen to use, read as the same event; what nobody can read is set aside, never
+//! guessed.
+
 use std::{fs, path::Path};
 
 use jiff::Timestamp;

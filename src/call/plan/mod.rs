@@ -1,4 +1,10 @@
 //! What each CRM should now be made to say, and what is still to be asked of Exotel.
+//!
+//! # What follows from a call
+//!
+//! A missed call or a voicemail is planned a follow-up (task, call, event, ticket) where the connector makes one and
+//! its settings say so; anybody may ask for one of any call. It is a delivery like the others, behind the record it
+//! belongs to.
 
 mod enquiry;
 
@@ -193,12 +199,16 @@ pub fn plan(state: &CallState, rules: &PlanRules, agents: &UserMapping, asked: u
         last: exhausted || state.complete(),
         link: state.recording_url.as_ref().map(|_| (rules.recording_link)(&state.call_sid)),
     };
-    let mut planned: Vec<(IntentKind, &IntegrationRules, Content)> = Vec::new();
+    let mut planned: Vec<Intent> = Vec::new();
     for integration in &rules.integrations {
         // Where only the end of a number is shown, it is so in every text and every field; the contact keeps it whole.
         let masked = integration.mask_numbers.then(|| masked(state));
         let shown = masked.as_ref().unwrap_or(state);
-        let mut add = |kind, content| planned.push((kind, integration, content));
+        let name = &integration.name;
+        let mut add = |kind, content| {
+            let id = id(&rules.account, name, &state.call_sid, kind);
+            planned.push(Intent { id, integration: name.clone(), kind, content });
+        };
         if !integration.updates && !call.last {
             continue;
         }
@@ -211,14 +221,8 @@ pub fn plan(state: &CallState, rules: &PlanRules, agents: &UserMapping, asked: u
             add(IntentKind::FollowUp, Content::FollowUp(it));
         }
     }
-    planned.sort_by_key(|(kind, ..)| *kind);
-    let intent = |(kind, integration, content): (IntentKind, &IntegrationRules, Content)| Intent {
-        id: id(&rules.account, &integration.name, &state.call_sid, kind),
-        integration: integration.name.clone(),
-        kind,
-        content,
-    };
-    planned.into_iter().map(intent).collect()
+    planned.sort_by_key(|intent| intent.kind);
+    planned
 }
 
 /// What is known of a call whose record is due.

@@ -1,3 +1,6 @@
+//! What each CRM is to be told, and when: nothing too early, nothing twice, and the same again when it is planned
+//! again.
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;

@@ -1,3 +1,6 @@
+//! Whom a caller gets: the first step that names somebody decides, and whoever asks again after a failure is told the
+//! next.
+
 use super::*;
 
 const A: &str = "+919711581199";

@@ -1,3 +1,5 @@
+//! How a call ended, by whoever told of it, in any order, once or often: the fold comes to the same state.
+
 use super::*;
 use crate::call::{
     receipt::Hook,

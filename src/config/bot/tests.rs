@@ -1,3 +1,5 @@
+//! A bot of the file is read whole, and what it cannot be is told without its secrets.
+
 use super::super::{Account, parse};
 use secrecy::ExposeSecret;
 

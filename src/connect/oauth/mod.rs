@@ -2,6 +2,22 @@
 //!
 //! However many tasks and nodes want one, at most one asks the token server: the others wait and read what it stored. A
 //! rotated refresh token is durable before its access token is used (architecture, "OAuth refresh").
+//!
+//! # How an integration comes by its tokens
+//!
+//! `patchbay connect` asks the running service, which sends a person to the CRM and gets him back at `/oauth/callback`
+//! with a code; or the configuration holds a refresh token or a private key. `connect/oauth` exchanges it, seals what
+//! it got with the master key and stores it before anybody uses it. Who finds the token stale takes the turn in this
+//! process and a lease in the store, looks again whether another has renewed it, and only then asks. A 401 renews once;
+//! a refusal by the token server holds the lane.
+//!
+//! # How access tokens are kept
+//!
+//! One keeper per integration, tokens sealed with the master key in the store. Of all that need a new one, one asks the
+//! token server (a lease among processes, a lock within one), in a task that goes on when who asked has given up; the
+//! answer is durable before its access token is used, and never put over a person's newer consent. The one moment that
+//! cannot be covered is between the token server's answer and our disk: a refresh token that was rotated then is gone
+//! with the process, the lane is held, and `patchbay connect` mends it. Calls of the meantime wait and go out.
 
 mod assertion;
 pub mod consent;

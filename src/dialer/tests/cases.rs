@@ -1,4 +1,4 @@
-//! What one click comes to, case by case.
+//! What one click comes to, case by case: dialled once, refused, unknown and looked for, or known by its mark.
 
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Bots and DIDs are checked before they are believed, and their secrets are shown to nobody.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -1,3 +1,6 @@
+//! The sweep against a simulated list: each call is written down when it is first seen and when it is over, and no
+//! more.
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use jiff::tz::Offset;

@@ -1,4 +1,5 @@
-//! Who is in a call: listening in, and ending it.
+//! Who is in a call: a supervisor listens, whispers, barges in and ends it, and an order whose answer was lost is not
+//! repeated.
 
 use super::*;
 

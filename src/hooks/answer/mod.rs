@@ -1,5 +1,17 @@
 //! The answers that a caller on the line waits for: on a deadline, from what is known here if a CRM is slow or down, and
 //! always one that is valid for the applet, whatever becomes of store, CRM or Redis.
+//!
+//! # How a caller on the line is answered
+//!
+//! `hooks/answer/` makes the request durable and gathers what is known at the same time: the answers this call's
+//! applets were given before and the hand-over (context), the owner (context, else the CRMs are asked), the last agent
+//! (store); only what the rules can still need, and all by `hooks.answer_deadline`. `call/route.rs` then decides, a
+//! pure function. The answer is put into the context under its question: of those who ask the same at once, or once
+//! more, all are told what the first was told. What is not known in time is not known: the rules go on to the next
+//! step. A store that does not take the request by then keeps no caller waiting. An owner who is remembered is named at
+//! once, and asked for anew in the background if that was long ago; there is one question about a number at a time, and
+//! a bounded number in all and for each CRM. What was decided goes into the journal as a receipt of its own, behind the
+//! answer.
 
 mod form;
 mod owners;

@@ -1,3 +1,5 @@
+//! The load's own figures are right: every answer counted once, a slow server charged from when the request was due.
+
 use std::{io::BufRead, io::BufReader, net::TcpListener};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The conformance kit against bots with one fault each: the rule that is broken is named, and no other.
+
 use std::{collections::BTreeSet, sync::Mutex};
 
 use patchbay_voice::{

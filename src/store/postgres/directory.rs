@@ -1,4 +1,4 @@
-//! Documents, and the log of who changed them.
+//! Documents, and the log of who changed them: written together, on the version that was read.
 
 use jiff::Timestamp;
 use tokio_postgres::{Row, error::SqlState};

@@ -1,4 +1,4 @@
-//! Between values of the domain and columns.
+//! Between values of the domain and columns: what this program cannot have written is an error, never a guess.
 
 use std::borrow::Cow;
 

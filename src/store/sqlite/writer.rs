@@ -1,5 +1,5 @@
-//! The one thread that writes. A flush to disk costs far more than a row, so it takes all that waits into one
-//! transaction, flushes once, and only then tells the callers.
+//! The one thread that writes, so that many callbacks share one flush. A flush to disk costs far more than a row, so it
+//! takes all that waits into one transaction, flushes once, and only then tells the callers.
 //!
 //! Callbacks go first. Somebody waits for each of them, whereas whatever else is written follows from what is durable
 //! already, and may take many times as long. So a transaction does not go on with other work for long, and under a load

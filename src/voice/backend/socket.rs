@@ -1,5 +1,5 @@
-//! A websocket of which we are the client. It is driven by polling, so that a session that is busy elsewhere holds up
-//! nothing, and dropping it ends it.
+//! A websocket of which we are the client, driven by polling, so that a session that is busy elsewhere holds up
+//! nothing. Dropping it ends it.
 
 use std::{
     collections::VecDeque,

@@ -1,5 +1,6 @@
-//! A bot's own tool: an HTTP endpoint of the account's. Whoever may set up a bot may name any address, also one of the
-//! private network: there most of them are. A redirect is not followed, so that an answer cannot lead elsewhere.
+//! A bot's own tool: an HTTP endpoint of the account's, asked during the call within bounds of time and size. Whoever
+//! may set up a bot may name any address, also one of the private network: there most of them are. A redirect is not
+//! followed, so that an answer cannot lead elsewhere.
 
 use std::{fmt, time::Duration};
 

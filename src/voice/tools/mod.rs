@@ -1,5 +1,14 @@
 //! What a service may have done during a call: the tools that every bot has, and those of its own. They run beside the
 //! session: whatever one takes, audio goes on.
+//!
+//! # How a bot does more than talk
+//!
+//! What a service calls a tool is checked and answered in words by `voice/tools`; what takes time runs beside the
+//! session's loop. A hand-over stands in the call's context before the stream is closed, because the flow's Connect
+//! applet asks at once; then what the bot was saying is played, and the stream closed. What was said, found out and
+//! decided is gathered for three seconds at most and goes into the journal as numbered parts (`BotSaid`), so that a
+//! crash leaves what came before it; the fold puts them together in any order, and the texts show what fits: of a talk
+//! that does not, how it began and ended.
 
 mod built_in;
 mod endpoint;

@@ -1,4 +1,4 @@
-//! What was said, as text.
+//! What was said, as text: the form in which every dialect tells it, whatever its service sends.
 
 use std::fmt;
 

@@ -1,3 +1,6 @@
+//! What is sent and when, to the millisecond: never late, never too far ahead, and taken back when the caller
+//! interrupts.
+
 use super::*;
 use crate::Rate;
 

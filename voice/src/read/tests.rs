@@ -1,3 +1,5 @@
+//! Frames as they were captured and as documents have them, in both spellings: read alike, and bounded.
+
 use super::*;
 use crate::{Dtmf, Rate, Start, Stop};
 

@@ -1,4 +1,4 @@
-//! Deepgram.
+//! A Deepgram agent, made of its settings when a call begins: what it is told, and what is made of its events.
 
 use super::*;
 

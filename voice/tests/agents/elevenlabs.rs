@@ -1,4 +1,4 @@
-//! ElevenLabs.
+//! An ElevenLabs agent, set up there: what it is told of a call, and what is made of its events.
 
 use super::*;
 

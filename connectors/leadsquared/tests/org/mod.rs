@@ -1,4 +1,5 @@
-//! The organisation of the tests, and the integration with it.
+//! The organisation of the tests, and the integration with it: set up once, so that each test names only what it
+//! differs in.
 
 use std::collections::BTreeSet;
 

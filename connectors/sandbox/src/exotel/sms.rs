@@ -1,4 +1,4 @@
-//! Text messages (§5.8).
+//! Text messages (§5.8): sent, refused and asked about, so that what becomes of one can be tried.
 
 use http::StatusCode;
 use jiff::Timestamp;

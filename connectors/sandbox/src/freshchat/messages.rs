@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{Reply, Request};
 
-/// The longest text of one part. Not documented; taken low [M].
+/// The longest text of one part. Not documented; taken low `[M]`.
 const TEXT_CHARS_MAX: usize = 5000;
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use crate::Reply;
 /// What an operation comes to.
 pub(super) type Answer = Result<Reply, Refusal>;
 
-/// A no. Only `AGENT_NOT_FOUND` is shown by the documentation; the other words are made by its pattern [M].
+/// A no. Only `AGENT_NOT_FOUND` is shown by the documentation; the other words are made by its pattern `[M]`.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,

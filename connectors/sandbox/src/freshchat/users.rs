@@ -17,7 +17,7 @@ use crate::{Reply, Request};
 const FILTERS: &[&str] =
     &["phone_no", "email", "reference_id", "created_from", "created_to", "updated_from", "updated_to"];
 
-/// The longest first or last name, e-mail address or id that is taken [M].
+/// The longest first or last name, e-mail address or id that is taken `[M]`.
 const CHARS_MAX: usize = 255;
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::refusal::{FieldError, Refusal};
 use crate::Request;
 
-/// The longest tag (Freshdesk's API page, ticket properties) [M].
+/// The longest tag (Freshdesk's API page, ticket properties) `[M]`.
 const TAG_CHARS_MAX: usize = 32;
 
 /// A body being read. What is wrong is collected and told by [`Fields::finish`].

@@ -32,13 +32,13 @@ const WRITABLE: [&str; 11] = [
     "custom_fields",
 ];
 const SUBJECT_CHARS_MAX: usize = 255;
-/// Email, portal, phone, chat, feedback widget, outbound email (Freshdesk's API page, ticket properties) [M].
+/// Email, portal, phone, chat, feedback widget, outbound email (Freshdesk's API page, ticket properties) `[M]`.
 const SOURCES: [u64; 6] = [1, 2, 3, 7, 9, 10];
 const PRIORITIES: std::ops::RangeInclusive<u64> = 1..=4;
 /// Without `updated_since`, only what was created within the last 30 days is listed (Freshdesk's API page, list of
 /// tickets; quoted in airbytehq/airbyte, pull request 6442).
 const LISTED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// `include=conversations` shows up to ten (Freshdesk's API page, view a ticket) [M].
+/// `include=conversations` shows up to ten (Freshdesk's API page, view a ticket) `[M]`.
 const CONVERSATIONS_INCLUDED: usize = 10;
 
 /// A ticket as it is shown, with what was asked for beside it.

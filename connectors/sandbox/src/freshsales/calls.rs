@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Reply, Request};
 
-/// The most a description holds, in bytes: a MySQL TEXT [M].
+/// The most a description holds, in bytes: a MySQL TEXT `[M]`.
 const DESCRIPTION_BYTES_MAX: usize = 65_535;
 
 /// A call log as it was given, whatever it came in.
@@ -220,7 +220,7 @@ impl Freshsales {
         Ok(self.note_reply(id))
     }
 
-    /// 200 also for a new one [C].
+    /// 200 also for a new one `[C]`.
     fn note_reply(&self, id: u64) -> Reply {
         let note = self.notes.get(&id).map(|note| self.note_shown(note));
         Reply::json(StatusCode::OK, &json!({"note": note}))

@@ -1,4 +1,5 @@
-//! The one limit of a Freshsales account: requests per hour (`crm-api.md` §2.b).
+//! The one limit of a Freshsales account, so that a connector is seen to keep it: requests per hour (`crm-api.md`
+//! §2.b).
 
 use http::header;
 use jiff::{SignedDuration, Timestamp};
@@ -36,7 +37,7 @@ impl Limits {
     }
 }
 
-/// What was used in the current hour. The hour begins with its first request [M].
+/// What was used in the current hour. The hour begins with its first request `[M]`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meter {
     began: Option<Timestamp>,

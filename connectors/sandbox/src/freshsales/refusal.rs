@@ -14,7 +14,7 @@ pub(super) type Answer = Result<Reply, Refusal>;
 pub(super) enum Refusal {
     /// `{"errors":{"code":…,"message":[…]}}`
     Errors(StatusCode, Vec<String>),
-    /// 401 has a form of its own [M].
+    /// 401 has a form of its own `[M]`.
     Login,
 }
 
@@ -34,7 +34,7 @@ impl Refusal {
         Self::of_status(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// What Freshsales says with this status and nothing more particular [M].
+    /// What Freshsales says with this status and nothing more particular `[M]`.
     pub(super) fn of_status(status: StatusCode) -> Self {
         let message = match status {
             StatusCode::UNAUTHORIZED => return Self::Login,

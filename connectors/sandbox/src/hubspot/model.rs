@@ -51,7 +51,7 @@ impl Kind {
         }
     }
 
-    /// HubSpot's own id for the association between two kinds; [M] but for calls to contacts and tickets to contacts.
+    /// HubSpot's own id for the association between two kinds; `[M]` but for calls to contacts and tickets to contacts.
     pub(super) fn association(self, to: Self) -> Option<u64> {
         match (self, to) {
             (Self::Calls, Self::Contacts) => Some(194),

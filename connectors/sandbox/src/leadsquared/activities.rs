@@ -41,7 +41,8 @@ impl LeadSquared {
         }
     }
 
-    /// Newest first [M] or oldest first; `Offset` "specifies the page number", and begins with 0 in the documentation's example.
+    /// Newest first `[M]` or oldest first; `Offset` "specifies the page number", and begins with 0 in the
+    /// documentation's example.
     pub(super) fn activities_of_lead(&self, request: &Request) -> Answer {
         let lead = request.param("leadId").ok_or_else(|| Refusal::missing("leadId", "retrieving activities"))?;
         telephony::id(lead, "leadId")?;

@@ -1,4 +1,5 @@
-//! Who may ask: two keys for the v2 API, the URL itself for the telephony connector (`crm-api.md` §4.a).
+//! Who may ask, judged before anything else: two keys for the v2 API, the URL itself for the telephony connector
+//! (`crm-api.md` §4.a).
 
 use http::{HeaderName, StatusCode};
 use serde_json::json;

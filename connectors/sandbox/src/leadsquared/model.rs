@@ -1,4 +1,4 @@
-//! What a LeadSquared organisation holds.
+//! What a LeadSquared organisation holds, as values that tests put there and look into.
 
 use std::collections::BTreeMap;
 

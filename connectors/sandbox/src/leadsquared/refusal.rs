@@ -15,7 +15,7 @@ pub(super) enum Refusal {
     Exception { status: Option<StatusCode>, kind: &'static str, message: String },
     /// The API could not be found.
     NotFound,
-    /// The API has another method [M].
+    /// The API has another method `[M]`.
     Method,
     /// The body is not as the API describes it (the documentation's 400).
     Body(String),

@@ -48,7 +48,7 @@ const POPUP: &[&str] = &[
 ];
 /// "You can pass any string of maximum 50 characters."
 const SOURCE_CHARS: usize = 50;
-/// [M]
+/// `[M]`
 const NOTES_CHARS: usize = 2000;
 
 impl LeadSquared {

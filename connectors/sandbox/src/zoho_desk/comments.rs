@@ -1,4 +1,4 @@
-//! Comments on tickets: private ones are where Patchbay writes recordings (§6.2.d; [S] TicketComment.json).
+//! Comments on tickets: private ones are where Patchbay writes recordings (§6.2.d; `[S]` TicketComment.json).
 
 use http::StatusCode;
 use jiff::Timestamp;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{Reply, Request};
 
-/// The contact's fields that can be written ([S] Contact.json).
+/// The contact's fields that can be written (`[S]` Contact.json).
 const WRITABLE: &[&str] = &[
     "lastName",
     "firstName",

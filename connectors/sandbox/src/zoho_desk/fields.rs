@@ -16,7 +16,7 @@ pub(super) struct Fields {
 /// What a field holds: `None` if it was not given, `Some(None)` for null.
 pub(super) type Given<T> = Option<Option<T>>;
 
-/// What numbers may be made of ([S], pattern of `phone`): letters, digits, some signs, and everything beyond ASCII.
+/// What numbers may be made of (`[S]`, pattern of `phone`): letters, digits, some signs, and everything beyond ASCII.
 pub(super) fn dialable(text: &str) -> bool {
     text.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || c.is_whitespace() || "_+-.$@?,;:'/!".contains(c))
 }

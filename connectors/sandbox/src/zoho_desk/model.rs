@@ -1,4 +1,4 @@
-//! What an organisation holds.
+//! What an organisation holds, as values that tests put there and look into.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Zoho Desk's ways of saying no, so that every error body in the sandbox has the one form (§6.2.b; [S] Common.json).
+//! Zoho Desk's ways of saying no, so that every error body in the sandbox has the one form (§6.2.b; `[S]` Common.json).
 
 use http::StatusCode;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Reply, Request};
 
-/// Criteria that [S] knows.
+/// Criteria that `[S]` knows.
 const CRITERIA: &[&str] = &["id", "fullName", "firstName", "lastName", "email", "_all"];
 /// Those that only the public documentation knows.
 const NUMBERS: &[&str] = &["phone", "mobile"];

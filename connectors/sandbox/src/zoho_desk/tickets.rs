@@ -1,4 +1,4 @@
-//! Tickets: created for a contact and a department, listed newest first without any lag (§6.2.d; [S] Ticket.json).
+//! Tickets: created for a contact and a department, listed newest first without any lag (§6.2.d; `[S]` Ticket.json).
 
 use http::StatusCode;
 use jiff::Timestamp;

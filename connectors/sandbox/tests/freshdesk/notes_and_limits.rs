@@ -1,4 +1,4 @@
-//! Notes on tickets, and the limits per minute.
+//! Notes on tickets, and the limits per minute: what they take, what they refuse, and what the headers then say.
 
 use super::*;
 

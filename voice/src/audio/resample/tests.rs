@@ -1,3 +1,5 @@
+//! What a telephone carries passes the filter clean, what the lower rate cannot carry does not fold back into it.
+
 use proptest::prelude::*;
 
 use super::*;

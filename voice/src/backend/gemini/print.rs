@@ -1,4 +1,4 @@
-//! What Gemini is sent.
+//! What Gemini is sent: each message printed in one place, so that its documented shape can be held against it.
 
 use serde_json::{Map, Value, json};
 

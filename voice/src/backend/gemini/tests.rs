@@ -1,3 +1,5 @@
+//! Gemini's dialect against the events that Google publishes, and against what callers do between them.
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use serde_json::{Value, json};
