@@ -58,13 +58,10 @@ pub(crate) struct Rig {
     /// Of the first agent.
     pub(crate) agent_email: Option<String>,
     pub(crate) env: Vec<(String, String)>,
-<<<<<<< HEAD
     /// A configuration in place of the rig's own; then the environment says what has to be otherwise.
     pub(crate) whole: Option<String>,
-=======
     /// What the binary is run by: a program that becomes it.
     pub(crate) by: Vec<&'static str>,
->>>>>>> main
 }
 
 impl Rig {
@@ -96,11 +93,8 @@ impl Rig {
             more: String::new(),
             agent_email: None,
             env: Vec::new(),
-<<<<<<< HEAD
             whole: None,
-=======
             by: Vec::new(),
->>>>>>> main
         }
     }
 
