@@ -1,10 +1,10 @@
-//! `patchbay check`: is this configuration right?
+//! `patchbay check`: is this configuration right, and what is to be done next?
 
 mod bots;
 mod exotel;
+mod recipe;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -23,11 +23,11 @@ use crate::{
     config::{self, Account, Config, Integration},
     connect::{
         expiry::{Expiry, Standing},
+        oauth::NOT_CONNECTED,
         transport::Transport,
     },
     context,
     delivery::Stop,
-    hooks,
     key::MasterKey,
     operator::Operator,
     store::StoreError,
@@ -207,24 +207,43 @@ async fn tell(
         findings.lines.iter().try_for_each(|text| line(format_args!("{text}")))?;
         failures += findings.failures;
         letters.extend(findings.letter());
-        failures += check_account(config, account, transport, tokens).await?;
+        failures += check_account(config, account, path, transport, tokens).await?;
     }
     if matches!(tokens, Tokens::Running) || matches!(ledger, Ledger::Running) {
         failures += ask_of_kept(config, transport).await?;
     }
+    let key = key(config);
     for account in &config.accounts {
-        line(format_args!("{}", paste(config, account)))?;
+        line(format_args!("\n{}", recipe::flow(config, account, key.as_ref())))?;
     }
     letters.iter().try_for_each(|letter| line(format_args!("{letter}")))?;
+    for account in &config.accounts {
+        line(format_args!("\n{}", recipe::test_call(config, account)))?;
+    }
     Ok(failures)
 }
 
-async fn check_account(config: &Config, account: &Account, transport: &Transport, tokens: &Tokens) -> io::Result<u32> {
+async fn check_account(
+    config: &Config,
+    account: &Account,
+    path: &Path,
+    transport: &Transport,
+    tokens: &Tokens,
+) -> io::Result<u32> {
     let mut failures = 0;
     for integration in &account.integrations {
         let place = format!("{}/{}", account.sid, integration.name);
         match check_integration(config, account, integration, transport, tokens).await {
             Ok(lines) => lines.iter().try_for_each(|text| line(format_args!("{text}")))?,
+            // Nothing is wrong: it is what is to be done next.
+            Err(cause) if cause.contains(NOT_CONNECTED) => {
+                failures += 1;
+                line(format_args!(
+                    "FAIL  {place}: nobody has consented yet: start `patchbay serve`, then run `patchbay connect {place} \
+                     --config {}`",
+                    path.display()
+                ))?;
+            }
             Err(cause) => {
                 failures += 1;
                 line(format_args!("FAIL  {place}: {cause}"))?;
@@ -380,34 +399,6 @@ async fn check_integration(
 
 fn has_email(known: &[Agent], email: &str) -> bool {
     known.iter().any(|one| one.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email)))
-}
-
-/// The exact URLs for the account's flow.
-fn paste(config: &Config, account: &Account) -> String {
-    let public = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
-    let (scheme, rest) = public.split_once("://").unwrap_or(("https", &public));
-    let base = format!("{scheme}://<exotel_api_key>:<exotel_api_token>@{rest}/v2/accounts/{}", account.sid);
-    let sid = &account.sid;
-    let mut text = format!("\nTo paste into the flow of {sid} (with your API key and token in their places):\n");
-    for (applet, url) in hooks::sample_urls(&base) {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "  {applet}\n    {url}");
-    }
-    let families = hooks::families(account, &public, "<hook_token>", key(config).as_ref());
-    if !families.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nOr, in the forms of Exotel's own connectors; a hook token is made by POST /api/v1/accounts/{sid}/hooks:"
-        );
-    }
-    for hooks::FamilyUrl { family, applet, url } in families {
-        let _ = writeln!(text, "  {family}: {applet}\n    {url}");
-    }
-    for (bot, url) in bots::paste(config, account, &public) {
-        let _ = writeln!(text, "  the Voicebot applet of {bot:?}\n    {url}");
-    }
-    text.truncate(text.trim_end().len());
-    text
 }
 
 fn plural(count: usize) -> &'static str {

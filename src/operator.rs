@@ -98,9 +98,9 @@ async fn connected(path: &Path, integration: &str) -> Result<String, String> {
     let begun =
         service.post("integration.connect", ["api", "v1", "accounts", sid, "integrations", name, "connect"]).await?;
     let text = |key: &str| begun.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    println!("The app in the CRM must have this redirect URL:\n\n  {}\n", text("redirect_uri"));
     println!("Open this address in a browser, log in to the CRM as the user Patchbay shall work as, and consent:\n");
     println!("  {}\n", text("url"));
-    println!("The CRM must know this as an allowed redirect URL:\n\n  {}\n", text("redirect_uri"));
     let until: Timestamp = text("expires_at").parse().map_err(|_| "the service names no end of the consent")?;
     println!("Waiting until {until} …");
     loop {

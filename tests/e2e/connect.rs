@@ -98,20 +98,22 @@ fn alerts(rig: &Rig) -> Vec<String> {
 }
 
 /// `patchbay connect`, running: what it has printed so far is read as it comes.
-struct Connecting {
+pub(crate) struct Connecting {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Connecting {
     /// Until it has said where to go.
-    fn start(rig: &Rig, integration: &str) -> (Self, String) {
+    pub(crate) fn start(rig: &Rig, integration: &str) -> (Self, String) {
         let config = rig.config().display().to_string();
         let mut command = rig.command(&["connect", integration, "--config", &config]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
-        let mut line = String::new();
-        while !line.trim_start().starts_with("http") {
+        let (mut line, mut asked) = (String::new(), false);
+        // Above it stands what the CRM has to know.
+        while !(asked && line.trim_start().starts_with("http")) {
+            asked |= line.starts_with("Open this address");
             line.clear();
             if stdout.read_line(&mut line).expect("a line") == 0 {
                 let mut error = String::new();
@@ -123,7 +125,7 @@ impl Connecting {
     }
 
     /// Its exit code and the rest of what it says.
-    fn ended(mut self) -> (Option<i32>, String) {
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         self.stdout.read_to_string(&mut said).expect("its output");
         (self.child.wait().expect("it ends").code(), said)

@@ -16,6 +16,7 @@ mod every;
 mod expiry;
 mod families;
 mod faults;
+mod first_hour;
 mod hooks;
 mod lines;
 mod live;

@@ -58,6 +58,8 @@ pub(crate) struct Rig {
     /// Of the first agent.
     pub(crate) agent_email: Option<String>,
     pub(crate) env: Vec<(String, String)>,
+    /// A configuration in place of the rig's own; then the environment says what has to be otherwise.
+    pub(crate) whole: Option<String>,
     /// What the binary is run by: a program that becomes it.
     pub(crate) by: Vec<&'static str>,
 }
@@ -91,6 +93,7 @@ impl Rig {
             more: String::new(),
             agent_email: None,
             env: Vec::new(),
+            whole: None,
             by: Vec::new(),
         }
     }
@@ -108,7 +111,7 @@ impl Rig {
 
     /// The configuration as a file; every run of one rig has the same store and, once known, the same port.
     pub(crate) fn config(&self) -> PathBuf {
-        let listen = self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
+        let listen = self.listen();
         let text = format!(
             r#"
             [server]
@@ -161,8 +164,13 @@ impl Rig {
             email = self.agent_email.as_ref().map(|email| format!("email = {email:?}")).unwrap_or_default(),
         );
         let path = self.path("patchbay.toml");
-        std::fs::write(&path, text).expect("the configuration is written");
+        std::fs::write(&path, self.whole.as_ref().unwrap_or(&text)).expect("the configuration is written");
         path
+    }
+
+    /// Any port at first, and the same from then on.
+    fn listen(&self) -> String {
+        self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string())
     }
 
     /// `patchbay …` with the rig's environment.
@@ -176,6 +184,7 @@ impl Rig {
             .env("EXOTEL_KEY", KEY)
             .env("EXOTEL_TOKEN", TOKEN)
             .env("FRESHDESK_KEY", FD_KEY)
+            .envs(self.whole.is_some().then(|| ("PATCHBAY__SERVER__LISTEN", self.listen())))
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -8,8 +8,11 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{StatusCode, header};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+
+use crate::{Reply, Request};
 
 /// How one CRM's token server behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,32 @@ impl Grants {
         let (redirect_uri, challenge) = (redirect_uri.to_owned(), challenge.map(str::to_owned));
         self.codes.insert(code.clone(), Code { redirect_uri, challenge, expires_at });
         code
+    }
+
+    /// The page of consent that Zoho's products share: the person consents at once. The redirect says which data centre he
+    /// belongs to.
+    ///
+    /// # Errors
+    /// What is wrong with the request, in Zoho's words.
+    pub(crate) fn consent_at_zoho(&mut self, request: &Request, now: Timestamp) -> Result<Reply, &'static str> {
+        let given = |name: &str| request.param(name).filter(|value| !value.is_empty());
+        let (Some(redirect_uri), Some(_), Some(_)) = (given("redirect_uri"), given("client_id"), given("scope")) else {
+            return Err("invalid_request");
+        };
+        if given("response_type") != Some("code") {
+            return Err("invalid_response_type");
+        }
+        let code = self.consent(redirect_uri, given("code_challenge"), now);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("code", &code)
+            .append_pair("location", "in")
+            .append_pair("accounts-server", &request.origin());
+        if let Some(state) = given("state") {
+            query.append_pair("state", state);
+        }
+        let join = if redirect_uri.contains('?') { '&' } else { '?' };
+        Ok(Reply::empty(StatusCode::FOUND).with(header::LOCATION, format!("{redirect_uri}{join}{}", query.finish())))
     }
 
     /// Answers a token request's form (`authorization_code` and `refresh_token`; a CRM with another grant issues

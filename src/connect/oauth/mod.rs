@@ -63,10 +63,13 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Between tries to store a token.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How it is said that nobody has consented yet.
+pub const NOT_CONNECTED: &str = "not connected yet";
+
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    #[error("not connected yet: run `patchbay connect {0}`")]
+    #[error("{NOT_CONNECTED}: run `patchbay connect {0}`")]
     NotConnected(LaneRef),
     /// Revoked, expired, or wrong: a person must connect anew.
     #[error("{}", refused(lane, code))]

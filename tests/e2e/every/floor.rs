@@ -8,7 +8,7 @@ use patchbay_sandbox::{Crm, Faults, HeldContact, HeldRecord, Server};
 use crate::rig::{Rig, SID};
 
 /// A CRM on its server, whichever it is.
-pub(super) trait Standing: Send + Sync {
+pub(crate) trait Standing: Send + Sync {
     fn url(&self) -> String;
     fn records(&self) -> Vec<HeldRecord>;
     fn contacts(&self) -> Vec<HeldContact>;

@@ -6,3 +6,5 @@ mod more;
 mod seats;
 mod table;
 mod trouble;
+
+pub(crate) use floor::Standing;

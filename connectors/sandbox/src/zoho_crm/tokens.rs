@@ -1,4 +1,4 @@
-//! The token server: access tokens for a refresh token, and its refusals, which are successes by their status.
+//! The token server: consent, access tokens for a refresh token, and its refusals, which are successes by their status.
 
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ pub(super) const RULES: Rules = Rules {
 
 impl ZohoCrm {
     pub(super) fn token(&mut self, request: &Request, now: Timestamp) -> Reply {
+        if request.method == Method::GET && request.segments() == ["oauth", "v2", "auth"] {
+            let answer = self.grants.consent_at_zoho(request, now);
+            return answer.unwrap_or_else(|error| Reply::json(StatusCode::BAD_REQUEST, &json!({"error": error})));
+        }
         if request.segments() != ["oauth", "v2", "token"] {
             return Reply::of(StatusCode::NOT_FOUND, "text/html", "<html><body>Page not found</body></html>");
         }

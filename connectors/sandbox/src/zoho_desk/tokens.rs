@@ -1,6 +1,6 @@
 //! The token server, on its real paths: consent and `/oauth/v2/token` (§6.a).
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -19,7 +19,10 @@ impl ZohoDesk {
     pub(super) fn token_server(&mut self, request: &Request, rest: &[&str], now: Timestamp) -> Reply {
         match (&request.method, rest) {
             (&Method::POST, ["token"]) => self.token(request, now),
-            (&Method::GET, ["auth"]) => self.consent(request, now),
+            (&Method::GET, ["auth"]) => {
+                let answer = self.grants.consent_at_zoho(request, now);
+                answer.unwrap_or_else(|error| refusal(StatusCode::BAD_REQUEST, error))
+            }
             (_, ["token" | "auth"]) => refusal(StatusCode::METHOD_NOT_ALLOWED, "invalid_method"),
             _ => refusal(StatusCode::NOT_FOUND, "not_found"),
         }
@@ -53,27 +56,5 @@ impl ZohoDesk {
                 refusal(self.settings.token_refusal, error)
             }
         }
-    }
-
-    /// The person consents at once. The redirect says which data centre he belongs to.
-    fn consent(&mut self, request: &Request, now: Timestamp) -> Reply {
-        let given = |name: &str| request.param(name).filter(|value| !value.is_empty());
-        let (Some(redirect_uri), Some(_), Some(_)) = (given("redirect_uri"), given("client_id"), given("scope")) else {
-            return refusal(StatusCode::BAD_REQUEST, "invalid_request");
-        };
-        if given("response_type") != Some("code") {
-            return refusal(StatusCode::BAD_REQUEST, "invalid_response_type");
-        }
-        let code = self.grants.consent(redirect_uri, given("code_challenge"), now);
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query
-            .append_pair("code", &code)
-            .append_pair("location", "in")
-            .append_pair("accounts-server", &request.origin());
-        if let Some(state) = given("state") {
-            query.append_pair("state", state);
-        }
-        let join = if redirect_uri.contains('?') { '&' } else { '?' };
-        Reply::empty(StatusCode::FOUND).with(header::LOCATION, format!("{redirect_uri}{join}{}", query.finish()))
     }
 }
