@@ -347,7 +347,6 @@ impl Lane {
             self.learn_since(at, sign, &detail);
         }
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.tell(&claimed, outcome, code, link.as_ref().map(|link| &link.at), &detail, duration_ms, trace.len());
         if let Some((external_id, Some(Contact { owner: Some(owner), .. }))) = &contact {
             // Nobody waits for it: a full queue loses a hint, which the CRM can be asked for.
             let _ = self.seen.try_send(Sighting::Owner {
@@ -375,6 +374,7 @@ impl Lane {
             link,
             contact,
         };
+        self.tell(&settlement, delivery.attempts + 1, code);
         crash::point("delivery.before_settle");
         self.settle(settlement, term.lease()).await;
         crash::point("delivery.after_settle");
@@ -419,35 +419,25 @@ impl Lane {
     }
 
     /// The one line per attempt.
-    fn tell(
-        &self,
-        claimed: &Claimed,
-        outcome: AttemptOutcome,
-        code: Option<Code>,
-        record: Option<&patchbay_kit::RecordRef>,
-        detail: &str,
-        duration_ms: u64,
-        exchanges: usize,
-    ) {
-        let Claimed { delivery, .. } = claimed;
-        let outcome_name = outcome.as_str();
+    fn tell(&self, settlement: &Settlement, number: u32, code: Option<Code>) {
+        let Settlement { call_sid, kind, attempt, link, .. } = settlement;
+        let Attempt { revision, outcome, detail, duration_ms, exchanges, .. } = attempt;
         let labels = AttemptLabels {
             account: self.lane.account.clone(),
             integration: self.lane.integration.clone(),
-            kind: delivery.kind.as_str(),
-            outcome: outcome_name,
+            kind: kind.as_str(),
+            outcome: outcome.as_str(),
         };
         self.metrics.attempts.get_or_create(&labels).inc();
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of one attempt")]
-        self.metrics.attempt_seconds.get_or_create(&self.labels).observe(duration_ms as f64 / 1000.0);
-        let record = record.map(ToString::to_string).unwrap_or_default();
+        self.metrics.attempt_seconds.get_or_create(&self.labels).observe(*duration_ms as f64 / 1000.0);
+        let record = link.as_ref().map(|link| link.at.to_string()).unwrap_or_default();
         macro_rules! line {
             ($level:ident, $told:literal) => {
                 tracing::$level!(
-                    code = code.map(tracing::field::display), lane = %self.lane, call = %delivery.call_sid,
-                    kind = delivery.kind.as_str(),
-                    attempt = delivery.attempts + 1, revision = delivery.revision, outcome = outcome_name,
-                    record, exchanges, ms = duration_ms, detail, $told
+                    code = code.map(tracing::field::display), lane = %self.lane, call = %call_sid, kind = kind.as_str(),
+                    attempt = number, revision, outcome = outcome.as_str(), record, exchanges = exchanges.len(),
+                    ms = duration_ms, detail, $told
                 )
             };
         }
