@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{Account, Freshchat, PER_PAGE, path};
 
-/// "Freshchat API, Agents" [V].
+/// "Freshchat API, Agents" \[V\].
 #[derive(Deserialize)]
 struct Shown {
     id: String,
@@ -40,7 +40,7 @@ pub(crate) fn full_name(first: Option<String>, last: Option<String>) -> String {
     parts.join(" ")
 }
 
-/// Where a list says how far it goes: in `pagination` or in `links`, in some accounts in neither [C].
+/// Where a list says how far it goes: in `pagination` or in `links`, in some accounts in neither \[C\].
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Paging {
@@ -89,7 +89,7 @@ struct Listed {
     paging: Paging,
 }
 
-/// "Freshchat API, Agents: List all agents" [V].
+/// "Freshchat API, Agents: List all agents" \[V\].
 fn list(number: usize) -> Request {
     Request::get("agent.list", path(["agents"])).query("page", number).query("items_per_page", PER_PAGE)
 }

@@ -16,7 +16,7 @@ use crate::{
 /// Refusals that can mean that the user is there already.
 const TAKEN: &[StatusCode] = &[StatusCode::CONFLICT];
 
-/// "Freshchat API, Users" [V].
+/// "Freshchat API, Users" \[V\].
 #[derive(Deserialize)]
 struct Shown {
     id: String,
@@ -73,7 +73,7 @@ impl Contacts for Freshchat {
         None
     }
 
-    /// "Freshchat API, Users: List users", filter `phone_no` [C]: the filter is called so, the field `phone`.
+    /// "Freshchat API, Users: List users", filter `phone_no` \[C\]: the filter is called so, the field `phone`.
     fn find(&self, writings: &[String]) -> Exchange<Vec<Contact>> {
         let number = writings.first().map_or("", String::as_str);
         filtered("user.find", "phone_no", number)
@@ -81,7 +81,7 @@ impl Contacts for Freshchat {
             .accepting(NOT_FOUND)
     }
 
-    /// "Freshchat API, Users: Create a user" [V]. What it makes of a `reference_id` that is taken is not known, so it is
+    /// "Freshchat API, Users: Create a user" \[V\]. What it makes of a `reference_id` that is taken is not known, so it is
     /// asked for first: also where it were made a second time, a lost reply costs no second user.
     fn create(&self, contact: &NewContact) -> Exchange<Contact> {
         let mut fields = Map::from_iter([

@@ -12,7 +12,7 @@ use crate::{
     path,
 };
 
-/// One of a customer's conversations as the list shows it: the id, and in some accounts more [C].
+/// One of a customer's conversations as the list shows it: the id, and in some accounts more \[C\].
 #[derive(Clone, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) id: String,
@@ -33,7 +33,7 @@ impl Listed {
     }
 }
 
-/// "Freshchat API, Conversations: Retrieve a conversation" [V].
+/// "Freshchat API, Conversations: Retrieve a conversation" \[V\].
 #[derive(Deserialize)]
 pub(crate) struct Shown {
     status: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Shown {
     assigned_agent_id: Option<String>,
 }
 
-/// Everything is open but what is resolved: accounts differ in the states between ("reopened", "waiting on customer") [C].
+/// Everything is open but what is resolved: accounts differ in the states between ("reopened", "waiting on customer") \[C\].
 fn is_open(status: Option<&str>) -> bool {
     status.is_none_or(|status| !status.eq_ignore_ascii_case("resolved"))
 }
@@ -74,7 +74,7 @@ struct Page {
     paging: Paging,
 }
 
-/// "Freshchat API, Users: Retrieve all conversations of a user" [V].
+/// "Freshchat API, Users: Retrieve all conversations of a user" \[V\].
 fn page(user: &str, number: usize) -> Request {
     Request::get("conversation.list", path(["users", user, "conversations"]))
         .query("page", number)

@@ -12,8 +12,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// An error body. Everything in it is optional: a proxy sends HTML.
 ///
-/// `{"code":404,"status":"AGENT_NOT_FOUND","message":"…"}` ("Freshchat API, Response message" [V]), or, older,
-/// `{"error":"…","detail":"…","code":…,"more_info":"…"}` [C].
+/// `{"code":404,"status":"AGENT_NOT_FOUND","message":"…"}` ("Freshchat API, Response message" \[V\]), or, older,
+/// `{"error":"…","detail":"…","code":…,"more_info":"…"}` \[C\].
 struct Said {
     word: Option<String>,
     text: Option<String>,
@@ -35,7 +35,7 @@ impl Said {
         says(&self.word) || says(&self.text)
     }
 
-    /// Which thing of ours is not there. Only `AGENT_NOT_FOUND` is documented; the others are by its pattern [M].
+    /// Which thing of ours is not there. Only `AGENT_NOT_FOUND` is documented; the others are by its pattern \[M\].
     fn about(&self) -> Option<About> {
         [("agent", About::Agent), ("user", About::Contact), ("conversation", About::Record)]
             .into_iter()
@@ -48,7 +48,7 @@ pub(crate) fn speaks(reply: &Response) -> bool {
     Said::of(reply).word.is_some()
 }
 
-/// Reads a reply that is not a success. Statuses are those of "Freshchat API, Status and error messages" [V]; a row with
+/// Reads a reply that is not a success. Statuses are those of "Freshchat API, Status and error messages" \[V\]; a row with
 /// another source says so.
 pub(crate) fn classify(reply: &Response) -> Failure {
     let said = Said::of(reply);

@@ -27,7 +27,7 @@ pub use manifest::MANIFEST;
 
 use defaults::Defaults;
 
-/// Items on one page of any list, the most Freshchat gives [C].
+/// Items on one page of any list, the most Freshchat gives \[C\].
 const PER_PAGE: usize = 50;
 /// What answers for something that is not there.
 const NOT_FOUND: &[StatusCode] = &[StatusCode::NOT_FOUND];
@@ -77,7 +77,7 @@ impl Connector for Freshchat {
         &MANIFEST
     }
 
-    /// "Freshchat API, Account configuration" [C]; then the channels, so that a wrong `channel_id` is seen before the
+    /// "Freshchat API, Account configuration" \[C\]; then the channels, so that a wrong `channel_id` is seen before the
     /// first call is.
     fn identify(&self) -> Exchange<Identity> {
         let account = Arc::clone(&self.account);

@@ -67,7 +67,7 @@ fn text_of(call: &CallActivity) -> String {
     format!("{}\n{}", call.subject, call.body)
 }
 
-/// "Freshchat API, Conversations: Send a message to a conversation" [V].
+/// "Freshchat API, Conversations: Send a message to a conversation" \[V\].
 pub(crate) fn say(kind: &'static str, conversation: &str, text: &str, author: &str) -> Exchange<RecordRef> {
     let id = conversation.to_owned();
     Request::post("message.create", path(["conversations", conversation, "messages"]))
@@ -148,7 +148,7 @@ impl Writing {
         }
     }
 
-    /// "Freshchat API, Conversations: Create a conversation" [V], with a private first message [C].
+    /// "Freshchat API, Conversations: Create a conversation" \[V\], with a private first message \[C\].
     fn begun_by(&self, author: &str) -> Exchange<RecordRef> {
         let channel = &self.account.channel;
         let mut message = private(&self.text, author);
@@ -278,7 +278,7 @@ impl Updates for Freshchat {
     }
 }
 
-/// "Freshchat API, Conversations: Update a conversation" [V].
+/// "Freshchat API, Conversations: Update a conversation" \[V\].
 fn assign(id: &str, agent: &str) -> Request {
     Request::put("conversation.assign", path(["conversations", id]))
         .json(json!({"status": "assigned", "assigned_agent_id": agent}))

@@ -15,7 +15,7 @@ use crate::{
 /// How far Exotel's clock and Freshchat's may disagree, time zones in the settings included.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
 
-/// "Freshchat API, Conversations: Retrieve messages" [V].
+/// "Freshchat API, Conversations: Retrieve messages" \[V\].
 #[derive(Deserialize)]
 struct Page {
     messages: Vec<Shown>,
@@ -176,7 +176,7 @@ impl Scan {
     }
 }
 
-/// What a page's link leads to: `…/messages?page=1&items_per_page=50&from_time=2026-01-15T09:58:20.001Z` [C].
+/// What a page's link leads to: `…/messages?page=1&items_per_page=50&from_time=2026-01-15T09:58:20.001Z` \[C\].
 fn next(href: &str) -> (usize, Option<String>) {
     let query = href.split_once('?').map_or("", |(_, query)| query);
     let value = |name: &str| {

@@ -5,13 +5,13 @@ use serde::Deserialize;
 
 use crate::{Freshdesk, PER_PAGE, path};
 
-/// "Freshdesk API v2, Agents", agent attributes [V]: the person is one level down.
+/// "Freshdesk API v2, Agents", agent attributes \[V\]: the person is one level down.
 #[derive(Deserialize)]
 pub(crate) struct Shown {
     pub(crate) id: u64,
     #[serde(default)]
     pub(crate) contact: Person,
-    /// Not in the documented attributes [M].
+    /// Not in the documented attributes \[M\].
     deactivated: Option<bool>,
 }
 
@@ -39,7 +39,7 @@ impl From<Shown> for Agent {
 }
 
 impl Agents for Freshdesk {
-    /// "Freshdesk API v2, Agents: List All Agents" [V]; needs the key of an administrator.
+    /// "Freshdesk API v2, Agents: List All Agents" \[V\]; needs the key of an administrator.
     fn list(&self, from: Option<&Cursor>) -> Exchange<Page<Agent>> {
         let number: usize = from.and_then(|cursor| cursor.0.parse().ok()).unwrap_or(1);
         Request::get("agent.list", path(["agents"])).query("per_page", PER_PAGE).query("page", number).done(

@@ -68,7 +68,7 @@ struct Results {
 }
 
 impl Contacts for Freshdesk {
-    /// "Freshdesk API v2, Contacts: Filter Contacts" [V]: one question for all writings, at most 512 characters with the
+    /// "Freshdesk API v2, Contacts: Filter Contacts" \[V\]: one question for all writings, at most 512 characters with the
     /// double quotes around it; the index is minutes behind.
     fn search(&self, number: &PhoneNumber) -> Option<Exchange<Vec<Contact>>> {
         let mut terms = Vec::new();
@@ -88,7 +88,7 @@ impl Contacts for Freshdesk {
         Some(request.done(read).accepting(NO_SEARCH))
     }
 
-    /// "Freshdesk API v2, Contacts: List All Contacts", filters `mobile` and `phone` [V]: two questions, there is no
+    /// "Freshdesk API v2, Contacts: List All Contacts", filters `mobile` and `phone` \[V\]: two questions, there is no
     /// "or". A filter of the list sees a contact at once; the search (`/search/contacts`) is minutes behind.
     fn find(&self, writings: &[String]) -> Exchange<Vec<Contact>> {
         let number = writings.first().cloned().unwrap_or_default();
@@ -106,7 +106,7 @@ impl Contacts for Freshdesk {
         })
     }
 
-    /// "Freshdesk API v2, Contacts: Create a Contact" [V]: one identity is enough, and `unique_external_id` is one.
+    /// "Freshdesk API v2, Contacts: Create a Contact" \[V\]: one identity is enough, and `unique_external_id` is one.
     fn create(&self, contact: &NewContact) -> Exchange<Contact> {
         let mut fields = Map::from_iter([
             ("name".to_owned(), Value::from(contact.name.as_str())),
@@ -138,7 +138,7 @@ impl Contacts for Freshdesk {
     }
 }
 
-/// The contact that holds a value of the new one. A deleted contact keeps its values [M] and can have no ticket.
+/// The contact that holds a value of the new one. A deleted contact keeps its values \[M\] and can have no ticket.
 fn there_already(id: u64) -> Exchange<Contact> {
     Request::get("contact.show", path(["contacts", &id.to_string()])).done(|reply| {
         let shown: Shown = reply.json()?;

@@ -7,7 +7,7 @@ use patchbay_kit::{
 use serde_json::{Value, json};
 
 /// Fields of a ticket that only the call itself can fill. A second identity beside `requester_id` is refused by
-/// Freshdesk ("Freshdesk API v2, Tickets: Create a Ticket" [V]) or would put every caller's ticket under one person.
+/// Freshdesk ("Freshdesk API v2, Tickets: Create a Ticket" \[V\]) or would put every caller's ticket under one person.
 const TICKET_RESERVED: &[&str] = &[
     "subject",
     "description",

@@ -68,12 +68,12 @@ const OUR_FIELDS: &[&str] = &[
     "unique_external_id",
 ];
 
-/// One entry of `errors` ("Freshdesk API v2, Errors" [V]).
+/// One entry of `errors` ("Freshdesk API v2, Errors" \[V\]).
 pub(crate) struct FieldError {
     pub(crate) field: String,
     pub(crate) code: String,
     message: String,
-    /// `additional_info.user_id`: who holds the value that must be unique. No public sample of it was found [M].
+    /// `additional_info.user_id`: who holds the value that must be unique. No public sample of it was found \[M\].
     pub(crate) holder: Option<u64>,
 }
 
@@ -110,7 +110,7 @@ fn field_errors(body: &Value) -> Vec<FieldError> {
     body.get("errors").and_then(Value::as_array).map(|errors| errors.iter().map(read).collect()).unwrap_or_default()
 }
 
-/// Reads a reply that is not a success. Statuses and codes are those of "Freshdesk API v2, Errors" [V]; a row with
+/// Reads a reply that is not a success. Statuses and codes are those of "Freshdesk API v2, Errors" \[V\]; a row with
 /// another source says so.
 pub(crate) fn classify(reply: &Response, on: On) -> Failure {
     let said = Said::of(reply);

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 pub use manifest::MANIFEST;
 
-/// Items on one page of any list, the most Freshdesk gives ("Freshdesk API v2, Pagination" [V]).
+/// Items on one page of any list, the most Freshdesk gives ("Freshdesk API v2, Pagination" \[V\]).
 const PER_PAGE: usize = 100;
 
 /// One integration with one Freshdesk account.
@@ -47,7 +47,7 @@ impl Connector for Freshdesk {
         &MANIFEST
     }
 
-    /// "Freshdesk API v2, Agents: Currently Authenticated Agent" [V]
+    /// "Freshdesk API v2, Agents: Currently Authenticated Agent" \[V\]
     fn identify(&self) -> Exchange<Identity> {
         Request::get("agent.me", path(["agents", "me"])).done(|reply| {
             let me: agents::Shown = reply.json()?;
@@ -67,7 +67,7 @@ impl Connector for Freshdesk {
         errors::classify(reply, errors::On::Ticket)
     }
 
-    /// "Freshdesk API v2, Rate Limit" [V]. Some accounts answer decimals, `700.0` [C], and a request that is turned
+    /// "Freshdesk API v2, Rate Limit" \[V\]. Some accounts answer decimals, `700.0` \[C\], and a request that is turned
     /// away by a proxy carries no such headers.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
         Allowance::told(reply.number("x-ratelimit-total"), reply.number("x-ratelimit-remaining"))

@@ -31,7 +31,7 @@ struct Search {
 }
 
 impl Search {
-    /// "Freshdesk API v2, Tickets: List All Conversations of a Ticket" [V].
+    /// "Freshdesk API v2, Tickets: List All Conversations of a Ticket" \[V\].
     fn page(self: Arc<Self>, number: usize) -> Exchange<Option<RecordRef>> {
         Request::get("note.find", path(["tickets", &self.ticket, "conversations"]))
             .query("per_page", PER_PAGE)
@@ -61,7 +61,7 @@ impl Notes for Freshdesk {
         Some(Arc::new(Search { ticket: on.id.clone(), key: note.key.0.clone() }).page(1))
     }
 
-    /// "Freshdesk API v2, Tickets: Create a Note" [V]. `private` is said although it is the default: a note that the
+    /// "Freshdesk API v2, Tickets: Create a Note" \[V\]. `private` is said although it is the default: a note that the
     /// caller can read would be a leak.
     fn create(&self, on: &RecordRef, _: &CallActivity, note: &Note) -> Exchange<RecordRef> {
         let ticket = on.id.clone();
@@ -71,7 +71,7 @@ impl Notes for Freshdesk {
             .accepting(GONE)
     }
 
-    /// "Freshdesk API v2, Conversations: Update a conversation" [V]; only the notes of the key's own agent can be
+    /// "Freshdesk API v2, Conversations: Update a conversation" \[V\]; only the notes of the key's own agent can be
     /// changed, others answer 403.
     fn update(&self, at: &RecordRef, _: &CallActivity, note: &Note) -> Exchange<RecordRef> {
         Request::put("note.update", path(["conversations", &at.id]))

@@ -8,7 +8,7 @@ use crate::{Freshdesk, path};
 /// Of his newest tickets so many are looked at for open ones: one request, and a small answer while he waits.
 const LOOKED_AT: usize = 30;
 /// Without `updated_since` only what was made within the last 30 days is listed ("Freshdesk API v2, Tickets: List All
-/// Tickets" [V]); before this day there was no API to make one by.
+/// Tickets" \[V\]); before this day there was no API to make one by.
 const EVER: &str = "2015-01-01T00:00:00Z";
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ struct Listed {
     status: u64,
 }
 
-/// "Freshdesk API v2, Tickets, ticket properties" [V]; other numbers are statuses of the account's own, whose names are
+/// "Freshdesk API v2, Tickets, ticket properties" \[V\]; other numbers are statuses of the account's own, whose names are
 /// not listed with the tickets.
 fn status(number: u64) -> Option<&'static str> {
     match number {

@@ -17,7 +17,7 @@ const PAGES: usize = 5;
 /// How far Exotel's clock and Freshdesk's may disagree, time zones in the settings included.
 const CLOCKS: Duration = Duration::from_secs(24 * 3600);
 
-/// A deleted ticket cannot be written: 404, or by the rule for deleted records 405 [M].
+/// A deleted ticket cannot be written: 404, or by the rule for deleted records 405 \[M\].
 const GONE: &[StatusCode] = &[StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ struct Search {
 }
 
 impl Search {
-    /// "Freshdesk API v2, Tickets: List All Tickets" [V]. A filter of the list sees a ticket at once; the search
+    /// "Freshdesk API v2, Tickets: List All Tickets" \[V\]. A filter of the list sees a ticket at once; the search
     /// (`/search/tickets`) is minutes behind.
     fn page(self: Arc<Self>, number: usize) -> Exchange<Option<RecordRef>> {
         let mut request = Request::get("ticket.find", path(["tickets"]))
@@ -74,7 +74,7 @@ impl Activities for Freshdesk {
         Some(Arc::new(Search { requester, since, key: call.key.0.clone() }).page(1))
     }
 
-    /// "Freshdesk API v2, Tickets: Create a Ticket" [V]. By `requester_id` only: by `phone`, Freshdesk would make a
+    /// "Freshdesk API v2, Tickets: Create a Ticket" \[V\]. By `requester_id` only: by `phone`, Freshdesk would make a
     /// contact of its own for every writing of a number it does not know.
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
         let mut fields = Map::from_iter([
@@ -92,7 +92,7 @@ impl Activities for Freshdesk {
 }
 
 impl Updates for Freshdesk {
-    /// "Freshdesk API v2, Tickets: Update a Ticket" [V]; fields that are not sent stay.
+    /// "Freshdesk API v2, Tickets: Update a Ticket" \[V\]; fields that are not sent stay.
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
         let mut fields = Map::new();
         if changed.subject {

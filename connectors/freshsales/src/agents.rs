@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{Freshsales, id_in, unreadable};
 
 impl Freshsales {
-    /// "Freshsales API, Selectors: owners" [V]: all of them at once.
+    /// "Freshsales API, Selectors: owners" \[V\]: all of them at once.
     pub(crate) fn owner_list(&self) -> Request {
         Request::get("owner.list", self.path(["selector", "owners"]))
     }

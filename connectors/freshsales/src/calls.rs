@@ -1,7 +1,7 @@
 //! A call's record: a call log, which cannot be changed, and is found again by its note alone.
 //!
 //! A log can be made and nothing else: no operation reads, lists or changes one ("Freshsales API" documents none; others
-//! found none [C]). What can be found and written again is the note made with it, so the record's id is the note's.
+//! found none \[C\]). What can be found and written again is the note made with it, so the record's id is the note's.
 
 use patchbay_kit::{
     About, Activities, CallActivity, Changed, Direction, Exchange, Failure, Kind, RecordRef, Request, Response, Retry,
@@ -42,9 +42,9 @@ impl Activities for Freshsales {
         }))
     }
 
-    /// "Freshsales API, Phone calls: Create a manual call" [V] for the fields. What a live account took was a form with
+    /// "Freshsales API, Phone calls: Create a manual call" \[V\] for the fields. What a live account took was a form with
     /// `phone_call[…]` keys, a boolean for the direction, and the target's type beside its id; as JSON, the same account
-    /// dropped the target without a word. Others report that JSON works [C].
+    /// dropped the target without a word. Others report that JSON works \[C\].
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
         let request = Request::post("call.create", self.path(["phone_calls"]));
         let request = if self.config.calls_as_json {
@@ -139,7 +139,7 @@ impl Freshsales {
         json!({"phone_call": fields})
     }
 
-    /// "Freshsales API, Notes: Update a note" [V]
+    /// "Freshsales API, Notes: Update a note" \[V\]
     fn rewrite(&self, id: &str, text: &str) -> Exchange<RecordRef> {
         let at = RecordRef::new(CALL, id);
         Request::put("call.update", self.path(["notes", id]))

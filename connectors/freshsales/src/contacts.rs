@@ -12,14 +12,14 @@ use crate::{Freshsales, Person, agents, id_in, unreadable};
 const FIELDS: [&str; 2] = ["mobile_number", "work_number"];
 
 impl Freshsales {
-    /// "Freshsales API, Search: Lookup" [V]: one field, one exact string.
+    /// "Freshsales API, Search: Lookup" \[V\]: one field, one exact string.
     fn lookup(&self, label: &'static str, field: &str, value: &str) -> Request {
         let entities = if self.config.classic { "contact,lead" } else { "contact" };
         Request::get(label, self.path(["lookup"])).query("q", value).query("f", field).query("entities", entities)
     }
 }
 
-/// The people in a lookup's reply: `{"contacts":{"contacts":[…]}}` [C].
+/// The people in a lookup's reply: `{"contacts":{"contacts":[…]}}` \[C\].
 fn people(reply: &Response) -> Result<Vec<Contact>, Failure> {
     let body: Value = reply.json()?;
     let mut found = Vec::new();
@@ -50,7 +50,7 @@ fn read(person: Person, one: &Value) -> Option<Contact> {
 }
 
 impl Contacts for Freshsales {
-    /// None: the search over all texts (`/search`) shows no numbers in its results [C], so a hit proves nothing.
+    /// None: the search over all texts (`/search`) shows no numbers in its results \[C\], so a hit proves nothing.
     fn search(&self, _: &PhoneNumber) -> Option<Exchange<Vec<Contact>>> {
         None
     }
@@ -73,7 +73,7 @@ impl Contacts for Freshsales {
         })
     }
 
-    /// "Freshsales API, Contacts: Upsert a contact" [V]: whoever has the identifier is changed, so a repetition leaves what
+    /// "Freshsales API, Contacts: Upsert a contact" \[V\]: whoever has the identifier is changed, so a repetition leaves what
     /// the first left. A caller without a number goes by an id of his own.
     fn create(&self, contact: &NewContact) -> Exchange<Contact> {
         let mut caller = Map::from_iter([("last_name".to_owned(), Value::from(contact.name.as_str()))]);
@@ -106,7 +106,7 @@ impl Contacts for Freshsales {
 }
 
 impl Owners for Freshsales {
-    /// The owner of the contact with this mobile number, who comes along with the lookup (`include=owner` [C]). In the
+    /// The owner of the contact with this mobile number, who comes along with the lookup (`include=owner` \[C\]). In the
     /// writing Exotel asks for; the caller waits, so only one other is tried.
     fn of(&self, number: &PhoneNumber) -> Exchange<Option<Owner>> {
         let ask = |writing| self.lookup("owner.find", FIELDS[0], &number.render(writing)).query("include", "owner");

@@ -15,7 +15,7 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 const TOLD: usize = 5;
 
 /// An error body: `{"errors":{"code":400,"message":["…"]}}`, `message` a list or one text [C, M]; with a 401
-/// `{"login":"failed","message":"…"}` [M]. Everything in it is optional.
+/// `{"login":"failed","message":"…"}` \[M\]. Everything in it is optional.
 struct Said {
     code: Option<String>,
     messages: Vec<String>,
@@ -51,7 +51,7 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// Reads a reply that is not a success. "Freshsales API, Errors" names the statuses 400, 401, 403, 404, 429, 500 [V];
+/// Reads a reply that is not a success. "Freshsales API, Errors" names the statuses 400, 401, 403, 404, 429, 500 \[V\];
 /// the messages are those that people report (integrately.com's list of Freshworks CRM errors), unless a row says
 /// otherwise.
 pub(crate) fn classify(reply: &Response) -> Failure {

@@ -43,8 +43,8 @@ pub fn problems(settings: &Settings) -> Vec<String> {
 }
 
 impl Freshsales {
-    /// Where the API is: "Freshsales API, Authentication" [V], and `/api` for the classic product
-    /// ("freshsales.io/api" [V]).
+    /// Where the API is: "Freshsales API, Authentication" \[V\], and `/api` for the classic product
+    /// ("freshsales.io/api" \[V\]).
     fn path<const N: usize>(&self, rest: [&str; N]) -> Vec<String> {
         let base: &[&str] = if self.config.classic { &["api"] } else { &["crm", "sales", "api"] };
         base.iter().copied().chain(rest).map(str::to_owned).collect()
@@ -140,7 +140,7 @@ impl Person {
     }
 }
 
-/// An id, which Freshsales gives as a number, and some lists as text [C].
+/// An id, which Freshsales gives as a number, and some lists as text \[C\].
 fn id_in(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::Number(id) => Some(id.to_string()),

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::{Freshsales, Person, id_in, unreadable};
 
-/// Notes on one page, the most other lists of Freshsales give [M].
+/// Notes on one page, the most other lists of Freshsales give \[M\].
 const PER_PAGE: usize = 100;
-/// Notes on one page where nothing is asked for [C]: a list of fewer has no second page.
+/// Notes on one page where nothing is asked for \[C\]: a list of fewer has no second page.
 const PER_PAGE_LEAST: usize = 25;
 /// Pages that are looked through. The notes of this call are among the newest.
 const PAGES: usize = 10;
@@ -51,7 +51,7 @@ struct Search<T> {
 
 impl Freshsales {
     /// Looks through the notes of a person for one. `GET /contacts/{id}/notes` is in no documentation; programs read it
-    /// so [C].
+    /// so \[C\].
     pub(crate) fn look<T: 'static>(
         &self,
         label: &'static str,

@@ -26,7 +26,7 @@ impl Notes for Freshsales {
         }))
     }
 
-    /// "Freshsales API, Notes: Create a note" [V]. Only the account's users see notes.
+    /// "Freshsales API, Notes: Create a note" \[V\]. Only the account's users see notes.
     fn create(&self, on: &RecordRef, of: &CallActivity, note: &Note) -> Exchange<RecordRef> {
         // The note hangs on the contact, so nothing would ask whether the record can be one of Freshsales'.
         let Some(contact) = of.contact.as_ref().filter(|_| is_id(&on.id)) else {
@@ -43,7 +43,7 @@ impl Notes for Freshsales {
             .accepting(GONE)
     }
 
-    /// "Freshsales API, Notes: Update a note" [V]
+    /// "Freshsales API, Notes: Update a note" \[V\]
     fn update(&self, at: &RecordRef, _: &CallActivity, note: &Note) -> Exchange<RecordRef> {
         Request::put("note.update", self.path(["notes", &at.id]))
             .json(json!({"note": {"description": text::of_recording(&note.body)}}))

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::errors::{self, On, Said};
 
-/// What is not there may be a 404 as a whole; documented is a 207 [V].
+/// What is not there may be a 404 as a whole; documented is a 207 \[V\].
 pub(crate) const NOT_THERE: &[StatusCode] = &[StatusCode::NOT_FOUND];
-/// What an association with something that is not there answers; both are understood [M].
+/// What an association with something that is not there answers; both are understood \[M\].
 const NOT_ASSOCIABLE: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND];
 
 /// The property values of one record: all of them are texts.
@@ -19,7 +19,7 @@ pub(crate) struct Id {
     pub(crate) id: String,
 }
 
-/// "Error handling, Multi-status errors" [V]
+/// "Error handling, Multi-status errors" \[V\]
 #[derive(Deserialize)]
 struct Batch<T> {
     results: Vec<T>,
@@ -31,13 +31,13 @@ pub(crate) fn path<const N: usize>(rest: [&str; N]) -> Vec<String> {
     ["crm", "v3", "objects"].into_iter().chain(rest).map(str::to_owned).collect()
 }
 
-/// "Calls: Upsert" and its like for every object [V]: `id` is the value of the unique property.
+/// "Calls: Upsert" and its like for every object \[V\]: `id` is the value of the unique property.
 pub(crate) fn upsert(label: &'static str, objects: &str, property: &str, key: &str, values: &Values) -> Request {
     let input = json!({"idProperty": property, "id": key, "properties": values});
     Request::post(label, path([objects, "batch", "upsert"])).safety(Safety::Idempotent).json(json!({"inputs": [input]}))
 }
 
-/// "Retrieve records: batch" [V]; reads what is there now, unlike search.
+/// "Retrieve records: batch" \[V\]; reads what is there now, unlike search.
 pub(crate) fn read(
     label: &'static str,
     objects: &str,
@@ -79,7 +79,7 @@ pub(crate) fn found<T: DeserializeOwned>(reply: &Response, on: On, app: bool) ->
     }
 }
 
-/// "Associations v4: Set a default association" [V]: the same however often it is sent.
+/// "Associations v4: Set a default association" \[V\]: the same however often it is sent.
 pub(crate) fn associate<T: Clone + Send + Sync + 'static>(
     label: &'static str,
     (from, id): (&str, &str),

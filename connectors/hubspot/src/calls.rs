@@ -41,7 +41,7 @@ struct Write {
 }
 
 impl Write {
-    /// "Calls: Create a call", "Update calls" [V]. Properties that are not sent stay.
+    /// "Calls: Create a call", "Update calls" \[V\]. Properties that are not sent stay.
     fn send(self: Arc<Self>, without: Vec<&'static str>) -> Exchange<RecordRef> {
         let mut values = self.values.clone();
         for property in &without {
@@ -111,7 +111,7 @@ fn gone() -> Failure {
 /// A no to the notice is no reason to hold the call: it is written, and has its link.
 const NO_NOTICE: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
 
-/// "Calling extensions: Recordings and transcripts" [V]: HubSpot then asks the app for the recording.
+/// "Calling extensions: Recordings and transcripts" \[V\]: HubSpot then asks the app for the recording.
 fn ready(engagement: u64, at: RecordRef) -> Exchange<RecordRef> {
     let path = ["crm", "v3", "extensions", "calling", "recordings", "ready"];
     Request::post("recording.ready", path)
@@ -193,7 +193,7 @@ impl Updates for HubSpot {
         self.write(Some(at.id.clone()), values, call, changed.facts, contact)
     }
 
-    /// The calling widget and the timeline let agents write into it ("Calls: Properties", `hs_call_body` [V]).
+    /// The calling widget and the timeline let agents write into it ("Calls: Properties", `hs_call_body` \[V\]).
     fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
         #[derive(serde::Deserialize)]
         struct Shown {
@@ -265,7 +265,7 @@ pub(crate) fn millis(at: Timestamp) -> String {
     at.as_millisecond().to_string()
 }
 
-/// "Calls: Properties", `hs_call_status` [V]
+/// "Calls: Properties", `hs_call_status` \[V\]
 fn status(call: &CallActivity) -> &'static str {
     let last = call.tried.last().map(|tried| tried.status);
     match (call.outcome, call.direction, last) {

@@ -73,9 +73,9 @@ fn national(writings: &[String]) -> Option<String> {
     digits.filter(|digits| digits.len() >= DIGITS_MIN).min_by_key(String::len)
 }
 
-/// "Search the CRM" [V]: five groups at most, one of which must hold. The calculated properties have the number without
+/// "Search the CRM" \[V\]: five groups at most, one of which must hold. The calculated properties have the number without
 /// its country and are searched by their end; the others are searched as people typed them. All five parts of the body
-/// are sent: the API description demands them [S].
+/// are sent: the API description demands them \[S\].
 pub(crate) fn search(label: &'static str, writings: &[String]) -> Request {
     // The values of IN must be in lower case.
     let mut typed: Vec<String> = writings.iter().map(|text| text.to_lowercase()).collect();
@@ -139,7 +139,7 @@ impl Contacts for HubSpot {
         })
     }
 
-    /// "Contacts: Create contacts" [V]. A plain creation, not an upsert: that would write over what people have changed
+    /// "Contacts: Create contacts" \[V\]. A plain creation, not an upsert: that would write over what people have changed
     /// in a contact that is there.
     fn create(&self, contact: &NewContact) -> Exchange<Contact> {
         let mut values = self.custom.contact();
@@ -181,7 +181,7 @@ impl Contacts for HubSpot {
     }
 }
 
-/// The contact that holds the new one's value. One that was deleted may keep its values [M] and can have no call.
+/// The contact that holds the new one's value. One that was deleted may keep its values \[M\] and can have no call.
 fn the_one(found: Exchange<Vec<Contact>>) -> Exchange<Contact> {
     let (request, accepts) = (found.request.clone(), found.accepts);
     request

@@ -82,7 +82,7 @@ impl Custom {
     }
 
     /// The outcome as agents choose it: the integration's own, else one of those every account begins with
-    /// (segment's and others' code agree on the ids [C]). An empty one is none.
+    /// (segment's and others' code agree on the ids \[C\]). An empty one is none.
     pub(crate) fn disposition(&self, outcome: Outcome) -> Option<&str> {
         let usual = match outcome {
             // Connected

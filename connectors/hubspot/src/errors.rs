@@ -28,9 +28,9 @@ impl On {
 const SECOND: Duration = Duration::from_secs(1);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
-/// The longest wait that is believed: a migration says up to a day ("Error handling" [V], 477).
+/// The longest wait that is believed: a migration says up to a day ("Error handling" \[V\], 477).
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// A lock on a record lasts this long ("Error handling" [V], 423).
+/// A lock on a record lasts this long ("Error handling" \[V\], 423).
 const LOCK: Duration = Duration::from_secs(2);
 /// Refused properties that are told.
 const PROPERTIES_TOLD: usize = 5;
@@ -52,7 +52,7 @@ impl Refused {
     }
 }
 
-/// An error body, also an item of a batch's `errors`. "Error handling" [V] says that every part of it is optional.
+/// An error body, also an item of a batch's `errors`. "Error handling" \[V\] says that every part of it is optional.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
     message: Option<String>,
@@ -99,7 +99,7 @@ impl Said {
         }
     }
 
-    /// The id in "Contact already exists. Existing ID: 6001" [C].
+    /// The id in "Contact already exists. Existing ID: 6001" \[C\].
     pub(crate) fn existing(&self) -> Option<String> {
         let (_, rest) = self.message.as_deref()?.split_once("Existing ID:")?;
         let id: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
@@ -107,7 +107,7 @@ impl Said {
     }
 }
 
-/// `{"message","code","in","context":{"propertyName":["…"]}}` [S]
+/// `{"message","code","in","context":{"propertyName":["…"]}}` \[S\]
 fn refused(error: &Value) -> Option<Refused> {
     let text = |key: &str| error.get(key).and_then(Value::as_str).map(words::said);
     let named = error.pointer("/context/propertyName/0").and_then(Value::as_str).map(words::said);
@@ -118,7 +118,7 @@ fn refused(error: &Value) -> Option<Refused> {
     })
 }
 
-/// `{"isValid":false,"message","error","name"}` [C]
+/// `{"isValid":false,"message","error","name"}` \[C\]
 fn refused_in_message(error: &Value) -> Option<Refused> {
     let text = |key: &str| error.get(key).and_then(Value::as_str).map(words::said);
     Some(Refused {
@@ -128,7 +128,7 @@ fn refused_in_message(error: &Value) -> Option<Refused> {
     })
 }
 
-/// Reads a reply that is not a success. Statuses are those of "Error handling" [V] unless a row says otherwise.
+/// Reads a reply that is not a success. Statuses are those of "Error handling" \[V\] unless a row says otherwise.
 pub(crate) fn classify(reply: &Response, on: On, app: bool) -> Failure {
     let wait = reply.retry_after().map(|wait| wait.min(WAIT_MAX));
     read(reply.status.as_u16(), &Said::of(reply), wait, on, app)

@@ -52,7 +52,7 @@ impl FollowUps for HubSpot {
         )
     }
 
-    /// "Tasks: Create a task", "Tickets: Create tickets" [V].
+    /// "Tasks: Create a task", "Tickets: Create tickets" \[V\].
     fn create(&self, call: &RecordRef, of: &CallActivity, it: &FollowUp) -> Exchange<RecordRef> {
         let ticket = it.kind == FollowUpKind::Ticket;
         let mut values = Values::new();

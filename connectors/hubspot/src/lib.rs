@@ -89,7 +89,7 @@ impl HubSpot {
     }
 }
 
-/// "Properties API: Retrieve properties" [V], one after the other.
+/// "Properties API: Retrieve properties" \[V\], one after the other.
 fn look_at(mut needed: std::vec::IntoIter<(&'static str, String)>, account: String) -> Step<Identity> {
     let Some((objects, name)) = needed.next() else { return Step::Done(Identity { account }) };
     let request = Request::get("property.show", ["crm", "v3", "properties", objects, &name]);
@@ -114,7 +114,7 @@ impl Connector for HubSpot {
         &MANIFEST
     }
 
-    /// "Account information API" [V]; then the properties without which nothing could be written.
+    /// "Account information API" \[V\]; then the properties without which nothing could be written.
     fn identify(&self) -> Exchange<Identity> {
         let needed = self.needed();
         Request::get("account.show", ["account-info", "v3", "details"]).then(move |reply| {
@@ -128,7 +128,7 @@ impl Connector for HubSpot {
         errors::classify(reply, errors::On::Call, self.app)
     }
 
-    /// "API usage guidelines, Rate limits" [V]: the headers of the rolling ten seconds. Search has none.
+    /// "API usage guidelines, Rate limits" \[V\]: the headers of the rolling ten seconds. Search has none.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
         Allowance::told(reply.number("x-hubspot-ratelimit-max"), reply.number("x-hubspot-ratelimit-remaining"))
     }

@@ -10,7 +10,7 @@ use patchbay_kit::{
 /// The property that holds the CallSid, unless the settings name another.
 pub(crate) const SID_PROPERTY: &str = "exotel_call_sid";
 
-/// "OAuth: Working with OAuth" [V]. Tokens are given on the API's own address; refresh tokens do not rotate.
+/// "OAuth: Working with OAuth" \[V\]. Tokens are given on the API's own address; refresh tokens do not rotate.
 static OAUTH: OAuth = OAuth {
     prefix: "Bearer ",
     authority: Authority::Origin,

@@ -36,8 +36,8 @@ fn status(of: &Properties) -> &'static str {
 }
 
 impl OpenTickets for HubSpot {
-    /// "CRM search: search through associations" [V]. A ticket gets its `closed_date` when it comes to a stage that
-    /// closes it, in whatever pipeline, and loses it when it is opened again [M].
+    /// "CRM search: search through associations" \[V\]. A ticket gets its `closed_date` when it comes to a stage that
+    /// closes it, in whatever pipeline, and loses it when it is opened again \[M\].
     fn of(&self, contact: &RecordRef, most: usize) -> Option<Exchange<Vec<Ticket>>> {
         let his = json!({"propertyName": "associations.contact", "operator": "EQ", "value": contact.id});
         let open = json!({"propertyName": "closed_date", "operator": "NOT_HAS_PROPERTY"});

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{HubSpot, MANIFEST, contacts};
 
-/// Owners on one page; up to 500 are given ("Owners API" [S]).
+/// Owners on one page; up to 500 are given ("Owners API" \[S\]).
 const PER_PAGE: usize = 100;
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ impl From<Shown> for Agent {
 }
 
 impl Agents for HubSpot {
-    /// "Owners API: Retrieve a list of owners" [V]; archived ones are a list of their own.
+    /// "Owners API: Retrieve a list of owners" \[V\]; archived ones are a list of their own.
     fn list(&self, from: Option<&Cursor>) -> Exchange<Page<Agent>> {
         let mut request = Request::get("owner.list", ["crm", "v3", "owners"]).query("limit", PER_PAGE);
         if let Some(Cursor(after)) = from {

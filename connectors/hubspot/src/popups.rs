@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{HubSpot, owners};
 
 impl Popups for HubSpot {
-    /// "Calling extensions: Inbound call" [S]. It could make the engagement itself, but yields no id for it and knows no
+    /// "Calling extensions: Inbound call" \[S\]. It could make the engagement itself, but yields no id for it and knows no
     /// unique property: a second engagement beside the one by CallSid would be the outcome. So `createEngagement` is
     /// false, and only the ringing is told. It takes user ids, records take owner ids.
     fn show(&self, popup: &Popup) -> Option<Exchange<()>> {

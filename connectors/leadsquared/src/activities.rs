@@ -21,7 +21,7 @@ impl Activities for LeadSquared {
         Some(search.page(0, None, Arc::new(|found| Ok(Step::Done(found)))))
     }
 
-    /// "Post a Call Log" [V], by the capability URL of the telephony connector (LogCallComplete takes the same body).
+    /// "Post a Call Log" \[V\], by the capability URL of the telephony connector (LogCallComplete takes the same body).
     /// Whether a second log with the same `CallSessionId` is the first is not documented, so it counts as another. And so
     /// nothing more is asked once the log is taken: a failure after it would have it sent again.
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
@@ -100,7 +100,7 @@ impl LeadSquared {
     }
 }
 
-/// Only these two have been seen stored [C]; the documentation's list of them was not to be had. What sort of call it was
+/// Only these two have been seen stored \[C\]; the documentation's list of them was not to be had. What sort of call it was
 /// stands in the notes.
 fn status(outcome: Outcome) -> &'static str {
     match outcome {

@@ -6,7 +6,7 @@ use patchbay_kit::{
 };
 use serde_json::{Value, json};
 
-/// What a call log takes that is not the call's own ("Post a Call Log" [V]).
+/// What a call log takes that is not the call's own ("Post a Call Log" \[V\]).
 const LOG: &[&str] = &["CallerSource", "Tag"];
 /// "You can pass any string of maximum 50 characters."
 const SOURCE_CHARS: usize = 50;
@@ -34,7 +34,7 @@ pub(crate) fn log(defaults: &Defaults, call: Fields) -> Value {
     Value::Object(log)
 }
 
-/// A new lead, as pairs of attribute and value ("Create a Lead" [V]).
+/// A new lead, as pairs of attribute and value ("Create a Lead" \[V\]).
 pub(crate) fn lead(defaults: &Defaults, caller: &[(&str, &str)]) -> Value {
     let pair = |name: &str, value: Value| json!({ "Attribute": name, "Value": value });
     let mut pairs: Vec<Value> = caller.iter().map(|(name, value)| pair(name, json!(value))).collect();

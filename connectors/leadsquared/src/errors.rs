@@ -5,12 +5,12 @@ use std::time::Duration;
 use patchbay_kit::{About, Failure, Kind, Response, Retry, words};
 use serde_json::Value;
 
-/// The wait after a limit that does not say over what time it counts ("Get Users", response codes [V]).
+/// The wait after a limit that does not say over what time it counts ("Get Users", response codes \[V\]).
 const WAIT: Duration = Duration::from_secs(5);
 /// The wait for a limit of a day: it is asked again now and then, as nobody says when the day is over.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
-/// The envelope of every error ("Error Handling" [V]).
+/// The envelope of every error ("Error Handling" \[V\]).
 pub(crate) struct Said {
     /// `MX…Exception`; empty where there is no envelope.
     pub(crate) kind: String,
@@ -28,7 +28,7 @@ impl Said {
         self.kind.eq_ignore_ascii_case(kind)
     }
 
-    /// Whether it says that there is no lead: how a call route may say that it knows nobody [M].
+    /// Whether it says that there is no lead: how a call route may say that it knows nobody \[M\].
     pub(crate) fn knows_nobody(&self) -> bool {
         let all = format!("{} {}", self.kind, self.message).to_ascii_lowercase();
         !self.kind.is_empty()
@@ -39,7 +39,7 @@ impl Said {
     }
 }
 
-/// Whether a reply is an error, under whatever status: a limit [C] and a duplicate [C] have been seen under 200.
+/// Whether a reply is an error, under whatever status: a limit \[C\] and a duplicate \[C\] have been seen under 200.
 pub(crate) fn inside(reply: &Response) -> Result<(), Failure> {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let error = body.get("Status").and_then(Value::as_str).is_some_and(|status| status.eq_ignore_ascii_case("error"));
@@ -56,9 +56,9 @@ pub(crate) fn is_unknown_activity(reply: &Response) -> bool {
     Said::of(reply).is("MXUnknownProspectActivityException")
 }
 
-/// Reads a reply that is not a success. Statuses are those of "Error Handling" [V], names of exceptions have been seen
-/// in answers [C] unless a row says otherwise. What begins with `MX` is LeadSquared's own verdict and final: its own
-/// queue tries only the others again ("Async API" [V]).
+/// Reads a reply that is not a success. Statuses are those of "Error Handling" \[V\], names of exceptions have been seen
+/// in answers \[C\] unless a row says otherwise. What begins with `MX` is LeadSquared's own verdict and final: its own
+/// queue tries only the others again ("Async API" \[V\]).
 pub(crate) fn classify(reply: &Response) -> Failure {
     let said = Said::of(reply);
     let kind = said.kind.to_ascii_lowercase();

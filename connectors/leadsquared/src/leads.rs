@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::{LeadSquared, REFUSED, defaults, errors, v2};
 
-/// Characters of a lead's text fields: 200 is what a new one has [M].
+/// Characters of a lead's text fields: 200 is what a new one has \[M\].
 const FIELD_CHARS: usize = 200;
 /// A standard field that Patchbay uses for what a caller without a number is known by.
 const EXTERNAL_ID: &str = "SourceContent";
 const COLUMNS: &str = "ProspectID,FirstName,LastName,Phone,Mobile,OwnerId,ModifiedOn,SourceContent";
 
-/// A lead as it is shown: one object, or, from some APIs, a list of attributes ("Get Leads by ..." [V], [C]).
+/// A lead as it is shown: one object, or, from some APIs, a list of attributes ("Get Leads by ..." \[V\], \[C\]).
 struct Shown(Value);
 
 impl Shown {
@@ -53,7 +53,7 @@ fn read(reply: &Response) -> Result<Vec<Shown>, Failure> {
     Ok(leads.into_iter().map(Shown).collect())
 }
 
-/// "Get a Lead by Phone Number" [V]: the fields Phone and Mobile; of several leads, the one with the latest activity.
+/// "Get a Lead by Phone Number" \[V\]: the fields Phone and Mobile; of several leads, the one with the latest activity.
 fn by_number(writing: &str) -> Request {
     Request::get("lead.find", v2(["LeadManagement.svc", "RetrieveLeadByPhoneNumber"])).query("phone", writing)
 }
@@ -89,7 +89,7 @@ impl Contacts for LeadSquared {
         by_number(writings.first().map_or("", String::as_str)).done(found)
     }
 
-    /// "Create a Lead" [V] and not the upsert beside it: that would write the caller's number over the name of a lead
+    /// "Create a Lead" \[V\] and not the upsert beside it: that would write the caller's number over the name of a lead
     /// which no search had found. `Phone` is unique unless an administrator has changed that.
     fn create(&self, contact: &NewContact) -> Exchange<Contact> {
         let (name, external_id) = (cut(&contact.name), cut(&contact.external_id));
@@ -118,7 +118,7 @@ impl Contacts for LeadSquared {
             .accepting(REFUSED)
     }
 
-    /// "Get Leads by search criteria" [V]. That it knows a lead at once is not documented; for callers with a number it is
+    /// "Get Leads by search criteria" \[V\]. That it knows a lead at once is not documented; for callers with a number it is
     /// not relied on, as `Phone` keeps a second lead out.
     fn find_created(&self, external_id: &str) -> Option<Exchange<Option<Contact>>> {
         let external_id = cut(external_id);

@@ -49,7 +49,7 @@ pub fn problems(settings: &Settings) -> Vec<String> {
     problems
 }
 
-/// "Authenticate a User" [V]: what is shown of the keys' owner, but for `PassPhrase`, whatever that may hold.
+/// "Authenticate a User" \[V\]: what is shown of the keys' owner, but for `PassPhrase`, whatever that may hold.
 #[derive(Deserialize)]
 struct KeyOwner {
     #[serde(rename = "Id")]
@@ -171,5 +171,5 @@ fn v2<const N: usize>(rest: [&str; N]) -> Vec<String> {
     ["v2"].into_iter().chain(rest).map(str::to_owned).collect()
 }
 
-/// Refusals whose exception is read here: validation comes under 500 ("Error Handling" [V]), and 400 has been seen [C].
+/// Refusals whose exception is read here: validation comes under 500 ("Error Handling" \[V\]), and 400 has been seen \[C\].
 const REFUSED: &[StatusCode] = &[StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_REQUEST];

@@ -15,7 +15,7 @@ pub(crate) fn composed(subject: &str, body: &str) -> String {
     text.chars().take(CHARS).collect()
 }
 
-/// Whether an activity is that of the call with this very CallSid. Its note is `ActivityEvent_Note` [C]; where in the
+/// Whether an activity is that of the call with this very CallSid. Its note is `ActivityEvent_Note` \[C\]; where in the
 /// reply that stands, and under what other name (`Data` has keys and values), is not documented. So every text counts.
 pub(crate) fn tells_of(activity: &Value, key: &str) -> bool {
     let mut texts = Vec::new();
@@ -36,7 +36,7 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
     }
 }
 
-/// Whether this is the note of the call with this very CallSid. `SourceData` holds the log as it was posted [C], with
+/// Whether this is the note of the call with this very CallSid. `SourceData` holds the log as it was posted \[C\], with
 /// its `CallSessionId`; where it is missing or cut, the CallSid in `CallNotes` decides.
 fn is_of(note: &str, key: &str) -> bool {
     match session(note) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{LeadSquared, activities::direction, errors, settings::AGENT_POPUP_URL};
 
 impl Popups for LeadSquared {
-    /// "Show Agent Pop-Up" [V], by the capability URL of the telephony connector. The user is found by his number where
+    /// "Show Agent Pop-Up" \[V\], by the capability URL of the telephony connector. The user is found by his number where
     /// `UserId` is missing. Told when it rings: what a second message for the same call does is not documented.
     fn show(&self, popup: &Popup) -> Option<Exchange<()>> {
         if popup.phase != Phase::Ringing || popup.direction == Direction::Outgoing && !self.chosen.outbound_popups {

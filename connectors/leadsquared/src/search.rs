@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{errors, note, v2};
 
-/// Activities on one page; up to 25 come by themselves, more for the asking ("Get Activities of a Lead" [V]).
+/// Activities on one page; up to 25 come by themselves, more for the asking ("Get Activities of a Lead" \[V\]).
 const ROWS: usize = 100;
 /// Pages of a lead's calls that are looked through. The one lead of those who withhold their number has more than these.
 const PAGES: usize = 5;
@@ -25,7 +25,7 @@ pub(crate) type Then<T> = Arc<dyn Fn(Option<RecordRef>) -> Result<Step<T>, Failu
 #[derive(Clone)]
 pub(crate) struct Search {
     lead: String,
-    /// 21 is an inbound, 22 an outbound phone call [C].
+    /// 21 is an inbound, 22 an outbound phone call \[C\].
     event: u16,
     key: String,
     /// The activity's own id, where it is known; it goes before the CallSid.
@@ -45,7 +45,7 @@ impl Search {
         }))
     }
 
-    /// "Get Activities of a Lead" [V]: the lead's own timeline, not an index. `Offset` "specifies the page number", and
+    /// "Get Activities of a Lead" \[V\]: the lead's own timeline, not an index. `Offset` "specifies the page number", and
     /// is 0 in the page's example.
     pub(crate) fn page<T: 'static>(
         self: Arc<Self>,
@@ -85,7 +85,7 @@ impl Search {
     }
 }
 
-/// The activities of a page and how many there are in all. The list is left out where it is empty [C].
+/// The activities of a page and how many there are in all. The list is left out where it is empty \[C\].
 fn activities(reply: &Response) -> Result<(Vec<Value>, usize), Failure> {
     #[derive(serde::Deserialize)]
     struct Page {

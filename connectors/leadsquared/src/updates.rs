@@ -22,7 +22,7 @@ struct Late {
 }
 
 impl Late {
-    /// "Update Call Recordings/Duration for Phone Call Activities" [V]: one of duration and recording must be there, and
+    /// "Update Call Recordings/Duration for Phone Call Activities" \[V\]: one of duration and recording must be there, and
     /// the duration is a string. `search` is where the activity is looked for if the id is not its own.
     fn write(self, id: String, search: Option<Arc<Search>>) -> Exchange<RecordRef> {
         let mut body = json!({ "ActivityId": id });

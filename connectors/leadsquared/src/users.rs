@@ -11,10 +11,10 @@ use crate::{LeadSquared, errors, settings::CALL_ROUTE_URL, v2};
 
 /// Digits of the shortest number that can be dialled; a `TelephonyAgentId` may be a number or a name.
 const NUMBER_DIGITS: usize = 7;
-/// Fields in which a user's numbers are, likeliest first ("Get a User by Id" [V]).
+/// Fields in which a user's numbers are, likeliest first ("Get a User by Id" \[V\]).
 const NUMBERS: &[&str] = &["AssociatedPhoneNumbers", "PhoneMain", "PhoneMobile", "AgentPhone", "Phone", "PhoneNumber"];
 
-/// "Get Users" [V]
+/// "Get Users" \[V\]
 #[derive(Deserialize)]
 struct Shown {
     #[serde(rename = "ID", alias = "UserId", alias = "Id")]
@@ -45,7 +45,7 @@ impl From<Shown> for Agent {
 }
 
 impl Agents for LeadSquared {
-    /// "Get Users" [V]: all of them in one answer.
+    /// "Get Users" \[V\]: all of them in one answer.
     fn list(&self, _from: Option<&Cursor>) -> Exchange<Page<Agent>> {
         Request::get("user.list", v2(["UserManagement.svc", "Users.Get"])).done(|reply| {
             errors::inside(reply)?;
@@ -55,12 +55,12 @@ impl Agents for LeadSquared {
     }
 }
 
-/// Statuses under which a call route may say that it knows nobody [M].
+/// Statuses under which a call route may say that it knows nobody \[M\].
 pub(crate) const NO_MATCH: &[StatusCode] =
     &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::INTERNAL_SERVER_ERROR];
 
 impl Owners for LeadSquared {
-    /// Lead Route V2 ("Universal Telephony Connector", Call Route API [V]): the owner of the caller's lead. Its example
+    /// Lead Route V2 ("Universal Telephony Connector", Call Route API \[V\]): the owner of the caller's lead. Its example
     /// has a number without country code. For a number of another country that would be somebody else's number at home,
     /// so those are asked for with it; numbers of India with it only where nobody was found without.
     fn of(&self, number: &PhoneNumber) -> Exchange<Option<Owner>> {
@@ -82,7 +82,7 @@ fn route(caller: &str) -> Request {
 }
 
 /// Reads a call route's answer. The section of the documentation that shows it was not to be had: an object with the
-/// user's fields [C], the same inside the usual envelope, a list of one, and a number alone are all understood.
+/// user's fields \[C\], the same inside the usual envelope, a list of one, and a number alone are all understood.
 pub(crate) fn owner(reply: &Response) -> Result<Option<Owner>, Failure> {
     if errors::Said::of(reply).knows_nobody() {
         return Ok(None);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::{Salesforce, contacts, query, settings::Org};
 
-/// "Object Reference, User" [V]
+/// "Object Reference, User" \[V\]
 #[derive(Deserialize)]
 struct Shown {
     #[serde(rename = "Id")]
@@ -29,14 +29,14 @@ impl Shown {
     }
 }
 
-/// Who owns something: a user, or a queue, whom nobody can dial. By the id's beginning ("Object Key Prefixes" [3P]).
+/// Who owns something: a user, or a queue, whom nobody can dial. By the id's beginning ("Object Key Prefixes" \[3P\]).
 pub(crate) fn owner(id: &str) -> RecordRef {
     let kind = if id.starts_with("00G") { "queue" } else { "agent" };
     RecordRef::new(kind, id)
 }
 
 impl Agents for Salesforce {
-    /// People only: automated users and visitors of sites have another type ("Object Reference, User: UserType" [V]).
+    /// People only: automated users and visitors of sites have another type ("Object Reference, User: UserType" \[V\]).
     fn list(&self, from: Option<&Cursor>) -> Exchange<Page<Agent>> {
         let request = match from {
             Some(cursor) => Request::get("agent.list", self.org.path(["query", &cursor.0])),

@@ -12,7 +12,7 @@ use crate::{Salesforce, agents::owner, errors, objects::Object, query, settings:
 /// nobody was found by it, and the queries decide.
 const NO_SEARCH: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
 
-/// "REST API Developer Guide, Composite: Response Body" [V]
+/// "REST API Developer Guide, Composite: Response Body" \[V\]
 #[derive(Deserialize)]
 struct Composite {
     #[serde(rename = "compositeResponse")]

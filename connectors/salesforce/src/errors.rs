@@ -1,7 +1,7 @@
 //! Salesforce's error table: what a reply that is no success means, and what a person can do about it.
 //!
 //! Codes are those of "REST API Developer Guide, Status Codes and Error Responses" and "SOAP API Developer Guide, Core
-//! Data Types, StatusCode and ExceptionCode" [V]; a row with another source says so.
+//! Data Types, StatusCode and ExceptionCode" \[V\]; a row with another source says so.
 
 use std::time::Duration;
 

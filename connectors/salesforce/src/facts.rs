@@ -115,7 +115,7 @@ impl Org {
         [("CallDisposition".to_owned(), json!(disposition)), ("Status".to_owned(), self.status_of(call.outcome))]
     }
 
-    /// Everything else that is a fact. "Object Reference, Task" [V] for Salesforce's own fields.
+    /// Everything else that is a fact. "Object Reference, Task" \[V\] for Salesforce's own fields.
     pub(crate) fn facts(&self, call: &CallActivity) -> Map<String, Value> {
         let mut fields = Map::new();
         let mut set = |name: &str, value: Value| {

@@ -51,7 +51,7 @@ impl Connector for Salesforce {
         &MANIFEST
     }
 
-    /// "Object Reference, Organization" [V]: one record, which every user of the API can read.
+    /// "Object Reference, Organization" \[V\]: one record, which every user of the API can read.
     fn identify(&self) -> Exchange<Identity> {
         #[derive(Deserialize)]
         struct Shown {
@@ -74,7 +74,7 @@ impl Connector for Salesforce {
         errors::classify(reply, &self.org)
     }
 
-    /// "REST API Developer Guide, Limit Info Header" [V]: `api-usage=18/5000`, and after a semicolon what one app used.
+    /// "REST API Developer Guide, Limit Info Header" \[V\]: `api-usage=18/5000`, and after a semicolon what one app used.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
         let usage =
             reply.header("sforce-limit-info")?.split(';').find_map(|part| part.trim().strip_prefix("api-usage="))?;
@@ -123,7 +123,7 @@ impl Connector for Salesforce {
 }
 
 /// Nothing can be written without the field that holds the CallSid: a record that nobody has is asked for by it. "REST
-/// API Developer Guide, sObject Rows by External ID" [V]; both answers are a 404.
+/// API Developer Guide, sObject Rows by External ID" \[V\]; both answers are a 404.
 fn knows_key(org: &Arc<Org>, identity: Identity) -> Exchange<Identity> {
     const NONE: &[StatusCode] = &[StatusCode::NOT_FOUND];
     let path = org.path(["sobjects", "Task", &org.call_sid_field, "none"]);

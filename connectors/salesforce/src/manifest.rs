@@ -7,7 +7,7 @@ use patchbay_kit::{
     TextFormat, TextRules,
 };
 
-/// Tokens: "OAuth 2.0 Web Server Flow", "OAuth 2.0 Refresh Token Flow", "OAuth 2.0 JWT Bearer Flow" [V].
+/// Tokens: "OAuth 2.0 Web Server Flow", "OAuth 2.0 Refresh Token Flow", "OAuth 2.0 JWT Bearer Flow" \[V\].
 static TOKENS: OAuth = OAuth {
     prefix: "Bearer ",
     authority: Authority::Setting { setting: "login_url", default: "https://login.salesforce.com" },

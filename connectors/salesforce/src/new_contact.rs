@@ -28,7 +28,7 @@ impl Salesforce {
 }
 
 impl Making {
-    /// "REST API Developer Guide, sObject Basic Information" [V]. Not an upsert: that would write the number over the
+    /// "REST API Developer Guide, sObject Basic Information" \[V\]. Not an upsert: that would write the number over the
     /// name that an agent has given him since.
     fn exchange(self) -> Exchange<Contact> {
         let object = self.org.default_object.name;
@@ -111,7 +111,7 @@ impl Making {
     }
 }
 
-/// Name and number, where the object has them, cut to what its fields hold ("Object Reference" [V]).
+/// Name and number, where the object has them, cut to what its fields hold ("Object Reference" \[V\]).
 fn fields(contact: &NewContact, object: &Object) -> Map<String, Value> {
     let cut = |most: usize| json!(contact.name.chars().take(most).collect::<String>());
     let (name, most, usual) = match object.name {
@@ -132,7 +132,7 @@ fn fields(contact: &NewContact, object: &Object) -> Map<String, Value> {
     fields
 }
 
-/// The first record that a duplicate rule names; the API spells the key `duplicateResut` [3P], its documentation
+/// The first record that a duplicate rule names; the API spells the key `duplicateResut` \[3P\], its documentation
 /// `duplicateResult`.
 fn matched(body: &[u8], object: &Object) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;

@@ -17,7 +17,7 @@ pub(crate) struct Object {
 struct Known {
     name: &'static str,
     kind: &'static str,
-    /// What its ids begin with ("Object Key Prefixes" [3P]).
+    /// What its ids begin with ("Object Key Prefixes" \[3P\]).
     prefix: &'static str,
     name_field: &'static str,
     phones: &'static [&'static str],
@@ -25,7 +25,7 @@ struct Known {
     only: Option<&'static str>,
 }
 
-/// "Object Reference", one page each [V]. Opportunities have no number of their own, cases one that only forms fill.
+/// "Object Reference", one page each \[V\]. Opportunities have no number of their own, cases one that only forms fill.
 const KNOWN: [Known; 5] = [
     Known { name: "Account", kind: "account", prefix: "001", name_field: "Name", phones: &["Phone"], only: None },
     Known {
@@ -102,7 +102,7 @@ impl Object {
     }
 }
 
-/// On which side of a task a caller stands ("Object Reference, Task: WhoId, WhatId" [V]).
+/// On which side of a task a caller stands ("Object Reference, Task: WhoId, WhatId" \[V\]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// A person.

@@ -8,7 +8,7 @@ use crate::{
     query::{Records, literal},
 };
 
-/// "Object Reference, Case" [V]
+/// "Object Reference, Case" \[V\]
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Shown {

@@ -9,7 +9,7 @@ use crate::{objects::Object, settings::Org};
 /// People under one number who are read.
 const FOUND_MAX: usize = 20;
 
-/// A page of a query ("REST API Developer Guide, Query" [V]).
+/// A page of a query ("REST API Developer Guide, Query" \[V\]).
 #[derive(Deserialize)]
 pub(crate) struct Records<T> {
     pub(crate) records: Vec<T>,
@@ -37,7 +37,7 @@ pub(crate) fn is_path(text: &str) -> bool {
     }
 }
 
-/// A text as a literal of SOQL ("SOQL and SOSL Reference, Quoted String Escape Sequences" [V]).
+/// A text as a literal of SOQL ("SOQL and SOSL Reference, Quoted String Escape Sequences" \[V\]).
 pub(crate) fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('\'');
@@ -86,7 +86,7 @@ impl Org {
         format!("SELECT {fields} FROM {} WHERE {filter} ORDER BY LastModifiedDate DESC LIMIT {FOUND_MAX}", object.name)
     }
 
-    /// One request with a query for each object ("REST API Developer Guide, Composite" [V]): one call of the budget, and
+    /// One request with a query for each object ("REST API Developer Guide, Composite" \[V\]): one call of the budget, and
     /// of its 25 parts five may be queries, which is as many objects as there are.
     pub(crate) fn people(&self, label: &'static str, writings: &[String]) -> Request {
         let part = |object: &Object| {
@@ -99,7 +99,7 @@ impl Org {
             .json(json!({"allOrNone": false, "compositeRequest": parts}))
     }
 
-    /// One question to the index of numbers, which is seconds to minutes behind ("SOQL and SOSL Reference, FIND" [V]).
+    /// One question to the index of numbers, which is seconds to minutes behind ("SOQL and SOSL Reference, FIND" \[V\]).
     /// It knows the pieces between punctuation, so one phrase finds `98765 43210` and `98765-43210`. `None` where no
     /// object has a number of its own.
     pub(crate) fn search(&self, label: &'static str, number: &PhoneNumber) -> Option<Request> {

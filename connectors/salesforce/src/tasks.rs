@@ -20,7 +20,7 @@ impl Activities for Salesforce {
         Some(by_key(&self.org, "task.find", &call.key.0))
     }
 
-    /// "REST API Developer Guide, sObject Rows by External ID" [V]: sent twice it is one task, so a reply can be lost.
+    /// "REST API Developer Guide, sObject Rows by External ID" \[V\]: sent twice it is one task, so a reply can be lost.
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
         let mut fields = self.org.defaults.under("", Map::new());
         fields.extend(self.org.facts(call));

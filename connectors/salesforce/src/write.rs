@@ -34,7 +34,7 @@ pub(crate) struct Write {
     pub(crate) described: bool,
 }
 
-/// "REST API Developer Guide, sObject Describe" [V]
+/// "REST API Developer Guide, sObject Describe" \[V\]
 #[derive(Deserialize)]
 struct Described {
     fields: Vec<Field>,
@@ -80,7 +80,7 @@ impl Field {
 }
 
 impl Write {
-    /// "REST API Developer Guide, sObject Rows" and "sObject Rows by External ID" [V]
+    /// "REST API Developer Guide, sObject Rows" and "sObject Rows by External ID" \[V\]
     pub(crate) fn exchange(self) -> Exchange<RecordRef> {
         let (request, accepted) = match &self.at {
             At::Key { value, label, .. } => {
@@ -205,7 +205,7 @@ impl Write {
     }
 }
 
-/// What a create or an upsert answers ("sObject Basic Information: Create a Record" [V]).
+/// What a create or an upsert answers ("sObject Basic Information: Create a Record" \[V\]).
 pub(crate) fn made(reply: &Response, org: &Org) -> Result<String, Failure> {
     #[derive(Deserialize)]
     struct Made {

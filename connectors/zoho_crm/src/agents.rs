@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::{ZohoCrm, errors, path};
 
-/// Users on one page, the most Zoho gives ("Get Users", v8 [V]).
+/// Users on one page, the most Zoho gives ("Get Users", v8 \[V\]).
 const PER_PAGE: usize = 200;
 
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ pub(crate) struct Shown {
     phone: Option<String>,
     mobile: Option<String>,
     status: Option<String>,
-    /// His id in all of Zoho, by which PhoneBridge knows him [M].
+    /// His id in all of Zoho, by which PhoneBridge knows him \[M\].
     pub(crate) zuid: Option<String>,
 }
 
@@ -58,13 +58,13 @@ impl From<Shown> for Agent {
     }
 }
 
-/// A user by his id. "Get Users", v8 [V]
+/// A user by his id. "Get Users", v8 \[V\]
 pub(crate) fn user(id: &str) -> Request {
     Request::get("user.show", path(["users", id]))
 }
 
 impl Agents for ZohoCrm {
-    /// "Get Users", v8 [V]
+    /// "Get Users", v8 \[V\]
     fn list(&self, from: Option<&Cursor>) -> Exchange<Page<Agent>> {
         let number: usize = from.and_then(|cursor| cursor.0.parse().ok()).unwrap_or(1);
         Request::get("user.list", path(["users"]))

@@ -20,12 +20,12 @@ fn path(last: &str) -> Vec<String> {
     ["phonebridge", "v3", last].map(str::to_owned).to_vec()
 }
 
-/// Who is registered, for the proof that PhoneBridge takes this client. "PhoneBridge v3, Users" [V]
+/// Who is registered, for the proof that PhoneBridge takes this client. "PhoneBridge v3, Users" \[V\]
 pub(crate) fn users() -> Request {
     Request::get("bridge.users", path("users"))
 }
 
-/// "Accepts an alphanumeric value" ("PhoneBridge v3, Call Notify" [V]).
+/// "Accepts an alphanumeric value" ("PhoneBridge v3, Call Notify" \[V\]).
 fn id(key: &str) -> Option<&str> {
     (!key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(key)
 }
@@ -43,7 +43,7 @@ fn call(direction: Direction, state: &str, key: &str, customer: &str, other: &st
     vec![pair("type", kind), pair("state", state), pair("id", key), pair("from", from), pair("to", to)]
 }
 
-/// The end of a call, as far as PhoneBridge can be told of it. "PhoneBridge v3, Incoming and Outgoing" [V]
+/// The end of a call, as far as PhoneBridge can be told of it. "PhoneBridge v3, Incoming and Outgoing" \[V\]
 fn end(it: &CallActivity) -> Option<Form> {
     let customer = it.customer.e164()?;
     let other = it.agent_number().and_then(Party::e164).or_else(|| it.exophone.e164())?;
@@ -79,7 +79,7 @@ pub(crate) fn log(it: &CallActivity) -> Option<Exchange<RecordRef>> {
     })
 }
 
-/// Tells PhoneBridge. It knows a call by its id, so that telling it again changes what was told [M].
+/// Tells PhoneBridge. It knows a call by its id, so that telling it again changes what was told \[M\].
 fn notify<T>(form: Form, done: impl Fn() -> T + Send + Sync + 'static) -> Exchange<T> {
     Request::post("bridge.notify", path("callnotify")).safety(Safety::Idempotent).form(form).done(move |reply| {
         if let Some(refusal) = Refusal::in_reply(reply) {
@@ -120,7 +120,7 @@ fn zuid(reply: &Response) -> Result<Option<String>, Failure> {
 }
 
 impl Popups for ZohoCrm {
-    /// "PhoneBridge v3, Incoming: Ringing and Answered" [V]. The end is told by the call's record.
+    /// "PhoneBridge v3, Incoming: Ringing and Answered" \[V\]. The end is told by the call's record.
     fn show(&self, popup: &Popup) -> Option<Exchange<()>> {
         let state = match popup.phase {
             Phase::Ringing => "ringing",

@@ -1,8 +1,8 @@
 //! The record of a call: one under Calls, made unique by the field that holds the CallSid.
 //!
 //! It is inserted, and where the unique field says that it is there already, changed: an upsert by hand. Zoho's own
-//! upsert does not name Calls among its modules ("Upsert Records", v8 [V]), while every insert checks unique fields
-//! ("Insert Records", v8 [V]).
+//! upsert does not name Calls among its modules ("Upsert Records", v8 \[V\]), while every insert checks unique fields
+//! ("Insert Records", v8 \[V\]).
 
 use jiff::{
     Timestamp,
@@ -26,13 +26,13 @@ pub(crate) fn at(id: &str) -> RecordRef {
     RecordRef::new("call", id)
 }
 
-/// ISO 8601 with an offset, without fractions ("Kaizen 38 – Calls API" [V]).
+/// ISO 8601 with an offset, without fractions ("Kaizen 38 – Calls API" \[V\]).
 pub(crate) fn time(at: Timestamp, offset: Offset) -> String {
     at.to_zoned(TimeZone::fixed(offset)).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 /// Whom a record is about: contacts stand in a field of their own, everybody else in `What_Id` beside the module's name
-/// ("Kaizen 38 – Calls API" [V]).
+/// ("Kaizen 38 – Calls API" \[V\]).
 pub(crate) fn link(contact: &RecordRef) -> Vec<(String, Value)> {
     let id = json!({"id": contact.id});
     let module = match contact.kind.as_str() {
@@ -127,7 +127,7 @@ impl Activities for ZohoCrm {
         Some(self.call_with("call.find", &call.key.0))
     }
 
-    /// "Insert Records", v8, and "Kaizen 38 – Calls API" [V]
+    /// "Insert Records", v8, and "Kaizen 38 – Calls API" \[V\]
     fn create(&self, call: &CallActivity) -> Exchange<RecordRef> {
         if self.custom.phonebridge
             && let Some(logged) = bridge::log(call)
@@ -155,7 +155,7 @@ impl Activities for ZohoCrm {
 }
 
 impl Updates for ZohoCrm {
-    /// "Update Records", v8 [V]
+    /// "Update Records", v8 \[V\]
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
         // The CallSid is there already: it stands for "nothing", which Zoho does not take.
         let mut fields = Map::from_iter([(self.custom.call_sid_field.clone(), json!(call.key.0))]);
@@ -180,7 +180,7 @@ impl Updates for ZohoCrm {
         write::update("call.update", On::Call, &at.id, fields, self::at)
     }
 
-    /// "Get Records", v8 [V], by the record's id. *Description* is where agents write what was said.
+    /// "Get Records", v8 \[V\], by the record's id. *Description* is where agents write what was said.
     ///
     /// Where PhoneBridge made the record, it has no id that could be asked for.
     fn text(&self, at: &RecordRef) -> Option<Exchange<Text>> {
@@ -200,5 +200,5 @@ impl Updates for ZohoCrm {
     }
 }
 
-/// "Status Codes", v8 [V]: nothing is there, or nothing under this id.
+/// "Status Codes", v8 \[V\]: nothing is there, or nothing under this id.
 const GONE: &[StatusCode] = &[StatusCode::NO_CONTENT, StatusCode::NOT_FOUND];

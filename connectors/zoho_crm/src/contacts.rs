@@ -116,12 +116,12 @@ impl Contacts for ZohoCrm {
         None
     }
 
-    /// "Query API", v8 [V]; it reads the database, not the search's index. Three queries: contacts, leads, accounts.
+    /// "Query API", v8 \[V\]; it reads the database, not the search's index. Three queries: contacts, leads, accounts.
     fn find(&self, writings: &[String]) -> Exchange<Vec<Contact>> {
         Search::new("contact.find", writings.to_vec(), false, |found| found).from(0)
     }
 
-    /// "Insert Records", v8, Leads [V]
+    /// "Insert Records", v8, Leads \[V\]
     fn create(&self, contact: &NewContact) -> Exchange<Contact> {
         let mut fields = Map::from_iter([("Last_Name".to_owned(), json!(contact.name))]);
         if let Some(number) = &contact.number {
@@ -150,7 +150,7 @@ impl Contacts for ZohoCrm {
     }
 }
 
-/// The lead with this id. "Get Records", v8 [V]
+/// The lead with this id. "Get Records", v8 \[V\]
 fn lead(id: &str) -> Exchange<Contact> {
     Request::get("lead.show", path(["Leads", id])).done(|reply| {
         let body: Value = reply.json()?;

@@ -53,7 +53,7 @@ impl On {
 const OUR_FIELDS: &[&str] =
     &["Subject", "Description", "Call_Type", "Call_Start_Time", "Call_Duration", "Last_Name", "Phone", "Event_Title"];
 
-/// An error as Zoho describes it: `{"code","details","message","status":"error"}` ("Status Codes and Errors", v8 [V]).
+/// An error as Zoho describes it: `{"code","details","message","status":"error"}` ("Status Codes and Errors", v8 \[V\]).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Refusal {
     pub(crate) code: String,
@@ -111,7 +111,7 @@ impl Refusal {
         }
     }
 
-    /// What it means. Codes are those of "Status Codes and Errors" (v8) [V]; a row with another source says so.
+    /// What it means. Codes are those of "Status Codes and Errors" (v8) \[V\]; a row with another source says so.
     pub(crate) fn failure(&self, on: On) -> Failure {
         let failure = match self.code.as_str() {
             "INVALID_TOKEN" | "AUTHENTICATION_FAILURE" => unauthorized(),

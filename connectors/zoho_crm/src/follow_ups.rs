@@ -50,7 +50,7 @@ impl FollowUps for ZohoCrm {
     }
 
     /// A planned call by its unique field; the others by their subject, and of those the one whose description has the
-    /// CallSid: a text of several lines can be read by a query and not asked for ("Query API: Limitations", v8 [V]).
+    /// CallSid: a text of several lines can be read by a query and not asked for ("Query API: Limitations", v8 \[V\]).
     fn find(&self, _: &RecordRef, _: &CallActivity, it: &FollowUp) -> Option<Exchange<Option<RecordRef>>> {
         let (module, subject) = match on(it.kind) {
             On::PlannedCall => return Some(self.call_with("planned_call.find", &planned(it))),
@@ -75,8 +75,8 @@ impl FollowUps for ZohoCrm {
         }))
     }
 
-    /// "Insert Records", v8, Tasks, Calls and Events [V]; a call with the status "Scheduled" is one that is to come
-    /// ("Kaizen 38 – Calls API" [V]).
+    /// "Insert Records", v8, Tasks, Calls and Events \[V\]; a call with the status "Scheduled" is one that is to come
+    /// ("Kaizen 38 – Calls API" \[V\]).
     fn create(&self, _: &RecordRef, of: &CallActivity, it: &FollowUp) -> Exchange<RecordRef> {
         let due =
             |after: Duration| json!(calls::time(it.due_at.checked_add(after).unwrap_or(it.due_at), self.custom.offset));

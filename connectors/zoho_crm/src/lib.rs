@@ -44,7 +44,7 @@ pub fn problems(settings: &Settings) -> Vec<String> {
     custom::problems(settings)
 }
 
-/// The statuses of a missing scope ("Status Codes and Errors", v8 [V]; 403 [C]).
+/// The statuses of a missing scope ("Status Codes and Errors", v8 \[V\]; 403 \[C\]).
 const SCOPE: &[StatusCode] = &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
 
 impl ZohoCrm {
@@ -92,7 +92,7 @@ impl Connector for ZohoCrm {
         &MANIFEST
     }
 
-    /// "Get Users", v8, `CurrentUser` [V]; then that what the settings promise is there.
+    /// "Get Users", v8, `CurrentUser` \[V\]; then that what the settings promise is there.
     fn identify(&self) -> Exchange<Identity> {
         let custom = ZohoCrm { custom: self.custom.clone() };
         Request::get("user.me", path(["users"])).query("type", "CurrentUser").then(move |reply| {
@@ -111,7 +111,7 @@ impl Connector for ZohoCrm {
         errors::classify(reply, On::Call)
     }
 
-    /// `X-API-CREDITS-REMAINING`, from half of the credits on ("API Limits", v8 [V]).
+    /// `X-API-CREDITS-REMAINING`, from half of the credits on ("API Limits", v8 \[V\]).
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
         Allowance::told(None, reply.number("x-api-credits-remaining"))
     }

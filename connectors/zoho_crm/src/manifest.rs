@@ -9,7 +9,7 @@ use patchbay_kit::{
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// "OAuth: Multi DC support", "Token validity" and "Scopes" (v8) [V]. A refresh gives no new refresh token.
+/// "OAuth: Multi DC support", "Token validity" and "Scopes" (v8) \[V\]. A refresh gives no new refresh token.
 static OAUTH: OAuth = OAuth {
     prefix: "Zoho-oauthtoken ",
     authority: Authority::Setting { setting: "accounts_url", default: "https://accounts.zoho.in" },

@@ -15,18 +15,18 @@ pub(crate) enum Answer {
     Refused(Refusal),
 }
 
-/// A text as it stands in a query: in quotes, a quote in it doubled ("Kaizen 171 – FAQs on COQL API" [V]).
+/// A text as it stands in a query: in quotes, a quote in it doubled ("Kaizen 171 – FAQs on COQL API" \[V\]).
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// `column in ('a','b')`; at most fifty values ("Query API: Limitations", v8 [V]).
+/// `column in ('a','b')`; at most fifty values ("Query API: Limitations", v8 \[V\]).
 pub(crate) fn among(column: &str, texts: &[String]) -> String {
     let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
     format!("{column} in ({})", texts.join(","))
 }
 
-/// Criteria joined two by two, as COQL wants them ("Query API: Limitations", v8 [V]).
+/// Criteria joined two by two, as COQL wants them ("Query API: Limitations", v8 \[V\]).
 pub(crate) fn any(criteria: impl IntoIterator<Item = String>) -> String {
     criteria.into_iter().reduce(|all, one| format!("({all} or {one})")).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use crate::{
     path,
 };
 
-/// A request with one record is refused with 400 ("Insert Records", v8 [V]), or with 2xx and the error inside.
+/// A request with one record is refused with 400 ("Insert Records", v8 \[V\]), or with 2xx and the error inside.
 pub(crate) const REFUSED: &[StatusCode] = &[StatusCode::BAD_REQUEST];
 /// Fields that an organisation may have under another name, or not let anybody write: it gets the record without them.
 /// What they say stands in the description too.
@@ -98,7 +98,7 @@ enum Refused {
     Other(Failure),
 }
 
-/// The id in a write's reply: `data[0]` says by itself how it went, whatever the status ("Status Codes", v8 [V]).
+/// The id in a write's reply: `data[0]` says by itself how it went, whatever the status ("Status Codes", v8 \[V\]).
 fn written(reply: &Response, on: On) -> Result<String, Refused> {
     if let Some(refusal) = Refusal::in_reply(reply) {
         return Err(Refused::Record(Box::new(refusal)));

@@ -5,10 +5,10 @@ use serde::Deserialize;
 
 use crate::{ZohoDesk, path, wire};
 
-/// The most there are on a page of agents ([S] Agent.json).
+/// The most there are on a page of agents (\[S\] Agent.json).
 const AGENTS_PER_PAGE: usize = 200;
 
-/// "Agents", agent attributes [V].
+/// "Agents", agent attributes \[V\].
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
@@ -40,7 +40,7 @@ impl From<Shown> for Agent {
 }
 
 impl Agents for ZohoDesk {
-    /// "Agents: List agents" [V]. Whether the first has the index 0 ([S]) or 1 (older clients [C]) is not settled, so
+    /// "Agents: List agents" \[V\]. Whether the first has the index 0 (\[S\]) or 1 (older clients \[C\]) is not settled, so
     /// the next page may begin with the last one of this page: the cursor remembers who that was.
     fn list(&self, from: Option<&Cursor>) -> Exchange<Page<Agent>> {
         let (index, last) = from.and_then(|cursor| cursor.0.split_once(':')).unwrap_or_default();

@@ -56,7 +56,7 @@ fn parts(at: &RecordRef) -> (&str, &str) {
     at.id.split_once(':').unwrap_or((&at.id, ""))
 }
 
-/// "Ticket Comments: List all ticket comments" [V].
+/// "Ticket Comments: List all ticket comments" \[V\].
 pub(crate) fn list(api: &Api, ticket: &str, sort_by: &str, from: usize) -> Request {
     api.to(Request::get("comment.find", path(["tickets", ticket, "comments"])))
         .query("sortBy", sort_by)
@@ -64,7 +64,7 @@ pub(crate) fn list(api: &Api, ticket: &str, sort_by: &str, from: usize) -> Reque
         .query("from", from)
 }
 
-/// "Ticket Comments: Create ticket comment" [V]. `isPublic` is said always: a comment that the caller can read would be
+/// "Ticket Comments: Create ticket comment" \[V\]. `isPublic` is said always: a comment that the caller can read would be
 /// a leak.
 fn create(api: &Api, ticket: &str, content: &str) -> Request {
     api.to(Request::post("comment.create", path(["tickets", ticket, "comments"]))).json(json!({
@@ -74,14 +74,14 @@ fn create(api: &Api, ticket: &str, content: &str) -> Request {
     }))
 }
 
-/// "Ticket Comments: Update ticket comment" [V]; who did not write it and is no administrator may not.
+/// "Ticket Comments: Update ticket comment" \[V\]; who did not write it and is no administrator may not.
 fn change(api: &Api, at: &RecordRef, content: &str) -> Request {
     let (ticket, comment) = parts(at);
     let request = Request::patch("comment.update", path(["tickets", ticket, "comments", comment]));
     api.to(request).json(json!({"content": unmentioned(content), "contentType": "html", "isPublic": false}))
 }
 
-/// `zsu[@user:7]zsu` in a comment calls an agent to it ("Ticket Comments: Create ticket comment" [V]); a caller must not
+/// `zsu[@user:7]zsu` in a comment calls an agent to it ("Ticket Comments: Create ticket comment" \[V\]); a caller must not
 /// be able to. The bracket as an entity looks the same and means nothing.
 fn unmentioned(content: &str) -> String {
     content.replace("zsu[@", "zsu&#91;@")

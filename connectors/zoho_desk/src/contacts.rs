@@ -20,11 +20,11 @@ use crate::{
 const FOUND: usize = 50;
 /// Contacts found that are looked at again, whether they are still there.
 const LOOKED_AT: usize = 5;
-/// Characters of a contact's last name ([S] Contact.json).
+/// Characters of a contact's last name (\[S\] Contact.json).
 const NAME_CHARS: usize = 200;
 /// What a search answers that does not know a criterion.
 const UNKNOWN: &[StatusCode] = &[StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY];
-/// What a contact in the recycle bin answers, if it is not shown with `isTrashed` [M].
+/// What a contact in the recycle bin answers, if it is not shown with `isTrashed` \[M\].
 const GONE: &[StatusCode] = &[StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY];
 /// A name for who withheld his number and has none.
 const NOBODY: &str = "Unknown caller";
@@ -81,8 +81,8 @@ type Then<T> = Arc<dyn Fn(Vec<Shown>) -> Result<Step<T>, Failure> + Send + Sync>
 /// Searches still to be made: criterion and value.
 type Queries = Vec<(&'static str, String)>;
 
-/// Makes one search after the other and hands on what all of them found. "Contacts: Search contacts" [V]; `phone` and
-/// `mobile` are missing in [S], so where they are refused `_all` is asked, which looks into every field.
+/// Makes one search after the other and hands on what all of them found. "Contacts: Search contacts" \[V\]; `phone` and
+/// `mobile` are missing in \[S\], so where they are refused `_all` is asked, which looks into every field.
 fn searched<T: 'static>(api: Api, mut queries: Queries, found: Vec<Shown>, then: Then<T>) -> Option<Exchange<T>> {
     if queries.is_empty() {
         return None;
@@ -118,7 +118,7 @@ fn add(found: &mut Vec<Shown>, more: Vec<Shown>) {
     }
 }
 
-/// "Contacts: List contacts" [V]: the newest, of which this list knows at once.
+/// "Contacts: List contacts" \[V\]: the newest, of which this list knows at once.
 fn newest<T>(api: &Api, then: impl Fn(Vec<Shown>) -> Result<Step<T>, Failure> + Send + Sync + 'static) -> Exchange<T> {
     api.to(Request::get("contact.list", path(["contacts"])))
         .query("sortBy", "-createdTime")
@@ -127,7 +127,7 @@ fn newest<T>(api: &Api, then: impl Fn(Vec<Shown>) -> Result<Step<T>, Failure> + 
 }
 
 /// Looks whether contacts that a search found are still there: it goes on finding those in the recycle bin. "Contacts:
-/// Get contact" [V].
+/// Get contact" \[V\].
 fn checked<T: 'static>(api: Api, mut unsure: Vec<Shown>, sure: Vec<Shown>, then: Then<T>) -> Result<Step<T>, Failure> {
     if unsure.is_empty() {
         return then(sure);
@@ -192,7 +192,7 @@ impl ZohoDesk {
         })
     }
 
-    /// "Contacts: Create contact" [V]: only the last name is mandatory.
+    /// "Contacts: Create contact" \[V\]: only the last name is mandatory.
     fn new_contact(&self, contact: &NewContact) -> Exchange<Contact> {
         let mut fields = Map::from_iter([("lastName".to_owned(), Value::from(last_name(contact)))]);
         if let Some(number) = &contact.number {

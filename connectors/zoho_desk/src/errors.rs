@@ -12,7 +12,7 @@ pub(crate) enum On {
     Contact,
 }
 
-/// The wait after too many requests at once: such a 429 says no time ("Concurrency Limits" [V]).
+/// The wait after too many requests at once: such a 429 says no time ("Concurrency Limits" \[V\]).
 const BUSY: Duration = Duration::from_secs(5);
 /// The wait after the day's credits are used up, where the reply does not say how long.
 const SPENT: Duration = Duration::from_secs(900);
@@ -25,7 +25,7 @@ const FIELDS_TOLD: usize = 5;
 const OUR_FIELDS: &[&str] =
     &["subject", "description", "contactId", "assigneeId", "content", "contentType", "isPublic", "lastName", "phone"];
 
-/// One entry of `errors` ([S] Common.json, `errorDetailArr`).
+/// One entry of `errors` (\[S\] Common.json, `errorDetailArr`).
 pub(crate) struct FieldError {
     /// Without the slash it begins with: `contactId`, `cf/cf_region`.
     pub(crate) field: String,
@@ -61,7 +61,7 @@ fn errors_in(body: &Value) -> Vec<FieldError> {
     body.get("errors").and_then(Value::as_array).map(|errors| errors.iter().map(read).collect()).unwrap_or_default()
 }
 
-/// Reads a reply that is not a success. Codes are those of [S] Common.json, `errorJson`, described in "Errors" [V]; a
+/// Reads a reply that is not a success. Codes are those of \[S\] Common.json, `errorJson`, described in "Errors" \[V\]; a
 /// row with another source says so.
 pub(crate) fn classify(reply: &Response, on: On) -> Failure {
     let said = Said::of(reply);

@@ -59,7 +59,7 @@ impl Listed {
     }
 }
 
-/// "Contacts: List tickets by contact" [V]: newest first, whatever department they are in now.
+/// "Contacts: List tickets by contact" \[V\]: newest first, whatever department they are in now.
 pub(crate) fn of_contact(api: &Api, contact: &str, from: usize) -> Request {
     tickets_of("ticket.find", api, contact, from)
 }
@@ -133,8 +133,8 @@ impl Hunt {
             .accepting(NOBODY)
     }
 
-    /// The newest of the department, among which a ticket made a moment ago is: "Tickets: List all tickets" [V]. The
-    /// caller's own list may come from the search, whose scope it names [S]; this one has been seen to know at once [C].
+    /// The newest of the department, among which a ticket made a moment ago is: "Tickets: List all tickets" \[V\]. The
+    /// caller's own list may come from the search, whose scope it names \[S\]; this one has been seen to know at once \[C\].
     fn department(self: Arc<Self>, page: usize, seen: Vec<Listed>) -> Exchange<Option<RecordRef>> {
         self.api
             .to(Request::get("ticket.list", path(["tickets"])))

@@ -26,7 +26,7 @@ use serde::Deserialize;
 
 pub use manifest::MANIFEST;
 
-/// Items on one page of tickets, contacts and comments, the most Zoho Desk gives ("Pagination" [V]).
+/// Items on one page of tickets, contacts and comments, the most Zoho Desk gives ("Pagination" \[V\]).
 const PER_PAGE: usize = 100;
 
 /// One integration with one department of one organisation.
@@ -44,7 +44,7 @@ struct Api {
 }
 
 impl Api {
-    /// The organisation goes into a header with everything ("Organizations" [V]); [S] has it in the query.
+    /// The organisation goes into a header with everything ("Organizations" \[V\]); \[S\] has it in the query.
     fn to(&self, request: Request) -> Request {
         request.header("orgId", &self.org)
     }
@@ -83,7 +83,7 @@ impl Connector for ZohoDesk {
         &MANIFEST
     }
 
-    /// "Departments: Get department" [V]: one request that needs a good token, the right organisation and the right
+    /// "Departments: Get department" \[V\]: one request that needs a good token, the right organisation and the right
     /// department.
     fn identify(&self) -> Exchange<Identity> {
         #[derive(Deserialize)]
@@ -108,7 +108,7 @@ impl Connector for ZohoDesk {
         errors::classify(reply, errors::On::Ticket)
     }
 
-    /// "Ratelimit Response Headers" [V]: credits that are left today, and how many this request cost. How many there
+    /// "Ratelimit Response Headers" \[V\]: credits that are left today, and how many this request cost. How many there
     /// are in all is in no header.
     fn allowance(&self, reply: &Response) -> Option<Allowance> {
         let cost = reply.number("x-rate-limit-request-weight-v3").unwrap_or(1.0).max(1.0);

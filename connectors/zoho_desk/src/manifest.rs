@@ -7,7 +7,7 @@ use patchbay_kit::{
     TextRules,
 };
 
-/// "OAuth" [V]; the same token server as all of Zoho's.
+/// "OAuth" \[V\]; the same token server as all of Zoho's.
 static OAUTH: OAuth = OAuth {
     // Not `Bearer`. "OAuth: Making API calls" [V]
     prefix: "Zoho-oauthtoken ",

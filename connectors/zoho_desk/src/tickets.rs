@@ -16,10 +16,10 @@ use crate::{
     wire::{self, Id},
 };
 
-/// Characters of a ticket's `phone` ([S] Ticket.json).
+/// Characters of a ticket's `phone` (\[S\] Ticket.json).
 const PHONE_CHARS: usize = 120;
 
-/// What a ticket in the recycle bin may answer to who writes it: no source says it [M].
+/// What a ticket in the recycle bin may answer to who writes it: no source says it \[M\].
 pub(crate) const GONE: &[StatusCode] = &[StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY];
 
 /// A ticket as it is shown after it was written.
@@ -34,7 +34,7 @@ struct Shown {
 }
 
 impl ZohoDesk {
-    /// "Tickets: Create a ticket" [V].
+    /// "Tickets: Create a ticket" \[V\].
     fn new_ticket(&self, call: &CallActivity) -> Exchange<RecordRef> {
         let text = |text: &str| Value::from(text);
         let mut fields = Map::from_iter([
@@ -81,7 +81,7 @@ impl Activities for ZohoDesk {
 }
 
 impl Updates for ZohoDesk {
-    /// "Tickets: Update a ticket" [V]; fields that are not sent stay.
+    /// "Tickets: Update a ticket" \[V\]; fields that are not sent stay.
     fn update(&self, at: &RecordRef, call: &CallActivity, changed: Changed) -> Exchange<RecordRef> {
         if at.kind == comments::CALL {
             return comments::change_call(&self.api, at, call, changed);
@@ -163,7 +163,7 @@ pub(crate) fn gone() -> Failure {
         .because("the call's ticket has been deleted in Zoho Desk")
 }
 
-/// Whether the caller's side can stand in a ticket's `phone` ([S] Ticket.json, pattern of `phone`); a withheld number or
+/// Whether the caller's side can stand in a ticket's `phone` (\[S\] Ticket.json, pattern of `phone`); a withheld number or
 /// an odd SIP address would have the whole ticket refused.
 fn is_dialable(customer: &str) -> bool {
     let fits = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "_+-.$@?,;:'/! ".contains(c);

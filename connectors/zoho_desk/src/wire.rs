@@ -5,7 +5,7 @@ use patchbay_kit::{Failure, Response, StatusCode};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-/// An id: digits in quotes ([V]), or a number ([S] allows both).
+/// An id: digits in quotes (\[V\]), or a number (\[S\] allows both).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Id(pub(crate) String);
 
@@ -32,7 +32,7 @@ pub(crate) fn maybe_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     Ok(Id::of(&Value::deserialize(deserializer)?))
 }
 
-/// A time: `2026-01-15T10:00:00.000Z` in the schemas, milliseconds in the examples beside them [S]. A time in a form
+/// A time: `2026-01-15T10:00:00.000Z` in the schemas, milliseconds in the examples beside them \[S\]. A time in a form
 /// nobody expected is none.
 pub(crate) fn maybe_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let millis = |number: i64| Timestamp::from_millisecond(number).ok();
@@ -43,7 +43,7 @@ pub(crate) fn maybe_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
     })
 }
 
-/// A truth, also in quotes ([V] writes `"isPublic" : "true"`).
+/// A truth, also in quotes (\[V\] writes `"isPublic" : "true"`).
 pub(crate) fn maybe_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Bool(truth) => Some(truth),
@@ -58,7 +58,7 @@ pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
     Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default())
 }
 
-/// The items of a list or a search. None at all is 204 without a body ([S]), or an empty list.
+/// The items of a list or a search. None at all is 204 without a body (\[S\]), or an empty list.
 pub(crate) fn items<T: DeserializeOwned>(reply: &Response) -> Result<Vec<T>, Failure> {
     #[derive(Deserialize)]
     struct List<T> {
