@@ -16,6 +16,7 @@ mod line;
 mod look;
 mod rules;
 mod settle;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,6 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use patchbay_kit::mask;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -42,13 +42,14 @@ use crate::{
     crash,
     exotel::{Dialled, ExotelError, Reach, StatusCallback, StreamUrl},
     store::{Click, ClickState, ClickStep, Clicks, Kept, StoreError},
-    telemetry::{ClickLabels, Metrics},
+    telemetry::Metrics,
 };
 
 pub use line::Line;
 pub use look::heard;
 use rules::Checked;
 pub use rules::{Agent, BotCall, Breach, Lookup, TestWish, Wish};
+use tell::tell;
 
 /// What is put off and not asked for again in this time is not dialled any more: nobody wants to be rung that late.
 const STALE: SignedDuration = SignedDuration::from_secs(120);
@@ -444,43 +445,6 @@ fn refused(error: &ExotelError) -> ClickState {
         _ => "404".to_owned(),
     };
     ClickState::Refused { code, message: format!("{error}; {}", error.cure()) }
-}
-
-/// One line for each step that ends something.
-fn tell(metrics: &Metrics, click: &Click, how: Option<&str>) {
-    if !matches!(click.state, ClickState::Intended | ClickState::Dialling) {
-        metrics.clicks.get_or_create(&ClickLabels { state: click.state.as_str() }).inc();
-    }
-    let (account, agent, state) = (&click.account, mask::number(&click.agent), click.state.as_str());
-    let found = how.unwrap_or("by Exotel's answer");
-    match &click.state {
-        ClickState::Placed { call_sid, .. } => {
-            tracing::info!(click = %click.id, %account, %agent, state, call = %call_sid, found,
-                "a call is placed by click-to-call");
-        }
-        ClickState::Refused { code, message } => {
-            tracing::warn!(
-                code = %Code::ClickRefused, click = %click.id, %account, %agent, state, exotel_code = code,
-                reason = mask::text(message),
-                "Exotel refuses to place a call; it is not dialled again"
-            );
-        }
-        ClickState::Unknown { reason } => {
-            tracing::warn!(
-                code = %Code::ClickUnknown, click = %click.id, %account, %agent, state, reason = mask::text(reason),
-                "it is not known whether a call was placed; it is looked for in Exotel's list, and not dialled again"
-            );
-        }
-        ClickState::NotPlaced { reason } => {
-            tracing::warn!(
-                code = %Code::NotPlaced, click = %click.id, %account, %agent, state, reason = mask::text(reason),
-                "a call was not placed; it is not dialled again by itself"
-            );
-        }
-        ClickState::Intended | ClickState::Dialling => {
-            tracing::debug!(click = %click.id, %account, %agent, state, "a call is asked for by click-to-call");
-        }
-    }
 }
 
 /// The placed call, as it goes into the journal.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use patchbay::web;
 
-use crate::{OPERATING, address, read};
+use crate::{OPERATING, coverage::address, read};
 
 const API: &str = "docs/API.md";
 

@@ -309,9 +309,13 @@ async fn what_follows_a_stream_becomes_part_of_the_call() {
     let state = &file["state"];
     assert_eq!(state["streams"].as_array().map(Vec::len), Some(1), "{state:#}");
     assert_eq!((&state["outcome"], &state["recording"]), (&json!("answered"), &json!(true)), "{state:#}");
-    let ticket = rig.ticket("through").await;
-    assert_eq!(ticket.subject, format!("Incoming Call from {}", "+919052161119"));
-    let written = || rig.tickets("through")[0].description.contains("Bot: echo, 28 s, ended by the caller");
+    // The first writing may be from what the stream alone has said, which has the number in another form.
+    rig.ticket("through").await;
+    let written = || {
+        let ticket = &rig.tickets("through")[0];
+        ticket.subject == "Incoming Call from +919052161119"
+            && ticket.description.contains("Bot: echo, 28 s, ended by the caller")
+    };
     rig.until("the record says it", || written().then_some(())).await;
     // One that failed is told with its reason, and answers nobody.
     let failed = "CallSid=failed&CallFrom=09052161119&Stream[StreamSID]=s2&Stream[Status]=failed&Stream[DisconnectedBy]=NA\
