@@ -84,7 +84,8 @@ async fn take_in(config: &mut Config, tokens: &Tokens) -> io::Result<u32> {
     let entries = match accounts::read(&config.accounts, store.as_ref(), key, false).await {
         Ok(entries) => entries,
         Err(error) => {
-            line(format_args!("FAIL  {}: accounts kept there cannot be read: {error}", config.store.url.place()))?;
+            let (place, code) = (config.store.url.place(), Code::StoreUnavailable);
+            line(format_args!("FAIL  {place}: {code}: accounts kept there cannot be read: {error}"))?;
             return Ok(1);
         }
     };
@@ -93,7 +94,7 @@ async fn take_in(config: &mut Config, tokens: &Tokens) -> io::Result<u32> {
         for (name, kept) in &entry.integrations {
             if let Some(reason) = &kept.broken {
                 failures += 1;
-                line(format_args!("FAIL  {}/{name}: {reason}", entry.account.sid))?;
+                line(format_args!("FAIL  {}/{name}: {}: {reason}", entry.account.sid, Code::CannotBeRun))?;
             }
         }
     }
@@ -126,7 +127,8 @@ async fn ask_of_kept(config: &Config, transport: &Transport) -> io::Result<u32> 
     let lines = match kept.await {
         Ok(lines) => lines,
         Err(error) => {
-            line(format_args!("warn  accounts and integrations made by the API are not tried: {error}"))?;
+            let code = Code::NotTried;
+            line(format_args!("warn  {code}: accounts and integrations made by the API are not tried: {error}"))?;
             return Ok(0);
         }
     };
@@ -178,17 +180,20 @@ async fn tell(
         line(format_args!("warn  no [[account]], and none made by the API that can be seen: nothing will be let in"))?;
     }
     if config.server.admin_token.is_none() {
-        line(format_args!("warn  server.admin_token is not set: the API is closed"))?;
+        line(format_args!("warn  {}: server.admin_token is not set: the API is closed", Code::ApiClosed))?;
     }
     if config.server.public_url.is_none() {
-        line(format_args!("warn  server.public_url is not set: links to recordings will only work on this machine"))?;
+        let code = Code::NoPublicUrl;
+        line(format_args!(
+            "warn  {code}: server.public_url is not set: links to recordings will only work on this machine"
+        ))?;
     }
     if let Some(options) = app::redis_options(&config.context) {
         match context::greet(&options).await {
             Ok(()) => line(format_args!("ok    context: Redis answers"))?,
             Err(cause) => {
                 failures += 1;
-                line(format_args!("FAIL  context: {cause} ({}); see [context] url", Code::ContextDegraded))?;
+                line(format_args!("FAIL  context: {}: {cause}; see [context] url", Code::ContextDegraded))?;
             }
         }
     }
@@ -199,7 +204,7 @@ async fn tell(
         Some(Ok(())) => line(format_args!("ok    {place}: lets us in"))?,
         Some(Err(cause)) => {
             failures += 1;
-            line(format_args!("FAIL  {place}: {cause} ({})", Code::StoreUnavailable))?;
+            line(format_args!("FAIL  {place}: {}: {cause}", Code::StoreUnavailable))?;
         }
     }
     for account in &config.accounts {
@@ -238,8 +243,9 @@ async fn check_account(
             // Nothing is wrong: it is what is to be done next.
             Err(cause) if cause.contains(NOT_CONNECTED) => {
                 failures += 1;
+                let code = Code::NotConnected;
                 line(format_args!(
-                    "FAIL  {place}: nobody has consented yet: start `patchbay serve`, then run `patchbay connect {place} \
+                    "FAIL  {place}: {code}: nobody has consented yet: start `patchbay serve`, then run `patchbay connect {place} \
                      --config {}`",
                     path.display()
                 ))?;
@@ -252,9 +258,10 @@ async fn check_account(
     }
     if !account.open_hooks.is_empty() {
         line(format_args!(
-            "warn  {}: anybody who knows the Account SID may send events to {}: put hook tokens into the flows, and take \
-             open_hooks away",
+            "warn  {}: {}: anybody who knows the Account SID may send events to {}: put hook tokens into the flows, and \
+             take open_hooks away",
             account.sid,
+            Code::HooksOpen,
             account.open_hooks.join(", ")
         ))?;
     }
@@ -299,7 +306,7 @@ async fn ask_service(
     let name = integration.manifest.name;
     match answer.get("as").and_then(Value::as_str) {
         Some(who) => Ok(vec![format!("ok    {place}: {name} knows us, as {who} (asked through the running service)")]),
-        None => Err(format!("{name}: {}", answer.get("error").and_then(Value::as_str).unwrap_or("no answer"))),
+        None => Err(answer.get("error").and_then(Value::as_str).unwrap_or("no answer").to_owned()),
     }
 }
 
@@ -325,31 +332,35 @@ async fn check_integration(
     let name = integration.manifest.name;
     let host = driver.host().to_owned();
     let explain = |stop: Stop| match stop {
-        Stop::Refused { failure, status, .. } => match status {
-            401 => format!("{name} at {host} refuses the credentials (401): {failure}"),
-            // Who has a code of its own, or something that is set up missing, is the CRM.
-            404 if failure.kind == Kind::NotFound && failure.remote_code.is_none() => {
-                format!("{host} is there, and is no {name} (404): check the domain")
-            }
-            _ => format!("{name} at {host} answered {status}: {failure}"),
-        },
+        // Who has a code of its own, or something that is set up missing, is the CRM.
+        Stop::Refused { failure, status: 404, .. }
+            if failure.kind == Kind::NotFound && failure.remote_code.is_none() =>
+        {
+            format!("{}: {host} is there, and is no {name} (404): check the domain", Code::CrmNotFound)
+        }
+        Stop::Refused { failure, status, .. } => format!("{failure} ({name} at {host} answered {status})"),
         Stop::Lost { reason, .. } => {
             let code = Code::CrmNoAnswer;
             format!("{code}: {name} at {host} cannot be reached ({reason}): check the domain, and the way out")
         }
-        Stop::Throttled { until } => format!("{name} says too many requests; try again after {until}"),
+        Stop::Throttled { until } => {
+            format!("{}: {name} says too many requests; try again after {until}", Code::CrmRateLimited)
+        }
         Stop::Several { .. } | Stop::Stopping | Stop::AfterCreation(_) => stop.told(),
     };
     let (now, ends) = (Timestamp::now(), Expiry::of(integration.manifest.auth, &integration.secrets));
     if let Some(ends) = ends.filter(|ends| ends.standing(now) == Standing::Past) {
-        return Err(format!("{name} at {host}: {}", ends.told(now)));
+        return Err(format!("{}: {name} at {host}: {}", Code::CredentialEnds, ends.told(now)));
     }
     let mut trace = Vec::new();
     let identity = driver.run(driver.connector.identify(), &mut trace).await.map_err(explain)?;
     let mut lines = vec![format!("ok    {place}: {name} at {host} knows us, as {}", identity.account)];
     lines.extend(ends.map(|ends| {
-        let mark = if ends.standing(now) == Standing::Far { "ok  " } else { "warn" };
-        format!("{mark}  {place}: {}", ends.told(now))
+        let told = ends.told(now);
+        match ends.standing(now) {
+            Standing::Far => format!("ok    {place}: {told}"),
+            _ => format!("warn  {place}: {}: {told}", Code::CredentialEnds),
+        }
     }));
     let mapped: Vec<_> = account.agents.iter().filter_map(|agent| agent.crm_user.get(&integration.name)).collect();
     let Some(agents) = driver.connector.agents() else { return Ok(lines) };
@@ -375,11 +386,12 @@ async fn check_integration(
         plural(known.len()),
         account.agents.len()
     ));
+    let code = Code::AgentNotInCrm;
     for agent in account.agents.iter().filter(|agent| !agent.crm_user.contains_key(&integration.name)) {
         let Some(email) = &agent.email else { continue };
         if !has_email(&known, email) {
             lines.push(format!(
-                "warn  {place}: {name} has no agent with the e-mail {email}: his calls will not be assigned; mend \
+                "warn  {place}: {code}: {name} has no agent with the e-mail {email}: his calls will not be assigned; mend \
                  email, or set crm_user"
             ));
         }
@@ -388,10 +400,10 @@ async fn check_integration(
         match known.iter().find(|agent| agent.at.id == *id) {
             Some(agent) if agent.active => {}
             Some(agent) => lines.push(format!(
-                "warn  {place}: agent {id} ({}) is deactivated in {name}: his calls will not be assigned",
+                "warn  {place}: {code}: agent {id} ({}) is deactivated in {name}: his calls will not be assigned",
                 agent.name
             )),
-            None => lines.push(format!("warn  {place}: {name} has no agent {id}: check crm_user")),
+            None => lines.push(format!("warn  {place}: {code}: {name} has no agent {id}: check crm_user")),
         }
     }
     Ok(lines)

@@ -23,11 +23,13 @@ pub enum Part {
     Accounts,
     /// This process, its disk, its database, Redis.
     Service,
+    /// What only `patchbay check` says: nothing has failed yet, but a caller would notice.
+    Check,
 }
 
 impl Part {
-    pub const ALL: [Self; 7] =
-        [Self::Api, Self::Calls, Self::Crm, Self::Exotel, Self::Voicebot, Self::Accounts, Self::Service];
+    pub const ALL: [Self; 8] =
+        [Self::Api, Self::Calls, Self::Crm, Self::Exotel, Self::Voicebot, Self::Accounts, Self::Service, Self::Check];
 
     fn heading(self) -> &'static str {
         match self {
@@ -38,6 +40,7 @@ impl Part {
             Self::Voicebot => "Voicebots",
             Self::Accounts => "Accounts, integrations, sign-in",
             Self::Service => "The service, its store and Redis",
+            Self::Check => "What `patchbay check` warns of",
         }
     }
 }
@@ -514,6 +517,76 @@ codes! {
             "Something of Patchbay's own went wrong.",
             "What it was at is left as it was, or looked for again; all else goes on.",
             "Tell us, with the log line and what is around it.";
+    }
+    Check {
+        NoPublicUrl "no_public_url" []
+            "`server.public_url` is not set.",
+            "Links in records lead to the address that Patchbay listens on.",
+            "Set it to the address under which Exotel and your agents reach Patchbay.";
+        NotConnected "not_connected" []
+            "The CRM wants somebody's consent, and nobody has given it yet.",
+            "Calls are taken, and their deliveries wait.",
+            "Run `patchbay connect` while the service runs.";
+        HooksOpen "hooks_open" []
+            "`open_hooks` lets in whoever knows the Account SID.",
+            "Events that anybody sends for it are taken for Exotel's.",
+            "Put hook tokens into the flows, and take `open_hooks` away.";
+        AgentNotInCrm "agent_not_in_crm" []
+            "An agent of the file is not, or not active, in the CRM.",
+            "Calls he takes are recorded, and assigned to nobody.",
+            "Mend the agent's `email`, or set `crm_user`.";
+        NotTried "not_tried" []
+            "What was made by the API is known to the running service alone, which could not be asked.",
+            "Nothing. The file was checked.",
+            "See the message; check again while the service runs, with its `admin_token` in the file.";
+        WssNeeded "wss_needed" []
+            "Voicebots are there, and `server.public_url` is no https address.",
+            "Nothing: Exotel connects to voicebots by `wss` alone.",
+            "Put a TLS proxy before Patchbay, and its address into `server.public_url`.";
+        BotSecretsLost "bot_secrets_lost" []
+            "Address and credentials of a bot were sealed with another master key.",
+            "Its calls end at once, and the flow goes on.",
+            "Give them anew by the API, or bring the key back.";
+        TransferToNobody "transfer_to_nobody" []
+            "A bot's `transfer_to` is no number, no group of the routing, and no agent who has a number.",
+            "The flow's Connect applet decides by its rules.",
+            "Mend `transfer_to`, make the group, or give the agent a number.";
+        RecordingsNowhere "recordings_nowhere" []
+            "A bot's calls are to be recorded, and there is no directory for it.",
+            "Nothing is recorded.",
+            "Name a directory in `voicebot.recordings`.";
+        DidWithoutBot "did_without_bot" []
+            "A DID leads to a bot that is not there.",
+            "Its calls find no bot; the flow goes on.",
+            "Make the bot, or mend `bot_id`.";
+        DidNotRented "did_not_rented" []
+            "A DID is no ExoPhone of the account.",
+            "Nothing: no call comes to it.",
+            "Mend the number, or rent it in Exotel's dashboard.";
+        FlowUrlForeign "flow_url_foreign" []
+            "A DID's `flow_url` names no flow of the account.",
+            "Test calls and calls of bots through it are refused by Exotel.",
+            "Copy the address from App Bazaar.";
+        VoicebotsNotEnabled "voicebots_not_enabled" []
+            "Exotel knows of no streams of the account.",
+            "Nothing.",
+            "Send the letter that `patchbay check` writes to Exotel's support.";
+        ClockOff "clock_off" []
+            "This machine's clock is not Exotel's.",
+            "Times of calls are Exotel's; retries and sweeps go by the machine's clock.",
+            "Set the clock, by NTP.";
+        FlowMissing "flow_missing" []
+            "Exotel names no flow of the account for an ExoPhone.",
+            "Calls to it tell nothing here; they are found in Exotel's list.",
+            "Assign a flow in App Bazaar.";
+        FlowElsewhere "flow_elsewhere" []
+            "Of calls to an ExoPhone Exotel's list alone told.",
+            "Their records are made from the list, later and with less.",
+            "Paste the URLs that `patchbay check` prints into its flow.";
+        PopupsMissing "popups_missing" []
+            "Answered calls came without popup events, or without those that tell of ringing and answering.",
+            "Agents see callers late or not at all; records are as ever.",
+            "Paste the URL of *Create popup…*; send the letter that `patchbay check` writes to Exotel's support.";
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::exotel::{Findings, Ledger};
 use crate::{
     app::names_somebody,
+    codes::Code,
     config::{self, Account, Config, Did},
     connect::transport::Transport,
     directory::{Agents, Bot, Bots, Entry, bots::token_of_file},
@@ -118,12 +119,15 @@ impl Answering {
         let sid = &account.sid;
         let insecure = config.server.public_url.as_deref().is_none_or(|url| !url.starts_with("https://"));
         if self.has_bots() && insecure {
-            findings.say("warn", "Exotel connects to voicebots by wss: set server.public_url to an https address");
+            findings.warn(
+                Code::WssNeeded,
+                "Exotel connects to voicebots by wss: set server.public_url to an https address",
+            );
         }
         for Checked { id, lost, transfer_to, record } in &self.bots {
             if *lost {
-                findings.say(
-                    "warn",
+                findings.warn(
+                    Code::BotSecretsLost,
                     format_args!(
                         "address and credentials of the bot {id:?} were sealed with another master key: give them \
                         anew (PATCH /api/v1/accounts/{sid}/bots/{id})"
@@ -132,9 +136,7 @@ impl Answering {
             }
             let target = transfer_to.as_deref().filter(|target| !self.reaches_somebody(account, target));
             if let Some(target) = target {
-                findings.say(
-                    "warn",
-                    format_args!(
+                findings.warn(Code::TransferToNobody, format_args!(
                         "the bot {id:?} hands over to {:?}, where nobody is: transfer_to is a group of the routing, the \
                         e-mail address of an agent who has a number, or a number. Until then the flow's Connect applet \
                         decides by its rules",
@@ -143,8 +145,8 @@ impl Answering {
                 );
             }
             if *record && config.voicebot.recordings.is_none() {
-                findings.say(
-                    "warn",
+                findings.warn(
+                    Code::RecordingsNowhere,
                     format_args!(
                         "the bot {id:?} is to be recorded, and nothing is: name a directory in voicebot.recordings"
                     ),
@@ -154,8 +156,8 @@ impl Answering {
         for Did { number, bot_id, flow_url, .. } in &self.dids {
             let shown = mask::number(number);
             if let Some(bot) = bot_id.as_ref().filter(|bot| !self.bots.iter().any(|one| one.id == **bot)) {
-                findings.say(
-                    "warn",
+                findings.warn(
+                    Code::DidWithoutBot,
                     format_args!(
                         "the DID {shown} leads to the bot {bot:?}, which is not there: make it, or mend bot_id"
                     ),
@@ -163,8 +165,8 @@ impl Answering {
             }
             if phones.is_some_and(|phones| !phones.iter().any(|phone| phone.number.e164 == *number)) {
                 let of = bot_id.as_ref().map(|bot| format!(" (of the bot {bot:?})")).unwrap_or_default();
-                findings.say(
-                    "warn",
+                findings.warn(
+                    Code::DidNotRented,
                     format_args!(
                         "the DID {shown}{of} is no ExoPhone of this account: mend the number, or rent it in the \
                         dashboard"
@@ -173,8 +175,8 @@ impl Answering {
             }
             let ours = format!("/{sid}/exoml/");
             if flow_url.as_ref().is_some_and(|url| !url.contains(&ours)) {
-                findings.say(
-                    "warn",
+                findings.warn(
+                    Code::FlowUrlForeign,
                     format_args!(
                         "the flow_url of the DID {shown} names no flow of this account: copy it from App Bazaar"
                     ),

@@ -9,6 +9,7 @@ use url::Url;
 use super::{Tokens, bots::Answering, plural};
 use crate::{
     app::{self, StartError},
+    codes::Code,
     config::{Account, Config, StoreUrl},
     connect::transport::Transport,
     exotel::{ExoPhone, ExotelClient, ExotelError, Streams},
@@ -96,9 +97,17 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn say(&mut self, mark: &str, text: impl std::fmt::Display) {
-        let sid = &self.sid;
-        self.lines.push(format!("{mark:<4}  {sid}: {text}"));
+    fn ok(&mut self, text: impl std::fmt::Display) {
+        self.lines.push(format!("ok    {}: {text}", self.sid));
+    }
+
+    pub(super) fn warn(&mut self, code: Code, text: impl std::fmt::Display) {
+        self.lines.push(format!("warn  {}: {code}: {text}", self.sid));
+    }
+
+    fn fail(&mut self, code: Code, text: impl std::fmt::Display) {
+        self.failures += 1;
+        self.lines.push(format!("FAIL  {}: {code}: {text}", self.sid));
     }
 
     /// What to send to Exotel's support; `None` where there is nothing to ask for.
@@ -136,14 +145,13 @@ pub(super) async fn look(
     let client = app::exotel_client(config, account, transport.clone());
     let answering = Answering::find(config, account, found, transport).await;
     match client.identify().await {
-        Ok(()) => findings.say("ok", format_args!("Exotel at {} knows the key", client.host())),
+        Ok(()) => findings.ok(format_args!("Exotel at {} knows the key", client.host())),
         Err(error) => {
-            findings.failures += 1;
             let cure = match region_of(config, account, transport, elsewhere, &error).await {
                 Some(region) => format!("but the region {region} knows the key: set region = {region:?}"),
                 None => error.cure().to_owned(),
             };
-            findings.say("FAIL", format_args!("{}: {error} (asked at {}): {cure}", error.code(), client.host()));
+            findings.fail(error.code(), format_args!("{error} (asked at {}): {cure}", client.host()));
             answering.judge(config, account, None, &mut findings);
             return findings;
         }
@@ -163,15 +171,19 @@ pub(super) async fn look(
 async fn voicebots(client: &ExotelClient, findings: &mut Findings) {
     match client.streams().await {
         Ok(Streams { most: Some(0), .. }) | Err(ExotelError::NotFound { .. } | ExotelError::Refused { .. }) => {
-            findings.say("warn", "Exotel knows of no streams of this account: voicebots are not enabled, it seems");
+            findings.warn(
+                Code::VoicebotsNotEnabled,
+                "Exotel knows of no streams of this account: voicebots are not enabled, it seems",
+            );
             findings.asks.push(VOICEBOT);
         }
         Ok(Streams { most, .. }) => {
             let most = most.map(|most| format!(", {most} at once")).unwrap_or_default();
-            findings.say("ok", format_args!("voicebots are enabled{most}"));
+            findings.ok(format_args!("voicebots are enabled{most}"));
         }
         Err(error) => {
-            findings.say("warn", format_args!("whether voicebots are enabled cannot be seen from here: {error}"));
+            findings
+                .warn(error.code(), format_args!("whether voicebots are enabled cannot be seen from here: {error}"));
             findings.perhaps.push(VOICEBOT);
         }
     }
@@ -199,12 +211,15 @@ async fn region_of(
 
 async fn clock(client: &ExotelClient, findings: &mut Findings) {
     match client.clock_ahead().await {
-        None => findings.say("ok", "Exotel's clock cannot be seen from here: it names no date"),
-        Some(ahead) if ahead.abs() < SKEW => findings.say("ok", "this machine's clock agrees with Exotel's"),
+        None => findings.ok("Exotel's clock cannot be seen from here: it names no date"),
+        Some(ahead) if ahead.abs() < SKEW => findings.ok("this machine's clock agrees with Exotel's"),
         Some(ahead) => {
             let way = if ahead.is_negative() { "ahead of" } else { "behind" };
             let seconds = ahead.abs().as_secs();
-            findings.say("warn", format_args!("this machine's clock is {seconds} s {way} Exotel's: set it, by NTP"));
+            findings.warn(
+                Code::ClockOff,
+                format_args!("this machine's clock is {seconds} s {way} Exotel's: set it, by NTP"),
+            );
         }
     }
 }
@@ -214,17 +229,20 @@ async fn exophones(account: &Account, client: &ExotelClient, findings: &mut Find
     let phones = match client.exophones().await {
         Ok(phones) => phones,
         Err(error) => {
-            findings.say("warn", format_args!("its ExoPhones cannot be seen from here: {error}"));
+            findings.warn(error.code(), format_args!("its ExoPhones cannot be seen from here: {error}"));
             return None;
         }
     };
     let ours = format!("/{}/exoml/", account.sid);
     let elsewhere = |phone: &&ExoPhone| !phone.voice_url.as_ref().is_some_and(|url| url.contains(&ours));
     let lost: Vec<String> = phones.iter().filter(elsewhere).map(|phone| mask::number(&phone.number.e164)).collect();
-    findings.say("ok", format_args!("{} ExoPhone{}", phones.len(), plural(phones.len())));
+    findings.ok(format_args!("{} ExoPhone{}", phones.len(), plural(phones.len())));
     if !lost.is_empty() {
         let lost = lost.join(", ");
-        findings.say("warn", format_args!("no flow of this account is named for {lost}: assign one in App Bazaar"));
+        findings.warn(
+            Code::FlowMissing,
+            format_args!("no flow of this account is named for {lost}: assign one in App Bazaar"),
+        );
     }
     Some(phones)
 }
@@ -232,16 +250,13 @@ async fn exophones(account: &Account, client: &ExotelClient, findings: &mut Find
 /// What the calls that came show.
 fn calls(lately: Option<&Counted>, findings: &mut Findings) {
     let Some(lately) = lately.filter(|lately| lately.calls > 0) else {
-        findings
-            .say("ok", "no calls came lately: whether flows lead here, and popup events are enabled, cannot be seen");
+        findings.ok("no calls came lately: whether flows lead here, and popup events are enabled, cannot be seen");
         findings.perhaps.push(RINGING);
         return;
     };
     for one in &lately.silent_exophones {
         let (phone, calls) = (mask::number(&one.exophone), one.calls);
-        findings.say(
-            "warn",
-            format_args!(
+        findings.warn(Code::FlowElsewhere, format_args!(
                 "of {calls} call{} to {phone} Exotel's list alone told: its flow does not lead here; paste the URLs below \
                  into it",
                 plural(usize::try_from(calls).unwrap_or(usize::MAX))
@@ -250,20 +265,18 @@ fn calls(lately: Option<&Counted>, findings: &mut Findings) {
     }
     let answered = lately.popups.answered;
     if answered < ENOUGH {
-        findings.say("ok", "too few answered calls came lately to see whether popup events are enabled");
+        findings.ok("too few answered calls came lately to see whether popup events are enabled");
         findings.perhaps.push(RINGING);
     } else if lately.popups.with_popups == 0 {
-        findings.say(
-            "warn",
-            format_args!(
+        findings.warn(Code::PopupsMissing, format_args!(
                 "popup events are not enabled: none came with {answered} answered calls; paste the URL of *Create popup…* \
                  into the flow's Connect applets"
             ),
         );
         findings.perhaps.push(RINGING);
     } else if lately.popups.with_ringing == 0 {
-        findings.say(
-            "warn",
+        findings.warn(
+            Code::PopupsMissing,
             format_args!(
                 "popup events are not all enabled: of {answered} answered calls none told that it rang or who took it; \
                  Exotel enables that"
@@ -271,7 +284,7 @@ fn calls(lately: Option<&Counted>, findings: &mut Findings) {
         );
         findings.asks.push(RINGING);
     } else {
-        findings.say("ok", "popup events come");
+        findings.ok("popup events come");
     }
 }
 

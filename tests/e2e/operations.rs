@@ -179,13 +179,24 @@ fn a_wrong_configuration_is_told_whole() {
     }
 }
 
+/// Whatever a check finds can be looked up in docs/ERRORS.md.
+fn have_codes(told: &str) {
+    for line in told.lines().filter(|line| line.starts_with("warn  ") || line.starts_with("FAIL  ")) {
+        let code = |text: &str| patchbay::codes::TABLE.iter().any(|row| text.split(' ').next() == Some(row.word));
+        let parts = line[6..].split(": ").take(2);
+        assert!(parts.into_iter().any(code), "no code: {line}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn check_names_cause_and_cure() {
     let rig = Rig::new();
     let config = rig.config().display().to_string();
     let check = || {
         let output = rig.command(&["check", "--config", &config]).output().expect("it runs");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        have_codes(&told);
+        (output.status.code(), told)
     };
     let (code, told) = tokio::task::block_in_place(check);
     assert_eq!(code, Some(0), "{told}");
@@ -219,6 +230,7 @@ async fn check_says_what_is_off_in_the_account_and_what_to_write_to_exotels_supp
         let run = || rig.command(&["check", "--config", &config]).output().expect("it runs");
         let output = tokio::task::block_in_place(run);
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        have_codes(&told);
         assert_eq!(output.status.code(), Some(0), "nothing of it is a wrong configuration: {told}");
         let letter =
             told.split_once("To send to Exotel's support").map(|(_, letter)| letter.to_owned()).unwrap_or_default();
