@@ -73,7 +73,7 @@ async fn the_service_starts_without_redis_and_check_says_so() {
         format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
     };
     let said = check(&rig);
-    assert!(said.contains("FAIL  context: Redis refuses user or password"), "{said}");
+    assert!(said.contains("FAIL  context: context_degraded: Redis refuses user or password"), "{said}");
     rig.kill();
     for (name, value) in &mut rig.env {
         if name == "PATCHBAY__CONTEXT__URL" {

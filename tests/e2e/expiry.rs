@@ -32,7 +32,12 @@ async fn the_end_of_a_token_is_told_before_it_comes() {
     let now = Timestamp::now();
     for (ends, code, told, warned) in [
         (now + (200 * 24).hours(), 0, "ok    acme1/chat: `api_key` is good until 2", None),
-        (now + (9 * 24 + 1).hours(), 0, "warn  acme1/chat: `api_key` ends in 9 days, on 2", Some("ends in 9 days")),
+        (
+            now + (9 * 24 + 1).hours(),
+            0,
+            "warn  acme1/chat: credential_ends: `api_key` ends in 9 days, on 2",
+            Some("ends in 9 days"),
+        ),
         (now - 1.hours(), 1, "`api_key` ended on 2", Some("ended on")),
     ] {
         let (mut rig, chat, token) = rig(ends);
@@ -42,7 +47,7 @@ async fn the_end_of_a_token_is_told_before_it_comes() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(told), "{said}");
-        assert_eq!(said.contains("FAIL  acme1/chat: Freshchat"), code == 1, "{said}");
+        assert_eq!(said.contains("FAIL  acme1/chat: credential_ends: Freshchat"), code == 1, "{said}");
 
         rig.start();
         let metrics = rig.http.get(rig.url("/metrics")).send().await.expect("metrics").text().await.expect("text");

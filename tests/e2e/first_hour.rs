@@ -315,7 +315,7 @@ async fn first_hour(manifest: &'static Manifest) {
     let (content, said) = hour.check();
     assert_eq!(content, !consent, "{said}");
     let cure = format!(
-        "/{}: nobody has consented yet: start `patchbay serve`, then run `patchbay connect ",
+        "/{}: not_connected: nobody has consented yet: start `patchbay serve`, then run `patchbay connect ",
         hour.shown.name()
     );
     assert!(!consent || said.contains(&cure), "{said}");
