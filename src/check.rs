@@ -135,8 +135,8 @@ async fn ask_of_kept(config: &Config, transport: &Transport) -> io::Result<u32> 
     let mut failures = 0;
     for (place, answer) in lines {
         let refused = match &answer {
-            Err(error) => Some(error.as_str()),
-            Ok(answer) => answer.get("error").and_then(Value::as_str),
+            Err(error) => Some(format!("{}: {error}", Code::NotTried)),
+            Ok(answer) => answer.get("error").and_then(Value::as_str).map(str::to_owned),
         };
         match refused {
             Some(error) => {
@@ -177,7 +177,10 @@ async fn tell(
     line(format_args!("ok    {}: read, {accounts} account{}", path.display(), plural(accounts)))?;
     let mut failures = 0;
     if config.accounts.is_empty() {
-        line(format_args!("warn  no [[account]], and none made by the API that can be seen: nothing will be let in"))?;
+        let code = Code::NoAccounts;
+        line(format_args!(
+            "warn  {code}: no [[account]], and none made by the API that can be seen: nothing will be let in"
+        ))?;
     }
     if config.server.admin_token.is_none() {
         line(format_args!("warn  {}: server.admin_token is not set: the API is closed", Code::ApiClosed))?;
@@ -299,9 +302,10 @@ async fn ask_service(
     integration: &Integration,
     transport: &Transport,
 ) -> Result<Vec<String>, String> {
-    let service = Operator::of(config, transport)?;
+    let not_tried = |error: String| format!("{}: {error}", Code::NotTried);
+    let service = Operator::of(config, transport).map_err(not_tried)?;
     let path = ["api", "v1", "accounts", &account.sid, "integrations", &integration.name, "verify"];
-    let answer = service.post("integration.verify", path).await?;
+    let answer = service.post("integration.verify", path).await.map_err(not_tried)?;
     let place = format!("{}/{}", account.sid, integration.name);
     let name = integration.manifest.name;
     match answer.get("as").and_then(Value::as_str) {
@@ -322,7 +326,9 @@ async fn check_integration(
         Tokens::Running if app::needs_vault(integration) => {
             return ask_service(config, account, integration, transport).await;
         }
-        Tokens::Broken(error) if app::needs_vault(integration) => return Err(error.clone()),
+        Tokens::Broken(error) if app::needs_vault(integration) => {
+            return Err(format!("{}: {error}", Code::CannotStart));
+        }
         _ => None,
     };
     let metrics = Arc::new(Metrics::default());

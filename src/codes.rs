@@ -519,6 +519,10 @@ codes! {
             "Tell us, with the log line and what is around it.";
     }
     Check {
+        NoAccounts "no_accounts" []
+            "There is no account in the file, and none made by the API that can be seen.",
+            "Every callback is answered 401.",
+            "Add an `[[account]]`, or make one by the API.";
         NoPublicUrl "no_public_url" []
             "`server.public_url` is not set.",
             "Links in records lead to the address that Patchbay listens on.",

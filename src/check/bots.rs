@@ -1,6 +1,6 @@
 //! What is off with the voicebots of an account and the DIDs they answer.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use patchbay_kit::mask;
 use serde_json::Value;
@@ -11,9 +11,8 @@ use crate::{
     codes::Code,
     config::{self, Account, Config, Did},
     connect::transport::Transport,
-    directory::{Agents, Bot, Bots, Entry, bots::token_of_file},
+    directory::{Agents, Bot, Bots, Entry},
     exotel::ExoPhone,
-    key::MasterKey,
     operator::Operator,
 };
 
@@ -38,7 +37,7 @@ struct Checked {
 impl Answering {
     pub(super) async fn find(config: &Config, account: &Account, ledger: &Ledger, transport: &Transport) -> Self {
         let found = match ledger {
-            Ledger::Store(store) => match master_key(config) {
+            Ledger::Store(store) => match super::key(config) {
                 Some(key) => {
                     let one = std::slice::from_ref(account);
                     let agents = Agents::load(one, Arc::clone(store), key.clone()).await.ok().map(|agents| {
@@ -198,19 +197,4 @@ fn email(of: Option<&str>) -> Option<String> {
 /// Of what may be a number only its end.
 fn shown(target: &str) -> String {
     if target.contains('@') { target.to_owned() } else { mask::text(target) }
-}
-
-fn master_key(config: &Config) -> Option<MasterKey> {
-    // The key is made when the service starts first; a check makes nothing.
-    let database = config.store.url.file().unwrap_or(Path::new(""));
-    MasterKey::load(config.server.master_key_file.as_deref(), database)
-}
-
-/// The addresses of the file's bots whose token is made up: nothing else shows it.
-pub(super) fn paste(config: &Config, account: &Account, public: &str) -> Vec<(String, String)> {
-    let Some(key) = master_key(config) else { return Vec::new() };
-    let base = public.replacen("http", "ws", 1);
-    let made_up = account.bots.iter().filter(|bot| bot.token.is_none());
-    let url = |id: &str| format!("{base}/voicebot/{}", token_of_file(&account.sid, id, &key));
-    made_up.map(|bot| (bot.id.clone(), url(&bot.id))).collect()
 }

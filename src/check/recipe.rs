@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::bots;
 use crate::{
     call::{
         applet::Entry,
@@ -10,6 +9,7 @@ use crate::{
     },
     config::{Account, Config, Integration},
     connect::catalogue,
+    directory::bots::token_of_file,
     hooks::{self, FamilyUrl},
     key::MasterKey,
 };
@@ -30,7 +30,7 @@ pub(super) fn flow(config: &Config, account: &Account, key: Option<&MasterKey>) 
         account.portal_url.as_str().trim_end_matches('/')
     ));
     recipe.line(format_args!("{CREDENTIAL} are the API key and the API token of that account."));
-    recipe.voicebots(config, account, &public, &base);
+    recipe.voicebots(account, &public, &base, key);
     recipe.asked_first(account, &base);
     let event = |event: &str| format!("{base}/call-events?event={event}");
     recipe.step("Connect applet, \"Create popup…\"", &[&event("pop")]);
@@ -147,26 +147,28 @@ impl Recipe {
         self.line(format_args!("    {text}"));
     }
 
-    fn voicebots(&mut self, config: &Config, account: &Account, public: &str, base: &str) {
+    fn voicebots(&mut self, account: &Account, public: &str, base: &str, key: Option<&MasterKey>) {
         if account.bots.is_empty() {
             return;
         }
-        let made_up = bots::paste(config, account, public);
         let wss = public.replacen("http", "ws", 1);
         for bot in &account.bots {
-            let url = made_up.iter().find(|(id, _)| *id == bot.id).map(|(_, url)| url.clone());
             // A token of the file is the operator's own; one that is made up is shown here alone, once there is a key.
-            let url = url.unwrap_or_else(|| match bot.token {
-                Some(_) => format!("{wss}/voicebot/BOT_TOKEN"),
-                None => format!("{wss}/voicebot/…  (start the service once, and check again)"),
-            });
+            let token = match (&bot.token, key) {
+                (Some(_), _) => "BOT_TOKEN".to_owned(),
+                (None, Some(key)) => token_of_file(&account.sid, &bot.id, key),
+                (None, None) => "…  (start the service once, and check again)".to_owned(),
+            };
+            let url = format!("{wss}/voicebot/{token}");
             self.step(&format!("Voicebot applet, for the bot {:?}", bot.id), &[&url]);
             if bot.token.is_some() {
                 self.note("BOT_TOKEN is the `token` of that bot in the file.");
             }
         }
-        let urls = [format!("{base}/call-events")];
-        self.step("Passthru applet behind the Voicebot applet: how the bot's part of the call ended", &[&urls[0]]);
+        self.step(
+            "Passthru applet behind the Voicebot applet: how the bot's part of the call ended",
+            &[&format!("{base}/call-events")],
+        );
     }
 
     /// Whom a Connect applet rings, where Patchbay knows more of it than the flow.
